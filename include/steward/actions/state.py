@@ -1,0 +1,102 @@
+"""What an action may read and change in one transaction, and the services around it.
+
+Adapters (and fakes) implement these; `steward.wiring` builds `Services` and hands it to every action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from steward.approval import ApprovalTable
+from steward.clock import Clock
+from steward.data import DataValidator, PredictionLog, SnapshotStore
+from steward.gates import Evidence
+from steward.ledger import EventLog
+from steward.monitoring.windows import IncidentTable, WindowTable
+from steward.registry import VersionTable
+from steward.rollout import RolloutTable, RouteTable
+from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    from steward.approval.policy import Policy
+    from steward.spec import SpecFolder
+    from steward.training import ExperimentTracker
+
+
+class EvidenceStore(Protocol):
+    def put(self, evidence: Evidence) -> str:
+        """Store by digest (idempotent) and return the digest."""
+        ...
+
+    def get(self, digest: str) -> Evidence:
+        """Raises NotFoundError; IntegrityError when the content does not match the digest."""
+        ...
+
+
+class OperationTable(Protocol):
+    """Idempotency: what an action answered for a key."""
+
+    def find(self, key: str, inputs: str) -> JsonObject | None:
+        """The earlier answer, or None. Raises ConflictError when the key was used with other inputs."""
+        ...
+
+    def record(self, key: str, inputs: str, answer: JsonObject) -> None: ...
+
+
+class Outbox(Protocol):
+    """Effects to do outside the database, committed with the change that wants them and delivered at least once."""
+
+    def put(self, kind: str, body: JsonObject) -> None: ...
+
+    def pending(self, limit: int = 100) -> list[tuple[int, str, JsonObject]]: ...
+
+    def delivered(self, effect_id: int) -> None: ...
+
+
+class Transaction(Protocol):
+    """All tables under one commit. Closing without an error commits; an error rolls everything back."""
+
+    events: EventLog
+    evidence: EvidenceStore
+    versions: VersionTable
+    approvals: ApprovalTable
+    rollouts: RolloutTable
+    routes: RouteTable
+    windows: WindowTable
+    incidents: IncidentTable
+    operations: OperationTable
+    outbox: Outbox
+
+
+class Database(Protocol):
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """Raises UnavailableError when the database cannot be reached."""
+        ...
+
+
+class DriftReporter(Protocol):
+    """Writes an HTML report for people (Evidently behind it)."""
+
+    def write(self, reference: Any, current: Any, columns: Mapping[str, str], path: Path, title: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything an action needs from outside the domain."""
+
+    database: Database
+    clock: Clock
+    specs: SpecFolder
+    policy: Policy
+    snapshots: SnapshotStore
+    predictions: PredictionLog
+    validator: DataValidator
+    tracker: ExperimentTracker
+    reporter: DriftReporter
+    reports_dir: Path
+    wall: Callable[[], datetime]

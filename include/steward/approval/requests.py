@@ -1,0 +1,68 @@
+"""Requests for approval and the answers people gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from steward.types import JsonObject
+
+
+class RequestState(StrEnum):
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class ApprovalRequest:
+    """Asks people about one version, bound to the evidence they see. `door` locates the Airflow task that asks."""
+
+    id: str
+    model: str
+    version: int
+    evidence: str
+    author: str
+    requester: str
+    owner: str
+    policy: JsonObject
+    requested_at: datetime
+    expires_at: datetime
+    state: RequestState = RequestState.OPEN
+    door: JsonObject | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one person said. `evidence` is the digest shown to them; `via` the door they came through."""
+
+    request: str
+    by: str
+    approved: bool
+    reason: str
+    evidence: str
+    at: datetime
+    via: str
+
+
+class ApprovalTable(Protocol):
+    def open(self, request: ApprovalRequest) -> ApprovalRequest: ...
+
+    def get(self, request_id: str) -> ApprovalRequest:
+        """Raises NotFoundError."""
+        ...
+
+    def find(self, model: str, version: int | None = None, state: RequestState | None = None) -> list[ApprovalRequest]: ...
+
+    def answers(self, request_id: str) -> list[Answer]: ...
+
+    def record(self, answer: Answer) -> None:
+        """Raises ConflictError when this person has answered already."""
+        ...
+
+    def close(self, request_id: str, state: RequestState) -> ApprovalRequest:
+        """Raises ConflictError when it is no longer open."""
+        ...

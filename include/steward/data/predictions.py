@@ -1,0 +1,52 @@
+"""What was served and what became of it: the two tables that monitoring and canary analysis read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from steward.types import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+# Columns of the prediction log beside one `f_<feature>` column per declared feature. One row per answered row.
+PREDICTION_COLUMNS = {
+    "decision_id": "string",  # names the answer; outcomes come back under it
+    "request_key": "string",  # what the sticky split hashes
+    "version": "int32",
+    "role": "string",  # champion | canary | shadow
+    "epoch": "int64",  # of the routing table that routed it
+    "at": "timestamp[us, tz=UTC]",  # business time of the answer
+    "recorded_at": "timestamp[us, tz=UTC]",  # wall clock
+    "latency_ms": "float64",  # of the model call and its checks, per request
+    "error": "string",  # null when answered by this version; else the kind of failure
+    "score": "float64",  # probability of the positive class, or the predicted value
+    "source": "string",  # who asked, if they said
+}
+OUTCOME_COLUMNS = {
+    "decision_id": "string",
+    "label": "float64",
+    "observed_at": "timestamp[us, tz=UTC]",
+    "recorded_at": "timestamp[us, tz=UTC]",
+}
+
+
+class PredictionLog(Protocol):
+    """Per-model Delta tables of predictions and outcomes, partitioned by day of `at`."""
+
+    def append(self, model: str, rows: pa.Table) -> None: ...
+
+    def append_outcomes(self, model: str, rows: pa.Table) -> None: ...
+
+    def served(self, model: str, window: Window, columns: list[str] | None = None) -> pd.DataFrame:
+        """Rows with `at` in the window, one per decision id and version, outcomes joined as `label` (NaN when unknown).
+
+        A later outcome for the same decision replaces an earlier one. An absent table is an empty frame.
+        """
+        ...
+
+    def arm(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
+        """Rows answered under routing epoch >= `epoch` and recorded after `since`: version, role, error, latency_ms, score."""
+        ...

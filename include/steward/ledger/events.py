@@ -1,0 +1,126 @@
+"""Every event the ledger may hold, in one place: past tense, with what its body says.
+
+Adding an event means adding it here; `EventDraft` refuses a type that is not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from steward.types import JsonObject, to_json
+
+
+class EventType(StrEnum):
+    SNAPSHOT_TAKEN = "snapshot.taken"
+    DATA_VALIDATED = "data.validated"
+    MODEL_TRAINED = "model.trained"
+    MODEL_EVALUATED = "model.evaluated"
+    VERSION_REGISTERED = "version.registered"
+    VERSION_REJECTED = "version.rejected"
+    VERSION_PROMOTED = "version.promoted"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_ANSWERED = "approval.answered"
+    APPROVAL_REFUSED = "approval.refused"
+    APPROVAL_CLOSED = "approval.closed"
+    ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_ADVANCED = "rollout.advanced"
+    ROLLOUT_ANALYSED = "rollout.analysed"
+    ROLLOUT_COMPLETED = "rollout.completed"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    WINDOW_JUDGED = "window.judged"
+    REPORT_MADE = "report.made"
+    INCIDENT_OPENED = "incident.opened"
+    INCIDENT_UPDATED = "incident.updated"
+    INCIDENT_RESOLVED = "incident.resolved"
+    RETRAINING_REQUESTED = "retraining.requested"
+    RETRAINING_DECLINED = "retraining.declined"
+    RUN_CLOSED = "run.closed"
+    ALIAS_REASSERTED = "alias.reasserted"
+
+
+MEANING: dict[EventType, str] = {
+    EventType.SNAPSHOT_TAKEN: "An immutable snapshot of a data window was written: table, version, digest of rows.",
+    EventType.DATA_VALIDATED: "A snapshot was judged against the data contract: verdict.",
+    EventType.MODEL_TRAINED: "A candidate was fitted: run, artefact digest, seed, code commit, CPU seconds.",
+    EventType.MODEL_EVALUATED: "A candidate was judged on the hold-out: verdict, reasons.",
+    EventType.VERSION_REGISTERED: "A candidate that passed its gates became a version (challenger).",
+    EventType.VERSION_REJECTED: "A version will not serve: its gates, an approver or its rollout said no.",
+    EventType.VERSION_PROMOTED: "A version became the champion; body names the one it replaced.",
+    EventType.APPROVAL_REQUESTED: "People were asked; body holds the policy, the evidence and the expiry.",
+    EventType.APPROVAL_ANSWERED: "A person allowed to answer said yes or no, with a reason.",
+    EventType.APPROVAL_REFUSED: "An answer did not count: wrong person, evidence or time.",
+    EventType.APPROVAL_CLOSED: "The request ended: approved, rejected or expired.",
+    EventType.ROLLOUT_STARTED: "A version passed its smoke rows and may take traffic; body records the champion before.",
+    EventType.ROLLOUT_ADVANCED: "The share of traffic changed.",
+    EventType.ROLLOUT_ANALYSED: "A step was judged on live answers: verdict, counts.",
+    EventType.ROLLOUT_COMPLETED: "The version answers all traffic.",
+    EventType.ROLLOUT_ROLLED_BACK: "Traffic went back to the recorded champion; body holds why and the seconds.",
+    EventType.WINDOW_JUDGED: "A served window was judged against the version's profile: verdict, failed checks.",
+    EventType.REPORT_MADE: "A report for people was written.",
+    EventType.INCIDENT_OPENED: "A verdict on live traffic failed; body names the first bad window.",
+    EventType.INCIDENT_UPDATED: "The same trouble was seen again, or changed.",
+    EventType.INCIDENT_RESOLVED: "The trouble is over, or the version no longer serves.",
+    EventType.RETRAINING_REQUESTED: "The controller asked for retraining; body says why.",
+    EventType.RETRAINING_DECLINED: "The controller looked and did not ask; body says why not.",
+    EventType.RUN_CLOSED: "A training run ended; body says how.",
+    EventType.ALIAS_REASSERTED: "A registry alias differed from the ledger and was set back.",
+}
+
+
+@dataclass(frozen=True)
+class EventDraft:
+    """What an action says happened. The ledger adds sequence, time and hashes."""
+
+    type: EventType
+    model: str
+    actor: str
+    reason: str
+    version: int | None = None
+    evidence: str | None = None
+    body: JsonObject = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", EventType(self.type))
+        object.__setattr__(self, "body", to_json(self.body))
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """One link of the chain. `at` is business time, `recorded_at` the wall clock; both aware UTC."""
+
+    seq: int
+    at: datetime
+    recorded_at: datetime
+    type: EventType
+    model: str
+    actor: str
+    reason: str
+    version: int | None
+    evidence: str | None
+    body: JsonObject
+    previous_hash: str
+    hash: str
+
+
+@runtime_checkable
+class EventLog(Protocol):
+    """The append-only log inside a transaction."""
+
+    def append(self, draft: EventDraft) -> AuditEvent: ...
+
+    def read(
+        self,
+        *,
+        model: str | None = None,
+        types: Sequence[EventType] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after_seq: int = 0,
+        limit: int | None = None,
+    ) -> list[AuditEvent]:
+        """Ascending by sequence; `since <= at <= until`. With `limit`, the *last* `limit` of them."""
+        ...

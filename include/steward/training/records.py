@@ -1,0 +1,60 @@
+"""What a training leaves behind, and the tracker that keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """All that is needed to name, audit and repeat a training. `cpu_seconds` is process time of the fit."""
+
+    model: str
+    run_name: str
+    params: JsonObject
+    seed: int
+    spec_digest: str
+    snapshot: JsonObject
+    code_commit: str
+    environment: dict[str, str]  # distribution → version
+    environment_digest: str
+    cpu_seconds: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """`uri` locates the artefact folder at the tracker; `digest` is over the names and bytes of all its files."""
+
+    run_id: str
+    uri: str
+    digest: str
+
+
+class ExperimentTracker(Protocol):
+    """Experiments and artefacts (MLflow behind it)."""
+
+    def log(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> LoggedModel:
+        """Start a run, log parameters, data set, signature, environment and the model (skops)."""
+        ...
+
+    def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None: ...
+
+    def fetch(self, logged: LoggedModel) -> Path:
+        """Local folder of the artefact, verified. Raises IntegrityError when the digest differs."""
+        ...
+
+    def register(self, logged: LoggedModel, model: str, number: int, tags: dict[str, str]) -> None:
+        """Make the version visible in the tracker's registry under the ledger's number."""
+        ...
+
+    def assert_aliases(self, model: str, aliases: dict[str, int | None]) -> dict[str, int | None]:
+        """Set the registry's aliases to these; returns those that differed and what they were."""
+        ...

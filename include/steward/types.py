@@ -1,0 +1,134 @@
+"""The values every floor shares: windows, version references, canonical JSON and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum, StrEnum
+from typing import Any, Self
+
+from steward.errors import NotFoundError
+
+JsonObject = dict[str, Any]
+
+ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+
+
+class RiskTier(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Role(StrEnum):
+    """What a version is to a request: the default answer, a judged share of users, or a dropped copy."""
+
+    CHAMPION = "champion"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Half-open span of event time `[start, end)`, both aware UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a window needs aware instants")
+        if self.end <= self.start:
+            raise ValueError(f"a window must end after it starts: {self.start} .. {self.end}")
+
+    @classmethod
+    def ending(cls, end: datetime, length: timedelta) -> Self:
+        return cls(end - length, end)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> Self:
+        return cls(parse_instant(value["start"]), parse_instant(value["end"]))
+
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+    def to_json(self) -> JsonObject:
+        return {"start": format_instant(self.start), "end": format_instant(self.end)}
+
+    def __str__(self) -> str:
+        return f"{format_instant(self.start)}/{format_instant(self.end)}"
+
+
+@dataclass(frozen=True, order=True)
+class VersionRef:
+    """A version by name: `flight_delays@7`."""
+
+    model: str
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        match = re.fullmatch(r"([a-z][a-z0-9_]{0,62})@([1-9][0-9]{0,9})", text)
+        if match is None:
+            raise NotFoundError(
+                f"{text!r} does not name a version", hint="write MODEL@NUMBER, for example flight_delays@3"
+            )
+        return cls(match[1], int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.number}"
+
+
+def parse_instant(text: str | datetime) -> datetime:
+    """ISO 8601 date or instant → aware UTC; a value without a zone is read as UTC."""
+    value = text if isinstance(text, datetime) else datetime.fromisoformat(text)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def format_instant(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def to_json(value: Any) -> Any:
+    """Plain JSON value: NaN and infinities become None, instants ISO text, numpy scalars numbers, keys text."""
+    match value:
+        case None | bool() | str() | int() if not isinstance(value, Enum):
+            return value
+        case Enum():
+            return value.value
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            return format_instant(value)
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case Mapping():
+            return {str(to_json(k)): to_json(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            items = [to_json(v) for v in value]
+            return sorted(items) if isinstance(value, (set, frozenset)) else items
+    if hasattr(value, "to_json"):
+        return to_json(value.to_json())
+    if hasattr(value, "item"):
+        return to_json(value.item())
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def canonical(value: Any) -> bytes:
+    """The one byte form of a JSON value that digests and the ledger's hashes are taken over."""
+    return json.dumps(
+        to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON form."""
+    return hashlib.sha256(canonical(value)).hexdigest()
