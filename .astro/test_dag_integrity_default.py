@@ -2,8 +2,8 @@
 
 `astro dev parse` and `astro deploy` run the file of this name. The one Astro generates asks Airflow for
 example DAGs by an argument that Airflow 3.3 no longer has. This one asks the same questions (the same three
-look-ups answer with mocks, the same exceptions file is honoured) and one more, that DAGs are found at all. It runs outside Astro's
-image too: `.venv/bin/pytest .astro/test_dag_integrity_default.py`.
+look-ups answer with mocks, the same exceptions file is honoured) and one more, that DAGs are found at all.
+It runs outside Astro's image too: `.venv/bin/pytest .astro/test_dag_integrity_default.py`.
 """
 
 from __future__ import annotations
