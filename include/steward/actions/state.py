@@ -25,7 +25,7 @@ from steward.types import JsonObject
 if TYPE_CHECKING:
     from steward.approval.policy import Policy
     from steward.spec import SpecFolder
-    from steward.training import ExperimentTracker
+    from steward.training import ExperimentTracker, ModelStore, RegistryMirror
 
 
 class EvidenceStore(Protocol):
@@ -97,6 +97,8 @@ class Services:
     predictions: PredictionLog
     validator: DataValidator
     tracker: ExperimentTracker
+    models: ModelStore
+    mirror: RegistryMirror
     reporter: DriftReporter
     reports_dir: Path
     wall: Callable[[], datetime]

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from steward.types import JsonObject, to_json
+
+if TYPE_CHECKING:
+    from steward.ledger.checkpoint import Checkpoint
+    from steward.ledger.verify import Verification
 
 
 class EventType(StrEnum):
@@ -29,7 +33,6 @@ class EventType(StrEnum):
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_ADVANCED = "rollout.advanced"
     ROLLOUT_ANALYSED = "rollout.analysed"
-    ROLLOUT_COMPLETED = "rollout.completed"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
     WINDOW_JUDGED = "window.judged"
     REPORT_MADE = "report.made"
@@ -49,7 +52,7 @@ MEANING: dict[EventType, str] = {
     EventType.MODEL_EVALUATED: "A candidate was judged on the hold-out: verdict, reasons.",
     EventType.VERSION_REGISTERED: "A candidate that passed its gates became a version (challenger).",
     EventType.VERSION_REJECTED: "A version will not serve: its gates, an approver or its rollout said no.",
-    EventType.VERSION_PROMOTED: "A version became the champion; body names the one it replaced.",
+    EventType.VERSION_PROMOTED: "A version answers all traffic as the champion; body names the one it replaced.",
     EventType.APPROVAL_REQUESTED: "People were asked; body holds the policy, the evidence and the expiry.",
     EventType.APPROVAL_ANSWERED: "A person allowed to answer said yes or no, with a reason.",
     EventType.APPROVAL_REFUSED: "An answer did not count: wrong person, evidence or time.",
@@ -57,7 +60,6 @@ MEANING: dict[EventType, str] = {
     EventType.ROLLOUT_STARTED: "A version passed its smoke rows and may take traffic; body records the champion before.",
     EventType.ROLLOUT_ADVANCED: "The share of traffic changed.",
     EventType.ROLLOUT_ANALYSED: "A step was judged on live answers: verdict, counts.",
-    EventType.ROLLOUT_COMPLETED: "The version answers all traffic.",
     EventType.ROLLOUT_ROLLED_BACK: "Traffic went back to the recorded champion; body holds why and the seconds.",
     EventType.WINDOW_JUDGED: "A served window was judged against the version's profile: verdict, failed checks.",
     EventType.REPORT_MADE: "A report for people was written.",
@@ -123,4 +125,12 @@ class EventLog(Protocol):
         limit: int | None = None,
     ) -> list[AuditEvent]:
         """Ascending by sequence; `since <= at <= until`. With `limit`, the *last* `limit` of them."""
+        ...
+
+    def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Verification:
+        """Read the whole chain and check every link, and every checkpoint against it."""
+        ...
+
+    def checkpoint(self) -> Checkpoint:
+        """The head of the chain, signed, to be kept outside the database. Raises NotFoundError on an empty ledger."""
         ...

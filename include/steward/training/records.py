@@ -39,22 +39,34 @@ class LoggedModel:
 
 
 class ExperimentTracker(Protocol):
-    """Experiments and artefacts (MLflow behind it)."""
+    """Where runs are recorded (MLflow behind it)."""
 
     def log(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> LoggedModel:
-        """Start a run, log parameters, data set, signature, environment and the model (skops)."""
+        """Record parameters, data set, signature, environment and cost, and keep the model (skops)."""
         ...
 
     def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None: ...
 
+
+class ModelStore(Protocol):
+    """Where fitted models are fetched from; both methods raise IntegrityError when the digest differs."""
+
     def fetch(self, logged: LoggedModel) -> Path:
-        """Local folder of the artefact, verified. Raises IntegrityError when the digest differs."""
+        """Local folder of the artefact, verified."""
         ...
 
+    def load(self, logged: LoggedModel) -> Any:
+        """The estimator, loaded without running any code from the artefact."""
+        ...
+
+
+class RegistryMirror(Protocol):
+    """An outside registry that shows what the ledger decided."""
+
     def register(self, logged: LoggedModel, model: str, number: int, tags: dict[str, str]) -> None:
-        """Make the version visible in the tracker's registry under the ledger's number."""
+        """Make the version visible under the ledger's number; again is harmless."""
         ...
 
     def assert_aliases(self, model: str, aliases: dict[str, int | None]) -> dict[str, int | None]:
-        """Set the registry's aliases to these; returns those that differed and what they were."""
+        """Set the aliases to these; returns those that differed and what they were."""
         ...

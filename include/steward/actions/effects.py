@@ -1,0 +1,74 @@
+"""Effects outside the database: committed as wishes with the change that wants them, delivered after it.
+
+A failed delivery stays in the outbox and is tried again by the next action and by the nightly audit; the change itself
+stands, because the ledger is the truth and the registry its shadow.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from steward.actions.state import Services, Transaction
+from steward.errors import StewardError
+from steward.registry import ModelVersion, State
+from steward.training import LoggedModel
+from steward.types import JsonObject
+
+log = logging.getLogger(__name__)
+
+REGISTER = "registry.register"
+ALIASES = "registry.aliases"
+
+
+def logged_model(version: ModelVersion) -> LoggedModel:
+    return LoggedModel(version.run_id, version.artefact_uri, version.artefact_digest)
+
+
+def want_registration(tx: Transaction, version: ModelVersion) -> None:
+    tx.outbox.put(
+        REGISTER,
+        {
+            "model": version.model,
+            "number": version.number,
+            "run_id": version.run_id,
+            "uri": version.artefact_uri,
+            "digest": version.artefact_digest,
+            "tags": {"steward.state": version.state.value, "steward.author": version.author},
+        },
+    )
+
+
+def want_aliases(tx: Transaction, model: str) -> None:
+    tx.outbox.put(ALIASES, {"model": model})
+
+
+def aliases(tx: Transaction, model: str) -> dict[str, int | None]:
+    """What the registry's aliases must say, from the ledger's side."""
+    champion = tx.versions.champion(model)
+    waiting = [v.number for v in tx.versions.all(model) if v.state is State.CHALLENGER]
+    return {"champion": champion.number if champion else None, "challenger": max(waiting, default=None)}
+
+
+def deliver(services: Services) -> int:
+    """Deliver what is pending; returns how many are left for later."""
+    with services.database.begin() as tx:
+        pending = tx.outbox.pending()
+    for position, (effect_id, kind, body) in enumerate(pending):
+        try:
+            _do(services, kind, body)
+        except StewardError as error:
+            log.warning("effect %s for %s waits for the next try: %s", kind, body.get("model"), error)
+            return len(pending) - position
+        with services.database.begin() as tx:
+            tx.outbox.delivered(effect_id)
+    return 0
+
+
+def _do(services: Services, kind: str, body: JsonObject) -> None:
+    if kind == REGISTER:
+        logged = LoggedModel(body["run_id"], body["uri"], body["digest"])
+        services.mirror.register(logged, body["model"], body["number"], body["tags"])
+    elif kind == ALIASES:
+        with services.database.begin() as tx:
+            wanted = aliases(tx, body["model"])
+        services.mirror.assert_aliases(body["model"], wanted)

@@ -1,0 +1,100 @@
+"""A judged candidate becomes a version; a run ends."""
+
+from __future__ import annotations
+
+from steward.actions.effects import want_aliases, want_registration
+from steward.actions.operation import Operation
+from steward.actions.state import Services, Transaction
+from steward.errors import PolicyError
+from steward.evaluation.decision import decision
+from steward.gates import Evidence, Outcome
+from steward.ledger import EventType
+from steward.registry import NewVersion, State
+from steward.spec import ModelSpec
+from steward.types import JsonObject, Window
+
+
+def register(
+    services: Services, spec: ModelSpec, *, run: str, actor: str, validation: str, training: str, evaluation: str
+) -> JsonObject:
+    """Give the candidate a number: CHALLENGER when its gates let it proceed, REJECTED when they do not.
+
+    Follows the evidence back to one snapshot; raises PolicyError when the three digests do not belong together.
+    """
+    inputs = {"validation": validation, "training": training, "evaluation": evaluation}
+    op = Operation.begin(services, "register", spec.model, run, actor, **inputs)
+
+    def write(tx: Transaction) -> JsonObject:
+        found = {kind: tx.evidence.get(digest) for kind, digest in inputs.items()}
+        _check_chain(inputs, found)
+        verdict = found["evaluation"].verdict
+        proceed = decision(verdict, spec.risk_tier) != "stop"
+        snapshot = tx.evidence.get(found["training"].body["snapshot"])
+        state = State.CHALLENGER if proceed else State.REJECTED
+        version = tx.versions.add(_new_version(spec, actor, state, inputs, found, snapshot))
+        reasons = list(verdict.reasons)
+        kind = EventType.VERSION_REGISTERED if proceed else EventType.VERSION_REJECTED
+        reason = "; ".join(reasons[:3]) or "passed every gate on every slice"
+        tx.events.append(
+            op.event(
+                kind, reason, version=version.number, evidence=evaluation, outcome=verdict.outcome,
+                spec=spec.model_dump(mode="json"), **inputs,
+            )
+        )
+        want_registration(tx, version)
+        want_aliases(tx, spec.model)
+        outcome = verdict.outcome.value
+        return {"version": version.number, "outcome": outcome, "proceed": proceed, "reasons": reasons}
+
+    return op.commit(write)
+
+
+def _check_chain(inputs: JsonObject, found: dict[str, Evidence]) -> None:
+    """The evaluation is of this training, on the snapshot that this validation passed."""
+    whole = (
+        found["evaluation"].body["training"] == inputs["training"]
+        and found["training"].body["snapshot"] == found["validation"].body["snapshot"]
+        and all(evidence.kind == kind for kind, evidence in found.items())
+    )
+    if not whole:
+        raise PolicyError(
+            "the evidence does not belong together", where=str(inputs),
+            hint="register a candidate with the digests its own run returned",
+        )
+    if found["validation"].verdict.outcome is Outcome.FAILED:
+        raise PolicyError("the data broke its contract", where=inputs["validation"], hint="mend the data and train again")
+
+
+def _new_version(
+    spec: ModelSpec, actor: str, state: State, inputs: JsonObject, found: dict[str, Evidence], snapshot: Evidence
+) -> NewVersion:
+    training = found["training"].body
+    logged = training["logged"]
+    return NewVersion(
+        model=spec.model,
+        state=state,
+        author=training["author"],
+        spec_digest=training["record"]["spec_digest"],
+        run_id=logged["run_id"],
+        artefact_uri=logged["uri"],
+        artefact_digest=logged["digest"],
+        training_window=Window.from_json(snapshot.body["snapshot"]["window"]),
+        evidence={**inputs, "snapshot": training["snapshot"]},
+        profile=found["evaluation"].body["profile"],
+        params=training["record"]["params"],
+    )
+
+
+def close_run(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonObject:
+    """Say in one line how the run ended, from its own events."""
+    op = Operation.begin(services, "close_run", spec.model, run, actor)
+
+    def write(tx: Transaction) -> JsonObject:
+        mine = [event for event in tx.events.read(model=spec.model) if event.body.get("run") == run]
+        last = mine[-1] if mine else None
+        version = next((event.version for event in reversed(mine) if event.version), None)
+        summary = f"ended after {last.type}: {last.reason}" if last else "ended before anything happened"
+        tx.events.append(op.event(EventType.RUN_CLOSED, summary, version=version))
+        return {"summary": summary, "version": version}
+
+    return op.commit(write)

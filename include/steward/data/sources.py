@@ -1,0 +1,69 @@
+"""Reading a window from the model's own source, and refusing what cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from steward.errors import DataError
+from steward.spec import ModelSpec
+from steward.types import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_window(spec: ModelSpec, window: Window, as_of: datetime, load: Callable[[datetime, datetime], Any]) -> pd.DataFrame:
+    """Rows of the window in time order, as they were known at `as_of`.
+
+    Labels that had not arrived by then are masked, so that a past window can be replayed without knowing its future.
+    Raises DataError for a wrong type, missing columns, rows outside the window, duplicate ids, or no rows.
+    """
+    import pandas as pd
+
+    frame = load(window.start, window.end)
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{spec.data.source} returned {type(frame).__name__}", where=spec.model, hint="return a pandas DataFrame")
+    _check_columns(spec, frame)
+    if frame.empty:
+        raise DataError(
+            f"the window {window} has no rows", where=f"{spec.model}, {spec.data.source}",
+            hint="check that the data has arrived; a later run of the same date picks it up",
+        )
+    frame = frame[_wanted(spec)].copy()
+    frame[spec.data.time] = pd.to_datetime(frame[spec.data.time], utc=True)
+    _check_rows(spec, frame, window)
+    frame = frame.sort_values([spec.data.time, spec.data.id], kind="stable", ignore_index=True)
+    unknown = frame[spec.data.time] > pd.Timestamp(as_of - spec.data.label.arrives_after)
+    frame[spec.data.label.column] = frame[spec.data.label.column].astype(float).mask(unknown)
+    return frame
+
+
+def _wanted(spec: ModelSpec) -> list[str]:
+    named = [spec.data.id, spec.data.time, spec.data.label.column, *spec.data.features, *spec.data.protected]
+    return list(dict.fromkeys(named))
+
+
+def _check_columns(spec: ModelSpec, frame: pd.DataFrame) -> None:
+    if absent := [column for column in _wanted(spec) if column not in frame.columns]:
+        raise DataError(
+            f"the source lacks {', '.join(absent)}", where=f"{spec.model}, {spec.data.source}",
+            hint=f"it has {', '.join(map(str, frame.columns))}",
+        )
+
+
+def _check_rows(spec: ModelSpec, frame: pd.DataFrame, window: Window) -> None:
+    times = frame[spec.data.time]
+    outside = int(((times < window.start) | (times >= window.end) | times.isna()).sum())
+    if outside:
+        raise DataError(
+            f"{outside} of {len(frame)} rows have no time inside {window}", where=f"{spec.model}, {spec.data.time}",
+            hint="load(start, end) must return start <= time < end, in UTC",
+        )
+    twice = frame[spec.data.id][frame[spec.data.id].duplicated()]
+    if len(twice):
+        raise DataError(
+            f"{len(twice)} ids appear twice, the first is {twice.iloc[0]!r}", where=f"{spec.model}, {spec.data.id}",
+            hint="an id must name one row, or outcomes cannot be matched",
+        )

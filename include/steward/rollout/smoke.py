@@ -1,0 +1,37 @@
+"""Rows with expected answers, tried on a version before it meets any traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from steward.gates import Finding, Outcome, Verdict
+from steward.spec import FeatureType, ModelSpec
+from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def smoke_frame(rows: Sequence[JsonObject], spec: ModelSpec) -> pd.DataFrame:
+    """The rows' features in declared order; a feature a row leaves out is missing."""
+    import pandas as pd
+
+    frame = pd.DataFrame([row["row"] for row in rows]).reindex(columns=list(spec.data.features))
+    numeric = [n for n, f in spec.data.features.items() if f.type in (FeatureType.NUMBER, FeatureType.INTEGER)]
+    frame[numeric] = frame[numeric].astype(float)
+    return frame
+
+
+def judge_smoke(rows: Sequence[JsonObject], scores: Sequence[float]) -> Verdict:
+    """One finding per row: its score lies in `expect: {min, max}`. No rows: PASSED, and says so."""
+    if not rows:
+        return Verdict.of([Finding("smoke", Outcome.PASSED, "the model declares no smoke rows")])
+    return Verdict.of(_judge_row(i, row["expect"], float(score)) for i, (row, score) in enumerate(zip(rows, scores, strict=True)))
+
+
+def _judge_row(position: int, expect: JsonObject, score: float) -> Finding:
+    low, high = expect.get("min", float("-inf")), expect.get("max", float("inf"))
+    outcome = Outcome.PASSED if low <= score <= high else Outcome.FAILED
+    said = f"smoke row {position} scored {score:.4g}, expected {low:g} to {high:g}"
+    return Finding(f"smoke:{position}", outcome, said, score, high)

@@ -1,0 +1,37 @@
+"""Which code and which packages a training ran with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib.metadata import distributions
+from pathlib import Path
+
+
+def environment() -> dict[str, str]:
+    """Installed distributions by name → version."""
+    found = ((d.metadata["Name"], d.version) for d in distributions())
+    return dict(sorted((name.lower(), version) for name, version in found if name))
+
+
+def code_commit(folder: Path) -> str:
+    """Commit of the repository the model lives in, `+dirty` when the folder has uncommitted changes.
+
+    `STEWARD_CODE_COMMIT` wins (an image has no .git); `unknown` outside a repository.
+    """
+    if given := os.environ.get("STEWARD_CODE_COMMIT"):
+        return given
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return "unknown"
+    return f"{commit}+dirty" if _git(folder, "status", "--porcelain", "--", ".") else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

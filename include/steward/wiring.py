@@ -1,0 +1,125 @@
+"""Reads settings, builds adapters, hands them to actions. Nobody below reaches out for anything."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from steward.clock import Clock, ReplayClock, SystemClock
+from steward.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from steward.actions.state import Database, Services
+    from steward.approval.policy import Policy
+    from steward.serving.sources import ServingSources
+    from steward.spec import SpecFolder
+
+
+class Settings(BaseSettings):
+    """Every setting, from `STEWARD_…` in the environment or from `$STEWARD_HOME/steward.env`."""
+
+    model_config = SettingsConfigDict(env_prefix="STEWARD_", extra="ignore", frozen=True)
+
+    home: Path = Path(".steward")
+    database_url: str | None = None
+    mlflow_url: str | None = None
+    storage: str | None = None
+    models_dir: Path = Path("include/models")
+    policy_file: Path = Path("include/policy.yaml")
+    ledger_key_file: Path | None = None
+    clock_file: Path | None = None
+    reports_dir: Path | None = None
+    server_url: str = "http://127.0.0.1:8000"
+    airflow_url: str = "http://127.0.0.1:8080"
+    airflow_token: SecretStr | None = None
+    airflow_user: str | None = None
+    airflow_password: SecretStr | None = None
+    flush_interval: float = 1.0
+
+    def wanted(self, name: str) -> str:
+        """A setting that this use cannot do without. Raises UnavailableError that says how to give it."""
+        if (value := getattr(self, name)) is None:
+            raise UnavailableError(
+                f"STEWARD_{name.upper()} is not set",
+                where=str(self.home / "steward.env"),
+                hint="start the stack with `make up`, run from the project folder, or set it in the environment",
+            )
+        return str(value)
+
+    @property
+    def ledger_key_path(self) -> Path:
+        return self.ledger_key_file or self.home / "ledger.key"
+
+    @property
+    def reports_path(self) -> Path:
+        return self.reports_dir or self.home / "reports"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    home = Path(os.environ.get("STEWARD_HOME", ".steward"))
+    return Settings(_env_file=home / "steward.env")
+
+
+@lru_cache(maxsize=1)
+def clock() -> Clock:
+    path = settings().clock_file
+    return ReplayClock(path) if path else SystemClock()
+
+
+@lru_cache(maxsize=1)
+def specs() -> SpecFolder:
+    from steward.spec import SpecFolder
+
+    return SpecFolder(settings().models_dir)
+
+
+@lru_cache(maxsize=1)
+def policy() -> Policy:
+    from steward.approval.policy import load_policy
+
+    return load_policy(settings().policy_file)
+
+
+@lru_cache(maxsize=1)
+def database() -> Database:
+    from steward.adapters.postgres import PostgresDatabase
+    from steward.ledger.key import read_key
+
+    return PostgresDatabase(settings().wanted("database_url"), clock(), read_key(settings().ledger_key_path))
+
+
+@lru_cache(maxsize=1)
+def services() -> Services:
+    """Everything an action needs, once per process. Cheap: adapters import their vendors when used."""
+    from steward.actions.state import Services
+    from steward.adapters.delta_predictions import DeltaPredictionLog
+    from steward.adapters.delta_snapshots import DeltaSnapshotStore
+    from steward.adapters.evidently_reports import EvidentlyDriftReporter
+    from steward.adapters.gx_contract import GxDataValidator
+    from steward.adapters.mlflow_tracking import MlflowTracker
+
+    given = settings()
+    storage = given.wanted("storage")
+    mlflow = MlflowTracker(given.wanted("mlflow_url"), given.home / "artefacts")
+    return Services(
+        database=database(),
+        clock=clock(),
+        specs=specs(),
+        policy=policy(),
+        snapshots=DeltaSnapshotStore(storage),
+        predictions=DeltaPredictionLog(storage),
+        validator=GxDataValidator(),
+        tracker=mlflow,
+        models=mlflow,
+        mirror=mlflow,
+        reporter=EvidentlyDriftReporter(),
+        reports_dir=given.reports_path,
+        wall=lambda: datetime.now(UTC),
+    )
