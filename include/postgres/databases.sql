@@ -1,0 +1,4 @@
+-- Runs once, when the volume is empty.
+CREATE DATABASE airflow;
+CREATE DATABASE mlflow;
+CREATE DATABASE steward;
