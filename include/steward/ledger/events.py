@@ -132,5 +132,5 @@ class EventLog(Protocol):
         ...
 
     def checkpoint(self) -> Checkpoint:
-        """The head of the chain, signed, to be kept outside the database. Raises NotFoundError on an empty ledger."""
+        """The head of the chain, signed, to be kept outside the database. Raises NotFoundError when empty."""
         ...
