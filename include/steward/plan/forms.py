@@ -1,0 +1,65 @@
+"""The forms people fill in to start a run by hand: one JSON schema per field, default included."""
+
+from __future__ import annotations
+
+from steward.spec.model import ModelSpec
+from steward.types import JsonObject
+
+_INSTANT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$"
+REASON: JsonObject = {
+    "type": "string",
+    "default": "",
+    "maxLength": 500,
+    "title": "Reason",
+    "description": "Why this run is wanted. It is kept with the run.",
+}
+
+
+def as_of(what: str) -> JsonObject:
+    return {
+        "type": ["null", "string"],
+        "default": None,
+        "pattern": _INSTANT,
+        "title": "As of",
+        "description": f"{what} A date or an instant in UTC (2013-04-01T06:00Z); empty means now.",
+    }
+
+
+def training_form(spec: ModelSpec) -> JsonObject:
+    defaults = ", ".join(f"{name} = {value}" for name, value in spec.training.params.items()) or "none"
+    return {
+        "as_of": as_of("The training window ends here."),
+        "window_days": {
+            "type": ["null", "integer"],
+            "default": None,
+            "minimum": spec.evaluation.holdout.days + 1,
+            "title": "Window in days",
+            "description": f"Length of the training window; empty means {spec.training.window.days}.",
+        },
+        "params": {
+            "type": "object",
+            "default": {},
+            "title": "Training parameters",
+            "description": f"Parameters to override. In the spec: {defaults}.",
+            "additionalProperties": {"type": ["null", "boolean", "number", "string"]},
+        },
+        "reason": REASON,
+    }
+
+
+def monitoring_form() -> JsonObject:
+    return {"as_of": as_of("The judged window ends here."), "reason": REASON}
+
+
+def rollback_form(models: tuple[str, ...]) -> JsonObject:
+    """Both fields have no default: the form cannot be sent without them."""
+    return {
+        "model": {"type": "string", "enum": list(models), "title": "Model"},
+        "reason": {
+            "type": "string",
+            "minLength": 5,
+            "maxLength": 500,
+            "title": "Reason",
+            "description": "Why the champion must go. It is written to the ledger under your name.",
+        },
+    }

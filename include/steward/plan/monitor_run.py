@@ -1,0 +1,69 @@
+"""The steps of a monitor run: one reads and judges the window, the others act where that calls for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from steward.plan.arguments import answer_of, field_of_run
+from steward.plan.steps import Step, StepKind
+from steward.spec.model import ModelSpec
+
+_EVIDENCE = {"evidence": answer_of("judge_window", "evidence")}
+
+
+def monitor_steps(spec: ModelSpec, asset: str) -> tuple[Step, ...]:
+    return (_judge(spec), _incident(spec), _report(spec), _retraining(spec, asset))
+
+
+def _judge(spec: ModelSpec) -> Step:
+    return Step(
+        "judge_window",
+        "judge_window",
+        "Reads what was served once and runs every check on it.",
+        spec.model,
+        {"as_of": field_of_run("as_of")},
+        kind=StepKind.GATE,
+        decides="version",
+        skips=("open_incident", "write_report", "request_retraining"),
+        timeout=timedelta(minutes=30),
+    )
+
+
+def _incident(spec: ModelSpec) -> Step:
+    return Step(
+        "open_incident",
+        "open_incident",
+        "Opens, updates or resolves incidents as the verdict demands.",
+        spec.model,
+        _EVIDENCE,
+        after=("judge_window",),
+        kind=StepKind.GATE,
+        decides="report_wanted",
+        idle_without=("incidents", "resolved"),
+        skips=("write_report",),
+    )
+
+
+def _report(spec: ModelSpec) -> Step:
+    return Step(
+        "write_report",
+        "write_report",
+        "Draws the window beside the reference, for people.",
+        spec.model,
+        _EVIDENCE,
+        after=("open_incident",),
+        timeout=timedelta(minutes=30),
+    )
+
+
+def _retraining(spec: ModelSpec, asset: str) -> Step:
+    return Step(
+        "request_retraining",
+        "decide_retraining",
+        "Decides on retraining and records the decision; only a yes starts the training.",
+        spec.model,
+        _EVIDENCE,
+        after=("judge_window",),
+        kind=StepKind.RETRAINING,
+        asset=asset,
+    )

@@ -1,0 +1,202 @@
+"""The steps of a training run, from a snapshot of the data to a released champion.
+
+A gate that says no skips everything up to `settle`; `close` then ends the run green. `settle` runs whatever
+happened and rolls back a rollout that did not complete; `close` runs unless something failed, so that a fault
+ends the run red.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from steward.plan.arguments import answer_of, door_of, field_of_run, reasons_of
+from steward.plan.steps import Step, StepKind, TriggerRule
+from steward.spec.model import Bake, ModelSpec, Strategy
+
+ROLLOUT = "rollout"
+APPROVAL_WAIT = timedelta(days=7)  # the request's own expiry, set by policy, ends the wait earlier
+_MINUTE = timedelta(minutes=1)
+
+
+def training_steps(spec: ModelSpec, *, with_approval: bool) -> tuple[Step, ...]:
+    approval = _approval(spec) if with_approval else []
+    line = [*_candidate(spec), *approval, *_rollout(spec)]
+    return (*_refusals(_chained(line)), *_ending(line))
+
+
+def _chained(line: list[Step]) -> list[Step]:
+    befores = [(), *((step.id,) for step in line)]
+    return [replace(step, after=before) for step, before in zip(line, befores, strict=False)]
+
+
+def _refusals(line: list[Step]) -> list[Step]:
+    """Gates skip all that follows in the line."""
+    gates = {StepKind.GATE, StepKind.APPROVAL, StepKind.SENSOR}
+    return [
+        replace(step, skips=tuple(later.id for later in line[place + 1 :])) if step.kind in gates else step
+        for place, step in enumerate(line)
+    ]
+
+
+def _candidate(spec: ModelSpec) -> list[Step]:
+    model = spec.model
+    snapshot, training = answer_of("snapshot", "snapshot"), answer_of("train", "training")
+    return [
+        Step(
+            "snapshot",
+            "take_snapshot",
+            "Freezes the rows of the training window; everything later works on exactly these.",
+            model,
+            {"as_of": field_of_run("as_of"), "window_days": field_of_run("window_days")},
+            timeout=30 * _MINUTE,
+        ),
+        Step(
+            "validate_data",
+            "validate_data",
+            "Judges the snapshot against the data contract.",
+            model,
+            {"snapshot": snapshot},
+            kind=StepKind.GATE,
+            timeout=30 * _MINUTE,
+        ),
+        Step(
+            "train",
+            "train",
+            "Fits a candidate on the snapshot and tracks it.",
+            model,
+            {"snapshot": snapshot, "params": field_of_run("params")},
+            timeout=spec.training.time_limit + 10 * _MINUTE,
+        ),
+        Step(
+            "evaluate",
+            "evaluate",
+            "Measures the candidate on the hold-out, by slice and beside the champion.",
+            model,
+            {"training": training},
+            timeout=60 * _MINUTE,
+        ),
+        Step(
+            "register",
+            "register",
+            "Registers the candidate: a challenger when its gates passed, else rejected.",
+            model,
+            {
+                "validation": answer_of("validate_data", "validation"),
+                "training": training,
+                "evaluation": answer_of("evaluate", "evaluation"),
+            },
+            kind=StepKind.GATE,
+        ),
+    ]
+
+
+def _approval(spec: ModelSpec) -> list[Step]:
+    return [
+        Step(
+            "request_approval",
+            "request_approval",
+            "Asks people, on the evidence they are shown.",
+            spec.model,
+            {"version": answer_of("register", "version"), "door": door_of("await_approval")},
+        ),
+        Step(
+            "await_approval",
+            "answer_approval",
+            "Waits under Required Actions, without a worker, until people answered or the request expired.",
+            spec.model,
+            {"request": answer_of("request_approval", "request")},
+            kind=StepKind.APPROVAL,
+            wait=spec.approval.expires_after or APPROVAL_WAIT,
+        ),
+    ]
+
+
+def _rollout(spec: ModelSpec) -> list[Step]:
+    steps = [_start(spec)]
+    if spec.deployment.strategy is Strategy.CANARY and spec.deployment.bake is not None:
+        for percent in spec.deployment.steps[:-1]:
+            steps += [_shift(spec, percent), _analyse(spec, percent, spec.deployment.bake)]
+    return [*steps, _complete(spec)]
+
+
+def _start(spec: ModelSpec) -> Step:
+    return Step(
+        "start",
+        "start_rollout",
+        "Loads the version beside the champion and tries it on the smoke rows.",
+        spec.model,
+        {"version": answer_of("register", "version")},
+        group=ROLLOUT,
+        kind=StepKind.GATE,
+    )
+
+
+def _shift(spec: ModelSpec, percent: int) -> Step:
+    return Step(
+        f"shift_{percent}",
+        "shift_traffic",
+        f"Sends {percent} % of request keys to the canary.",
+        spec.model,
+        {"rollout": answer_of(f"{ROLLOUT}.start", "rollout"), "percent": percent},
+        group=ROLLOUT,
+    )
+
+
+def _analyse(spec: ModelSpec, percent: int, bake: Bake) -> Step:
+    """The action gives up after `at_most`; the sensor waits twice as long, in case it never says so."""
+    wait = 2 * bake.at_most + 5 * _MINUTE
+    return Step(
+        f"analyse_{percent}",
+        "analyse_canary",
+        f"Judges the canary at {percent} %, once {bake.requests} requests are in.",
+        spec.model,
+        {"rollout": answer_of(f"{ROLLOUT}.start", "rollout")},
+        group=ROLLOUT,
+        kind=StepKind.SENSOR,
+        poll=poll_interval(bake),
+        wait=wait,
+        timeout=wait + 10 * _MINUTE,
+    )
+
+
+def poll_interval(bake: Bake) -> timedelta:
+    """About thirty looks in the longest wait, two seconds to one minute apart."""
+    return max(timedelta(seconds=2), min(_MINUTE, bake.at_most / 30))
+
+
+def _complete(spec: ModelSpec) -> Step:
+    return Step(
+        "complete",
+        "complete_rollout",
+        "Makes the version the champion and sends it all traffic.",
+        spec.model,
+        {"rollout": answer_of(f"{ROLLOUT}.start", "rollout")},
+        group=ROLLOUT,
+    )
+
+
+def _ending(line: list[Step]) -> list[Step]:
+    gates = [step.id for step in line if step.group == ROLLOUT and step.kind is not StepKind.ACTION]
+    last = line[-1]
+    return [
+        Step(
+            "settle",
+            "settle_rollout",
+            "Rolls back a rollout that did not complete; skipped when there is none.",
+            last.model,
+            {"reason": reasons_of(gates)},
+            after=(last.id,),
+            trigger=TriggerRule.ALL_DONE,
+            retries=5,
+            idle_without=("rolled_back",),
+        ),
+        Step(
+            "close",
+            "close_run",
+            "Sums the run up.",
+            last.model,
+            after=(last.id, "settle"),
+            trigger=TriggerRule.NONE_FAILED,
+        ),
+    ]

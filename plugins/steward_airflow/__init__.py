@@ -1,0 +1,1 @@
+"""Renders Steward's plans into Airflow: one operator per kind of step, each calling one action."""

@@ -1,0 +1,91 @@
+"""Plan in, DAG out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronTriggerTimetable, Param, TaskGroup
+
+from steward.plan import DagPlan, Schedule, Step, StepKind
+from steward_airflow.approval import AwaitApproval
+from steward_airflow.operators import ActionOperator, GateOperator, RetrainingOperator
+from steward_airflow.sensors import CanaryAnalysisSensor
+
+BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
+OPERATORS: dict[StepKind, type[BaseOperator]] = {
+    StepKind.ACTION: ActionOperator,
+    StepKind.GATE: GateOperator,
+    StepKind.APPROVAL: AwaitApproval,
+    StepKind.SENSOR: CanaryAnalysisSensor,
+    StepKind.RETRAINING: RetrainingOperator,
+}
+_OWN_FIELDS: dict[StepKind, tuple[str, ...]] = {
+    StepKind.ACTION: ("idle_without",),
+    StepKind.GATE: ("idle_without", "skips", "decides"),
+    StepKind.APPROVAL: ("skips", "wait"),
+    StepKind.SENSOR: ("skips", "wait"),
+    StepKind.RETRAINING: ("asset",),
+}
+
+
+def render(plan: DagPlan, *, timed: bool = True) -> DAG:
+    """`timed=False` leaves clock schedules out, for a replayed calendar; asset schedules stay."""
+    dag = DAG(
+        dag_id=plan.id,
+        dag_display_name=plan.title,
+        doc_md=plan.doc,
+        schedule=_schedule(plan.schedule, timed),
+        start_date=BEGINNING,
+        catchup=False,
+        max_active_runs=1,
+        params={name: _param(schema) for name, schema in plan.params.items()},
+        tags=set(plan.tags),
+        default_args={"owner": plan.owner},
+        owner_links={plan.owner: plan.owner_link} if plan.owner_link else {},
+    )
+    groups = {
+        name: TaskGroup(name, dag=dag)
+        for name in dict.fromkeys(s.group for s in plan.steps)
+        if name is not None
+    }
+    tasks = {step.id: _task(step, dag, groups) for step in plan.steps}
+    for step in plan.steps:
+        tasks[step.id].set_upstream([tasks[before] for before in step.after])
+    return dag
+
+
+def _task(step: Step, dag: DAG, groups: dict[str, TaskGroup]) -> BaseOperator:
+    fields: dict[str, Any] = {name: getattr(step, name) for name in _OWN_FIELDS[step.kind]}
+    if step.poll is not None:
+        fields["poke_interval"] = step.poll
+    return OPERATORS[step.kind](
+        dag=dag,
+        task_id=step.name,
+        task_group=groups[step.group] if step.group else None,
+        doc_md=step.doc,
+        action=step.action,
+        model=step.model,
+        arguments=step.arguments,
+        trigger_rule=step.trigger.value,
+        retries=step.retries,
+        retry_delay=step.retry_delay,
+        retry_exponential_backoff=True,
+        execution_timeout=step.timeout,
+        **fields,
+    )
+
+
+def _schedule(schedule: Schedule, timed: bool) -> Any:
+    clock = CronTriggerTimetable(schedule.cron, timezone="UTC") if schedule.cron and timed else None
+    assets = Asset(schedule.asset) if schedule.asset else None
+    if clock and assets:
+        return AssetOrTimeSchedule(timetable=clock, assets=assets)
+    return clock or ([assets] if assets else None)
+
+
+def _param(schema: dict[str, Any]) -> Param:
+    fields = dict(schema)
+    if "default" in fields:
+        return Param(fields.pop("default"), **fields)
+    return Param(**fields)

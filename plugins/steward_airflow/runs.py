@@ -1,0 +1,58 @@
+"""What a step may ask of the Airflow run it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.sdk import Context
+
+from steward.types import JsonObject
+
+
+class AirflowRun:
+    """The run behind a task's context, as `steward.plan.resolve` wants to see it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.dag_run = context["dag_run"]
+
+    @property
+    def id(self) -> str:
+        return self.dag_run.run_id
+
+    @property
+    def actor(self) -> str:
+        """The person who triggered the run; for an automatic run, the DAG itself."""
+        return f"airflow:{self.dag_run.triggering_user_name or self.dag_run.dag_id}"
+
+    def answer(self, step: str) -> JsonObject | None:
+        return self.context["ti"].xcom_pull(task_ids=step)
+
+    def field(self, name: str) -> Any:
+        if name == "as_of":
+            return self._as_of()
+        if name == "reason":
+            return self._reason()
+        return self.context["params"][name]
+
+    def door(self, step: str) -> JsonObject:
+        """Where to answer: the path of the task in Airflow's REST API is made of these four."""
+        return {"dag_id": self.dag_run.dag_id, "run_id": self.id, "task_id": step, "map_index": -1}
+
+    def _as_of(self) -> str | None:
+        """The form's date; a scheduled run takes its own: late or repeated, it sees the same window."""
+        if chosen := self.context["params"].get("as_of"):
+            return str(chosen)
+        end = self.dag_run.data_interval_end
+        return end.isoformat() if self.dag_run.run_type == "scheduled" and end else None
+
+    def _reason(self) -> str:
+        given = self.context["params"].get("reason")
+        return given or "; ".join(self._event_reasons()) or f"{self.dag_run.run_type} run"
+
+    def _event_reasons(self) -> Iterator[str]:
+        """Asset events coalesce: one run may answer several requests."""
+        for events in self.context.get("triggering_asset_events", {}).values():
+            for event in events:
+                yield str((event.extra or {}).get("reason", f"asset event of {event.source_run_id}"))

@@ -1,0 +1,61 @@
+"""Waiting for a canary to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from steward.gates import Outcome
+from steward.types import JsonObject
+from steward_airflow.calls import call_action
+from steward_airflow.gates import Gate
+from steward_airflow.runs import AirflowRun
+
+HOLD_SLOT_AT_MOST = timedelta(minutes=15)
+
+
+class CanaryAnalysisSensor(BaseSensorOperator, Gate):
+    """Asks the analysis until its answer is final, then acts as a gate. Short bakes keep their worker slot.
+
+    The analysis gives up by itself after the bake's `at_most`; running out of time here is a no, not a fault.
+    """
+
+    inherits_from_skipmixin = True
+    ui_color = "#fff4ce"
+
+    def __init__(
+        self,
+        *,
+        action: str,
+        model: str,
+        arguments: JsonObject,
+        skips: Sequence[str],
+        wait: timedelta,
+        **kwargs: Any,
+    ) -> None:
+        mode = "poke" if wait <= HOLD_SLOT_AT_MOST else "reschedule"
+        super().__init__(timeout=wait, mode=mode, **kwargs)
+        self.action, self.model, self.arguments = action, model, arguments
+        self.skips = tuple(skips)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        answer = call_action(self.action, self.model, self.arguments, AirflowRun(context))
+        self.log.info(
+            "%s requests: %s", answer.get("requests"), "; ".join(answer["reasons"]) or answer["outcome"]
+        )
+        return PokeReturnValue(is_done=bool(answer["final"]), xcom_value=answer)
+
+    def execute(self, context: Context) -> JsonObject:
+        try:
+            answer = super().execute(context)
+        except AirflowSensorTimeout as late:
+            answer = {
+                "outcome": Outcome.INCONCLUSIVE.value,
+                "final": True,
+                "reasons": [f"no verdict in time: {late}"],
+            }
+        return self.conclude(context, answer)
