@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import Field
 
-from steward.types import ID_PATTERN, RiskTier, digest_of
+from steward.spec.crosschecks import disagreements
+from steward.spec.fields import (
+    EMAIL_PATTERN,
+    TEAM_PATTERN,
+    Column,
+    Contradiction,
+    Count,
+    Duration,
+    Function,
+    Identifier,
+    Schedule,
+    Section,
+    Share,
+    format_duration,
+    parse_duration,
+)
+from steward.types import RiskTier, digest_of
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def parse_duration(value: Any) -> timedelta:
-    """`250ms`, `10m`, `1d` → timedelta."""
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("write a duration as a number and a unit: 250ms, 30s, 10m, 6h, 3d, 2w")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-
-
-def format_duration(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    for unit in ("w", "d", "h", "m", "s"):
-        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
-            return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds * 1000:g}ms"
-
-
-def _reference(value: str) -> str:
-    if re.fullmatch(r"model:[A-Za-z_][A-Za-z0-9_]*", value) is None:
-        raise ValueError("name a function of model.py as model:FUNCTION")
-    return value
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=r"^\d+(\.\d+)?(ms|s|m|h|d|w)$")]),
-    PlainSerializer(format_duration, return_type=str),
-]
-Function = Annotated[str, AfterValidator(_reference)]
-Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
-Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+__all__ = ["Duration", "Section", "format_duration", "parse_duration"]  # others are defined below
 
 
 class Task(StrEnum):
@@ -69,59 +46,85 @@ class FeatureType(StrEnum):
 
 
 class Owner(Section):
-    team: Identifier | Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-    name: str
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
-    user: Annotated[str, Field(description="The owner's Airflow user name: never the approver of this model")]
+    team: str = Field(pattern=TEAM_PATTERN, description="Lower case, digits, - and _")
+    name: str = Field(min_length=1, description="The person who answers for the model")
+    email: str = Field(pattern=EMAIL_PATTERN)
+    user: str = Field(
+        min_length=1, description="The owner's Airflow user name: never the approver of this model"
+    )
 
 
 class Feature(Section):
     type: FeatureType
-    min: float | None = None
-    max: float | None = None
-    levels: tuple[str, ...] | None = Field(default=None, description="The only levels allowed; omit to learn them")
+    min: float | None = Field(default=None, description="Smallest value in range")
+    max: float | None = Field(default=None, description="Largest value in range")
+    levels: tuple[str, ...] | None = Field(
+        default=None, description="The only levels allowed; omit to learn them"
+    )
     max_missing: Share = Field(default=0.0, description="Largest share of missing values in a window")
-    max_out_of_range: Share = Field(default=0.0, description="Largest share outside min..max or levels in a window")
+    max_out_of_range: Share = Field(
+        default=0.0, description="Largest share outside min..max or levels in a window"
+    )
 
-    @model_validator(mode="after")
-    def _bounds(self) -> Feature:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        if self.type in (FeatureType.CATEGORY, FeatureType.TEXT) and (self.min is not None or self.max is not None):
-            raise ValueError(f"a {self.type} feature has no min or max")
+            yield Contradiction(("min",), f"min {self.min:g} is above max {self.max:g}")
+        if self.type not in (FeatureType.NUMBER, FeatureType.INTEGER):
+            for key in ("min", "max"):
+                if getattr(self, key) is not None:
+                    yield Contradiction((key,), f"a {self.type} feature has no {key}")
         if self.levels is not None and self.type is not FeatureType.CATEGORY:
-            raise ValueError(f"levels belong to a category, not to a {self.type}")
-        return self
+            yield Contradiction(("levels",), f"levels belong to a category, not to a {self.type} feature")
 
 
 class Label(Section):
     column: Column
-    arrives_after: Duration = timedelta(0)
+    arrives_after: Duration = Field(default=timedelta(0), description="Outcomes are awaited this long")
 
 
 class Data(Section):
-    source: Function = "model:load"
-    id: Column
-    time: Column
+    source: Function = Field(default="model:load", description="load(start, end) → DataFrame")
+    id: Column = Field(description="Unique per row")
+    time: Column = Field(description="Instant of the row; windows and the hold-out are cut by it")
     label: Label
-    features: dict[Column, Feature] = Field(min_length=1)
-    protected: tuple[Column, ...] = ()
-    freshness: Duration = timedelta(days=2)
-    min_rows: Annotated[int, Field(ge=1)] = 1000
-    privacy: dict[Column, Literal["keep", "hash", "drop"]] = {}
+    features: dict[Column, Feature] = Field(
+        min_length=1, description="What the model reads: the data contract"
+    )
+    other_columns: tuple[Column, ...] = Field(
+        default=(),
+        description="Columns of the source that are no features; slices, protected, privacy may name them",
+    )
+    protected: tuple[Column, ...] = Field(default=(), description="Groups for fairness and disparity")
+    freshness: Duration = Field(default=timedelta(days=2), description="The newest row may be this old")
+    min_rows: Count = Field(default=1000, description="A smaller window is not trained on")
+    privacy: dict[Column, Literal["keep", "hash", "drop"]] = Field(
+        default={},
+        description="Prediction log, per column. Features are kept, other columns dropped unless named",
+    )
 
-    @model_validator(mode="after")
-    def _columns(self) -> Data:
-        roles = [self.id, self.time, self.label.column]
-        if len(set(roles)) < 3:
-            raise ValueError("id, time and label.column must be three different columns")
-        if leaked := sorted(set(roles) & set(self.features)):
-            raise ValueError(f"{', '.join(leaked)} cannot be a feature: it is the id, the time or the label")
-        return self
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column the spec knows of, without repetition."""
+        return tuple(
+            dict.fromkeys((self.id, self.time, self.label.column, *self.features, *self.other_columns))
+        )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        roles = {("id",): self.id, ("time",): self.time, ("label", "column"): self.label.column}
+        if len(set(roles.values())) < 3:
+            yield Contradiction(("id",), "id, time and label.column must be three different columns")
+        for key in sorted(set(roles.values()) & set(self.features)):
+            yield Contradiction(
+                ("features", key), f"{key} cannot be a feature: it is the id, the time or the label"
+            )
+        for place, column in enumerate(self.protected):
+            if self.privacy.get(column) == "drop":
+                sentence = f"{column} is protected, so monitoring needs it: keep or hash it under privacy"
+                yield Contradiction(("protected", place), sentence)
 
 
 class Days(Section):
-    days: Annotated[int, Field(ge=1)]
+    days: int = Field(ge=1, le=3660)
 
     @property
     def length(self) -> timedelta:
@@ -133,38 +136,42 @@ class Runtime(Section):
 
 
 class Training(Section):
-    build: Function = "model:build"
-    window: Days
-    params: dict[str, int | float | str | bool | None] = {}
-    seed: int = 0
-    time_limit: Duration = timedelta(minutes=30)
+    build: Function = Field(
+        default="model:build", description="build(params) → estimator, or train(frame, params) → fitted model"
+    )
+    window: Days = Field(description="Days of data a training reads, hold-out included")
+    params: dict[str, int | float | str | bool | None] = Field(default={}, description="Handed to build")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    time_limit: Duration = Field(default=timedelta(minutes=30), description="A longer training is stopped")
     runtime: Runtime = Runtime()
 
 
 class MetricGate(Section):
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(default=None, description="Smallest value that passes")
+    max: float | None = Field(default=None, description="Largest value that passes")
     not_worse_than_champion: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="Margin d: the lower end of the paired-bootstrap interval must exceed -d"
     )
 
-    @model_validator(mode="after")
-    def _some_rule(self) -> MetricGate:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.min is None and self.max is None and self.not_worse_than_champion is None:
-            raise ValueError("give at least one of min, max, not_worse_than_champion")
-        return self
+            yield Contradiction((), "give at least one of min, max, not_worse_than_champion")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            yield Contradiction(("min",), f"min {self.min:g} is above max {self.max:g}")
 
 
 class Evaluation(Section):
-    holdout: Days
+    holdout: Days = Field(description="The last days of the training window, kept for judging")
     metrics: dict[Identifier, MetricGate] = Field(min_length=1)
-    slices: tuple[str, ...] = Field(default=(), description='A column, or a predicate such as "distance > 1500"')
-    slice_min_rows: Annotated[int, Field(ge=1)] = 200
-    bootstrap: Annotated[int, Field(ge=100, le=10_000)] = 500
+    slices: tuple[str, ...] = Field(
+        default=(), description='A column, or a predicate such as "distance > 1500"'
+    )
+    slice_min_rows: Count = Field(default=200, description="A smaller slice is inconclusive")
+    bootstrap: int = Field(default=500, ge=100, le=10_000, description="Resamples of the comparison")
 
 
 class Approval(Section):
-    approvers: Annotated[int, Field(ge=1)] | None = Field(default=None, description="More than the tier asks for")
+    approvers: Count | None = Field(default=None, description="More than the tier asks for")
     expires_after: Duration | None = Field(default=None, description="Shorter than the tier's")
 
 
@@ -177,9 +184,9 @@ class LatencyLimit(Section):
 
 
 class Guardrails(Section):
-    error_rate: Limit | None = None
-    p99_latency: LatencyLimit | None = None
-    prediction_psi: Limit | None = None
+    error_rate: Limit | None = Field(default=None, description="Share of canary requests that failed")
+    p99_latency: LatencyLimit | None = Field(default=None, description="99th percentile of the canary")
+    prediction_psi: Limit | None = Field(default=None, description="Canary scores against the champion's")
 
     @property
     def any(self) -> bool:
@@ -187,9 +194,18 @@ class Guardrails(Section):
 
 
 class Bake(Section):
-    requests: Annotated[int, Field(ge=1)] = Field(description="Canary requests a step needs before it is judged")
-    at_least: Duration = timedelta(0)
-    at_most: Duration = Field(description="Give up (and roll back) when a step is still inconclusive after this")
+    requests: Count = Field(description="Canary requests a step needs before it is judged")
+    at_least: Duration = Field(
+        default=timedelta(0), description="A step lasts this long, whatever the requests"
+    )
+    at_most: Duration = Field(
+        description="Give up (and roll back) when a step is still inconclusive after this"
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.at_least > self.at_most:
+            longest, shortest = format_duration(self.at_most), format_duration(self.at_least)
+            yield Contradiction(("at_least",), f"at_least {shortest} is longer than at_most {longest}")
 
 
 class Strategy(StrEnum):
@@ -199,100 +215,125 @@ class Strategy(StrEnum):
 
 class Deployment(Section):
     target: Literal["local"] = "local"
-    strategy: Strategy = Strategy.CANARY
-    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = (5, 25, 50, 100)
-    bake: Bake | None = None
-    smoke: Function | None = None
-    guardrails: Guardrails = Guardrails()
+    strategy: Strategy = Field(
+        default=Strategy.CANARY, description="direct: all traffic at once, nothing is judged"
+    )
+    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+        default=(5, 25, 50, 100), description="Percent of traffic, rising to 100; at most 50 before the last"
+    )
+    bake: Bake | None = Field(default=None, description="How long a step is watched; a canary needs it")
+    smoke: Function | None = Field(
+        default=None,
+        description="examples() → rows with expected answers, tried before traffic; a canary needs it",
+    )
+    guardrails: Guardrails = Field(
+        default=Guardrails(), description="A canary beyond one of these is taken off"
+    )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Deployment:
-        if self.strategy is Strategy.CANARY:
-            if list(self.steps) != sorted(set(self.steps)) or self.steps[-1:] != (100,):
-                raise ValueError("steps must rise and end at 100")
-            if any(50 < step < 100 for step in self.steps):
-                raise ValueError("a canary takes at most 50 % of traffic until it is judged")
-            if not self.guardrails.any:
-                raise ValueError("automatic rollback without any guardrail is a contradiction: give guardrails")
-            if self.bake is None:
-                raise ValueError("a canary needs bake: {requests: …, at_most: …}")
-        return self
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.strategy is not Strategy.CANARY:
+            return
+        if list(self.steps) != sorted(set(self.steps)) or self.steps[-1:] != (100,):
+            yield Contradiction(("steps",), "steps must rise and end at 100")
+        if any(50 < step < 100 for step in self.steps):
+            yield Contradiction(("steps",), "a canary takes at most 50 % of traffic until it is judged")
+        if not self.guardrails.any:
+            sentence = "automatic rollback without any guardrail is a contradiction: give guardrails"
+            yield Contradiction(("guardrails",), sentence)
+        if self.bake is None:
+            yield Contradiction(("bake",), "a canary needs bake: {requests: …, at_most: …}")
+        if self.smoke is None:
+            yield Contradiction(
+                ("smoke",), "a canary needs smoke: rows with expected answers, as model:FUNCTION"
+            )
 
 
 class Drift(Section):
-    psi: Limit = Limit(max=0.25)
+    psi: Limit = Field(default=Limit(max=0.25), description="Population stability index, per feature")
 
 
 class PerformanceRule(Section):
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="Largest fall below the version's own evaluation"
+        default=None,
+        description="Largest fall below the version's own evaluation; for metrics where more is better",
     )
-    max: float | None = Field(default=None, description="Absolute upper limit, for metrics where less is better")
-    min: float | None = None
+    max: float | None = Field(
+        default=None, description="Absolute upper limit, for metrics where less is better"
+    )
+    min: float | None = Field(default=None, description="Absolute lower limit")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.max_drop is None and self.max is None and self.min is None:
+            yield Contradiction((), "give at least one of max_drop, max, min")
 
 
 class Monitoring(Section):
-    schedule: str = "@daily"
-    window: Days = Days(days=7)
-    min_rows: Annotated[int, Field(ge=1)] = 1000
+    schedule: Schedule = Field(default="@daily", description="Cron of the monitor")
+    window: Days = Field(default=Days(days=7), description="Days of served requests a check reads")
+    min_rows: Count = Field(default=1000, description="A smaller window is inconclusive")
     drift: Drift = Drift()
-    performance: dict[Identifier, PerformanceRule] = {}
-    error_rate: Limit | None = None
+    performance: dict[Identifier, PerformanceRule] = Field(
+        default={}, description="Per metric, once labels are in"
+    )
+    error_rate: Limit | None = Field(default=None, description="Share of requests that failed")
     p99_latency: LatencyLimit | None = None
 
 
 class FailedWindows(Section):
-    failed_windows: Annotated[int, Field(ge=1)]
-    of: Annotated[int, Field(ge=1)]
+    failed_windows: Count
+    of: Count
 
-    @model_validator(mode="after")
-    def _possible(self) -> FailedWindows:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.failed_windows > self.of:
-            raise ValueError(f"{self.failed_windows} failed windows of {self.of} can never happen")
-        return self
+            sentence = f"{self.failed_windows} failed windows of {self.of} can never happen"
+            yield Contradiction(("failed_windows",), sentence)
 
 
 class Budget(Section):
-    runs: Annotated[int, Field(ge=0)]
+    runs: int = Field(ge=0, description="Retrainings that may start by themselves; 0 switches them off")
     per: Duration
     cpu_hours: Annotated[float, Field(gt=0)] | None = None
 
 
 class Retraining(Section):
-    when: FailedWindows = FailedWindows(failed_windows=2, of=3)
-    cooldown: Duration = timedelta(days=3)
+    when: FailedWindows = Field(
+        default=FailedWindows(failed_windows=2, of=3),
+        description="Windows with lost performance, of the last",
+    )
+    cooldown: Duration = Field(default=timedelta(days=3), description="Quiet time after a retraining")
     budget: Budget = Budget(runs=4, per=timedelta(days=30))
-    schedule: str | None = Field(default=None, description="Cron, if retraining is also wanted on a clock")
+    schedule: Schedule | None = Field(
+        default=None, description="Cron, if retraining is also wanted on a clock"
+    )
 
 
 class Retirement(Section):
-    review_after: Duration = timedelta(days=365)
+    review_after: Duration = Field(
+        default=timedelta(days=365), description="The owner confirms the model this often"
+    )
 
 
 class ModelSpec(Section):
     """One model as its team declares it. Immutable; `digest` identifies it in every record."""
 
-    model: Identifier
-    title: str
-    purpose: str
+    model: Identifier = Field(description="The id: the name of this folder, for good")
+    title: str = Field(min_length=1, description="The question the model answers")
+    purpose: str = Field(min_length=1, description="Who does what with the answer")
     owner: Owner
-    risk_tier: RiskTier
-    frameworks: tuple[str, ...] = ()
+    risk_tier: RiskTier = Field(description="Sets the policy, unless this spec is stricter")
+    frameworks: tuple[str, ...] = Field(default=(), description="Ids of versioned compliance packs")
     task: Task
     data: Data
     training: Training
     evaluation: Evaluation
-    approval: Approval = Approval()
+    approval: Approval = Field(default=Approval(), description="Stricter than the tier, never weaker")
     deployment: Deployment
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
     retirement: Retirement = Retirement()
 
-    @model_validator(mode="after")
-    def _across_sections(self) -> ModelSpec:
-        if self.evaluation.holdout.days >= self.training.window.days:
-            raise ValueError("evaluation.holdout must be shorter than training.window")
-        return self
+    def contradictions(self) -> Iterator[Contradiction]:
+        return disagreements(dict(self))
 
     @property
     def digest(self) -> str:

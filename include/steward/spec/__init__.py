@@ -1,0 +1,65 @@
+"""model.yaml → frozen `ModelSpec`: strict loading, JSON schema, and what a change of spec weakens."""
+
+from steward.spec.diff import Change, diff
+from steward.spec.faults import Fault, FaultsError
+from steward.spec.fields import Section, format_duration, parse_duration
+from steward.spec.loading import CODE_FILE, SPEC_FILE, SpecFolder, load_model, load_spec, parse_spec
+from steward.spec.metrics import KNOWN_METRICS, METRICS, Metric, metrics_of
+from steward.spec.model import (
+    Approval,
+    Bake,
+    Budget,
+    Data,
+    Days,
+    Deployment,
+    Evaluation,
+    Feature,
+    FeatureType,
+    Guardrails,
+    MetricGate,
+    ModelSpec,
+    Monitoring,
+    PerformanceRule,
+    Retraining,
+    Strategy,
+    Task,
+    Training,
+)
+
+__all__ = [
+    "CODE_FILE",
+    "KNOWN_METRICS",
+    "METRICS",
+    "SPEC_FILE",
+    "Approval",
+    "Bake",
+    "Budget",
+    "Change",
+    "Data",
+    "Days",
+    "Deployment",
+    "Evaluation",
+    "Fault",
+    "FaultsError",
+    "Feature",
+    "FeatureType",
+    "Guardrails",
+    "Metric",
+    "MetricGate",
+    "ModelSpec",
+    "Monitoring",
+    "PerformanceRule",
+    "Retraining",
+    "Section",
+    "SpecFolder",
+    "Strategy",
+    "Task",
+    "Training",
+    "diff",
+    "format_duration",
+    "load_model",
+    "load_spec",
+    "metrics_of",
+    "parse_duration",
+    "parse_spec",
+]

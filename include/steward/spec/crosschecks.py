@@ -1,0 +1,86 @@
+"""Rules between sections. Each runs as soon as the sections it reads are sound, whatever else is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from steward.spec.faults import nearest
+from steward.spec.fields import Contradiction
+from steward.spec.metrics import METRICS, metrics_of
+
+if TYPE_CHECKING:
+    from steward.spec.model import Data, Evaluation, Monitoring, Task, Training
+
+Key = tuple[str | int, ...]
+
+
+class Rule(NamedTuple):
+    sections: tuple[str, ...]
+    find: Callable[..., Iterator[Contradiction]]
+
+
+def disagreements(sections: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """Apply every rule whose sections are present."""
+    for rule in RULES:
+        if all(name in sections for name in rule.sections):
+            yield from rule.find(*(sections[name] for name in rule.sections))
+
+
+def _holdout_inside_window(training: Training, evaluation: Evaluation) -> Iterator[Contradiction]:
+    if evaluation.holdout.days >= training.window.days:
+        sentence = f"the hold-out must be shorter than training.window ({training.window.days} days)"
+        yield Contradiction(("evaluation", "holdout", "days"), sentence)
+
+
+def _columns_known(data: Data) -> Iterator[Contradiction]:
+    known = data.columns
+    named: list[tuple[Key, str]] = [(("protected", i), column) for i, column in enumerate(data.protected)]
+    named += [(("privacy", column), column) for column in data.privacy]
+    for key, column in named:
+        if column not in known:
+            yield _unknown_column(("data", *key), column, known)
+
+
+def _slices_known(data: Data, evaluation: Evaluation) -> Iterator[Contradiction]:
+    """Slices that are one bare column; predicates are read by the evaluation room."""
+    for place, text in enumerate(evaluation.slices):
+        if re.fullmatch(r"\w+", text) and text not in data.columns:
+            yield _unknown_column(("evaluation", "slices", place), text, data.columns)
+
+
+def _unknown_column(key: Key, column: str, known: tuple[str, ...]) -> Contradiction:
+    sentence = f"{column} is neither a feature nor listed in data.other_columns"
+    return Contradiction(key, sentence, nearest(column, known))
+
+
+def _gates_known(task: Task, evaluation: Evaluation) -> Iterator[Contradiction]:
+    yield from _metrics_known(task, ("evaluation", "metrics"), evaluation.metrics)
+
+
+def _performance_known(task: Task, monitoring: Monitoring) -> Iterator[Contradiction]:
+    key: Key = ("monitoring", "performance")
+    yield from _metrics_known(task, key, monitoring.performance)
+    for name, rule in monitoring.performance.items():
+        if name in METRICS and not METRICS[name].rises and rule.max_drop is not None:
+            yield Contradiction(
+                (*key, name, "max_drop"), f"less {name} is better, so a drop is good: give max"
+            )
+
+
+def _metrics_known(task: Task, key: Key, names: Iterable[str]) -> Iterator[Contradiction]:
+    known = metrics_of(task)
+    for name in names:
+        if name not in known:
+            choice = f"one of {', '.join(known)}" if known else "none is known for this task yet"
+            yield Contradiction((*key, name), f"no metric of a {task} model: {choice}", nearest(name, known))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(("training", "evaluation"), _holdout_inside_window),
+    Rule(("data",), _columns_known),
+    Rule(("data", "evaluation"), _slices_known),
+    Rule(("task", "evaluation"), _gates_known),
+    Rule(("task", "monitoring"), _performance_known),
+)

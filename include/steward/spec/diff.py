@@ -1,0 +1,106 @@
+"""What changed between two specs, and which of it weakens a control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from steward.spec.controls import CONTROLS
+from steward.spec.fields import format_duration
+from steward.spec.model import ModelSpec
+from steward.types import JsonObject
+
+# Below these, keys are names a person chose.
+_NAMED = ("data.features", "evaluation.metrics", "monitoring.performance")
+_STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
+
+
+@dataclass(frozen=True)
+class Change:
+    """`old` and `new` are plain JSON values, None where not given. `weakened` says what is lost by it."""
+
+    path: str
+    old: Any
+    new: Any
+    weakened: str | None = None
+
+    def to_json(self) -> JsonObject:
+        return {"path": self.path, "old": self.old, "new": self.new, "weakened": self.weakened}
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {_shown(self.old)} → {_shown(self.new)}"
+        return f"{text}  WEAKENED: {self.weakened}" if self.weakened else text
+
+
+def diff(old: ModelSpec, new: ModelSpec) -> list[Change]:
+    """Every change, in the order of the old spec. Defaults count: what is not written is compared too."""
+    changes = [
+        Change(path, _plain(before), _plain(after), _weakening(path, before, after))
+        for path, before, after in _pairs("", old.model_dump(), new.model_dump())
+        if not path.startswith("data.privacy")
+    ]
+    return changes + list(_privacy_changes(old, new))
+
+
+def _pairs(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    if old == new:
+        return
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        yield path, old, new
+        return
+    for key in dict.fromkeys((*old, *new)):
+        yield from _pairs(f"{path}.{key}".removeprefix("."), old.get(key), new.get(key))
+
+
+def _weakening(path: str, old: Any, new: Any) -> str | None:
+    pattern = _pattern(path)
+    rule = CONTROLS.get(pattern) or CONTROLS.get(pattern.removesuffix(".max"))
+    return rule(old, new) if rule is not None else None
+
+
+def _pattern(path: str) -> str:
+    """`data.features.distance.min` → `data.features.*.min`."""
+    for named in _NAMED:
+        if path.startswith(named + "."):
+            _, _, rest = path.removeprefix(named + ".").partition(".")
+            return f"{named}.*.{rest}" if rest else f"{named}.*"
+    return path
+
+
+def _privacy_changes(old: ModelSpec, new: ModelSpec) -> Iterator[Change]:
+    """Columns that are not named are kept when they are features and dropped otherwise."""
+    before, after = old.data.privacy, new.data.privacy
+    for column in dict.fromkeys((*before, *after)):
+        if before.get(column) == after.get(column):
+            continue
+        was, now = _handling(old, column), _handling(new, column)
+        sentence = f"{column} is {_PAST[now]} in the prediction log, no longer {_PAST[was]}"
+        weakened = sentence if _STRICTNESS[now] < _STRICTNESS[was] else None
+        yield Change(f"data.privacy.{column}", before.get(column), after.get(column), weakened)
+
+
+_PAST = {"keep": "kept", "hash": "hashed", "drop": "dropped"}
+
+
+def _handling(spec: ModelSpec, column: str) -> str:
+    return spec.data.privacy.get(column) or ("keep" if column in spec.data.features else "drop")
+
+
+def _plain(value: Any) -> Any:
+    """The JSON form a spec is written in: durations as `3d`, not as seconds."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "(not given)" if value is None else str(value)

@@ -1,0 +1,35 @@
+"""The metrics a spec may name; `steward.gates.metrics` computes these, and a test keeps the two equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`tasks` it is defined for; `rises` when more is better."""
+
+    tasks: frozenset[str]
+    rises: bool
+
+
+_BINARY = frozenset({"binary_classification"})
+_REGRESSION = frozenset({"regression"})
+
+METRICS: dict[str, Metric] = {
+    "roc_auc": Metric(_BINARY, rises=True),
+    "average_precision": Metric(_BINARY, rises=True),
+    "accuracy": Metric(_BINARY, rises=True),
+    "log_loss": Metric(_BINARY, rises=False),
+    "brier": Metric(_BINARY, rises=False),
+    "calibration_gap": Metric(_BINARY | _REGRESSION, rises=False),
+    "mae": Metric(_REGRESSION, rises=False),
+    "rmse": Metric(_REGRESSION, rises=False),
+}
+
+KNOWN_METRICS = frozenset(METRICS)
+
+
+def metrics_of(task: str) -> tuple[str, ...]:
+    """Names known for a task, sorted; empty for a task whose evaluation is not built yet."""
+    return tuple(sorted(name for name, metric in METRICS.items() if task in metric.tasks))

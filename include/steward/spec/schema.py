@@ -1,0 +1,33 @@
+"""The JSON schema (draft 2020-12) of a model.yaml, for editors that read its first line:
+
+`# yaml-language-server: $schema=../model.schema.json`
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from steward.spec.model import ModelSpec
+from steward.types import JsonObject
+
+SCHEMA_FILE = "model.schema.json"
+
+
+def spec_schema() -> JsonObject:
+    """What a schema can say of a spec; contradictions between keys are found by `steward check` alone."""
+    schema = ModelSpec.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "A model in Steward"
+    return schema
+
+
+def schema_text() -> str:
+    return json.dumps(spec_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_schema(folder: Path) -> Path:
+    """Write it beside the models and return its path."""
+    path = folder / SCHEMA_FILE
+    path.write_text(schema_text(), encoding="utf-8")
+    return path
