@@ -1,7 +1,7 @@
 """Asking people through Airflow's Required Actions. Airflow is only the screen: the ledger decides.
 
-The wait holds no worker slot. It ends when the ledger has a decision, whichever door it came through. An answer
-given here is judged by the action; a decision made elsewhere is seen at the next look.
+The wait holds no worker slot. It ends when the ledger has a decision, whichever door it came through: an
+answer given here is judged by the action, a decision made elsewhere is seen at the next look.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from steward_airflow.operators import BrokenSpecOperator
 
 def broken_dag(model: str, fault: Exception) -> DAG:
     faults = str(fault) if isinstance(fault, StewardError) else f"{type(fault).__name__}: {fault}"
-    page = f"# {model} cannot run: its spec is broken\n\n```\n{faults}\n```\n\nMend it, then run `steward check`."
+    page = f"# {model} cannot run: its spec is broken\n\n```\n{faults}\n```\n\nMend it; see `steward check`."
     dag = DAG(
         dag_id=f"{model}__broken",
         dag_display_name=f"{model} · broken spec",

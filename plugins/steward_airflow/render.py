@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,17 +25,20 @@ _OWN_FIELDS: dict[StepKind, tuple[str, ...]] = {
     StepKind.ACTION: ("idle_without",),
     StepKind.GATE: ("idle_without", "skips", "decides"),
     StepKind.APPROVAL: ("skips", "wait"),
-    StepKind.SENSOR: ("skips", "wait"),
+    StepKind.SENSOR: ("skips", "wait", "poll"),
     StepKind.RETRAINING: ("asset",),
 }
 
 
-def render(plan: DagPlan, *, timed: bool = True) -> DAG:
-    """`timed=False` leaves clock schedules out, for a replayed calendar; asset schedules stay."""
+def render(plan: DagPlan, *, timed: bool = True, links: Mapping[str, str] | None = None) -> DAG:
+    """`timed=False` leaves clock schedules out, for a replayed calendar; asset schedules stay.
+
+    `links`, title to address, are added to the document people read beside the graph.
+    """
     dag = DAG(
         dag_id=plan.id,
         dag_display_name=plan.title,
-        doc_md=plan.doc,
+        doc_md=plan.doc + _see_also(links or {}),
         schedule=_schedule(plan.schedule, timed),
         start_date=BEGINNING,
         catchup=False,
@@ -55,10 +59,12 @@ def render(plan: DagPlan, *, timed: bool = True) -> DAG:
     return dag
 
 
+def _see_also(links: Mapping[str, str]) -> str:
+    return "\nSee also: " + ", ".join(f"[{name}]({url})" for name, url in links.items()) if links else ""
+
+
 def _task(step: Step, dag: DAG, groups: dict[str, TaskGroup]) -> BaseOperator:
     fields: dict[str, Any] = {name: getattr(step, name) for name in _OWN_FIELDS[step.kind]}
-    if step.poll is not None:
-        fields["poke_interval"] = step.poll
     return OPERATORS[step.kind](
         dag=dag,
         task_id=step.name,

@@ -15,11 +15,11 @@ from steward_airflow.calls import call_action
 from steward_airflow.gates import Gate
 from steward_airflow.runs import AirflowRun
 
-HOLD_SLOT_AT_MOST = timedelta(minutes=15)
+RELEASE_SLOT_FROM = timedelta(seconds=30)
 
 
 class CanaryAnalysisSensor(BaseSensorOperator, Gate):
-    """Asks the analysis until its answer is final, then acts as a gate. Short bakes keep their worker slot.
+    """Asks the analysis until its answer is final, then acts as a gate. Frequent looks keep the worker slot.
 
     The analysis gives up by itself after the bake's `at_most`; running out of time here is a no, not a fault.
     """
@@ -35,10 +35,11 @@ class CanaryAnalysisSensor(BaseSensorOperator, Gate):
         arguments: JsonObject,
         skips: Sequence[str],
         wait: timedelta,
+        poll: timedelta,
         **kwargs: Any,
     ) -> None:
-        mode = "poke" if wait <= HOLD_SLOT_AT_MOST else "reschedule"
-        super().__init__(timeout=wait, mode=mode, **kwargs)
+        mode = "poke" if poll < RELEASE_SLOT_FROM else "reschedule"
+        super().__init__(poke_interval=poll, timeout=wait, mode=mode, **kwargs)
         self.action, self.model, self.arguments = action, model, arguments
         self.skips = tuple(skips)
 

@@ -161,8 +161,10 @@ def _analyse(spec: ModelSpec, percent: int, bake: Bake) -> Step:
 
 
 def poll_interval(bake: Bake) -> timedelta:
-    """About thirty looks in the longest wait, two seconds to one minute apart."""
-    return max(timedelta(seconds=2), min(_MINUTE, bake.at_most / 30))
+    """A short bake is looked at often, by a task that stays; a long one by a task that comes back."""
+    if bake.at_most <= 15 * _MINUTE:
+        return max(timedelta(seconds=2), bake.at_most / 100)
+    return max(_MINUTE / 2, min(_MINUTE, bake.at_most / 60))
 
 
 def _complete(spec: ModelSpec) -> Step:

@@ -1,0 +1,171 @@
+"""A spec compiles to the plan its golden file shows; every plan keeps the rules that make it safe to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steward.plan import DagPlan, Plan, Step, StepKind, TriggerRule, compile_plan, portfolio_plans
+from steward.spec import ModelSpec, load_spec
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "plans"
+SPEC = load_spec(GOLDEN / "flight_delays" / "model.yaml")
+GATES = {StepKind.GATE, StepKind.APPROVAL, StepKind.SENSOR}
+
+
+def changed(**sections: Any) -> ModelSpec:
+    """The fixed spec with fields of sections replaced: `deployment={"strategy": "direct"}`."""
+    fields = SPEC.model_dump(mode="json")
+    for name, value in sections.items():
+        fields[name] = {**fields[name], **value} if isinstance(value, dict) else value
+    return ModelSpec.model_validate(fields)
+
+
+def steps_of(dag: DagPlan) -> dict[str, Step]:
+    return {step.id: step for step in dag.steps}
+
+
+VARIANTS = {
+    "medium": SPEC,
+    "low": changed(risk_tier="low"),
+    "direct": changed(deployment={"strategy": "direct"}),
+    "low-direct": changed(risk_tier="low", deployment={"strategy": "direct"}),
+}
+
+
+@pytest.fixture(params=VARIANTS, name="plan")
+def a_plan(request: pytest.FixtureRequest) -> Plan:
+    return compile_plan(VARIANTS[request.param])
+
+
+def assert_golden(name: str, content: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(content)
+    assert path.read_text() == content, f"{name} differs; UPDATE_GOLDEN=1 rewrites it, then read the diff"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_plan_is_the_golden_one(name: str) -> None:
+    plan = compile_plan(VARIANTS[name]).to_json()
+    assert_golden(f"{name}.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+
+
+def test_portfolio_is_the_golden_one() -> None:
+    plans = [plan.to_json() for plan in portfolio_plans(("flight_delays", "churn"))]
+    assert_golden("portfolio.json", json.dumps(plans, indent=1, ensure_ascii=False) + "\n")
+
+
+def test_without_models_there_is_nothing_to_roll_back() -> None:
+    assert [plan.id for plan in portfolio_plans(())] == ["steward__audit"]
+
+
+def test_every_step_is_tried_again_and_bounded(plan: Plan) -> None:
+    for step in [s for dag in [*plan.dags, *portfolio_plans(("churn",))] for s in dag.steps]:
+        assert step.retries >= 2, step.id
+        assert timedelta(seconds=10) <= step.retry_delay, step.id
+        assert timedelta() < step.timeout <= timedelta(hours=3), step.id
+
+
+def test_steps_only_name_steps_that_come_before(plan: Plan) -> None:
+    for dag in plan.dags:
+        seen: set[str] = set()
+        for step in dag.steps:
+            sources = {value["from"] for value in step.arguments.values() if "from" in _keys(value)}
+            assert {*step.after, *sources} <= seen, step.id
+            seen.add(step.id)
+
+
+def _keys(value: Any) -> set[str]:
+    return set(value) if isinstance(value, dict) else set()
+
+
+def test_a_no_in_training_skips_everything_up_to_settle(plan: Plan) -> None:
+    ids = [step.id for step in plan.train.steps]
+    assert ids[-2:] == ["settle", "close"]
+    for place, step in enumerate(plan.train.steps):
+        assert list(step.skips) == (ids[place + 1 : -2] if step.kind in GATES else []), step.id
+
+
+def test_settle_always_runs_and_close_only_without_a_fault(plan: Plan) -> None:
+    steps = steps_of(plan.train)
+    assert steps["settle"].trigger is TriggerRule.ALL_DONE
+    assert steps["settle"].after == ("rollout.complete",)
+    assert steps["close"].trigger is TriggerRule.NONE_FAILED
+    assert set(steps["close"].after) == {"rollout.complete", "settle"}
+
+
+def test_every_released_version_passed_each_gate(plan: Plan) -> None:
+    """No path leads to the champion's place around a gate: the line to `complete` is one line."""
+    steps, place, passed = steps_of(plan.train), "rollout.complete", []
+    while steps[place].after:
+        assert len(steps[place].after) == 1
+        place = steps[place].after[0]
+        passed.append(place)
+    assert {s.id for s in plan.train.steps if s.kind in GATES} <= set(passed)
+
+
+@pytest.mark.parametrize(("tier", "asks"), [("low", False), ("medium", True), ("high", True)])
+def test_tiers_above_low_ask_people(tier: str, asks: bool) -> None:
+    assert ("await_approval" in steps_of(compile_plan(changed(risk_tier=tier)).train)) is asks
+
+
+def test_a_low_tier_that_wants_approvers_gets_them() -> None:
+    spec = changed(risk_tier="low", approval={"approvers": 1})
+    assert "await_approval" in steps_of(compile_plan(spec).train)
+
+
+def test_the_last_canary_step_is_the_promotion_itself() -> None:
+    ids = [s.id for s in compile_plan(SPEC).train.steps if s.group]
+    shifts = [i for i in ids if "shift" in i]
+    assert shifts == ["rollout.shift_5", "rollout.shift_25", "rollout.shift_50"]
+    assert ids[-1] == "rollout.complete"
+
+
+def test_a_direct_release_starts_and_completes() -> None:
+    ids = [s.id for s in compile_plan(VARIANTS["direct"]).train.steps if s.group]
+    assert ids == ["rollout.start", "rollout.complete"]
+
+
+@pytest.mark.parametrize(("at_most", "seconds"), [("30s", 2), ("10m", 6), ("20m", 30), ("6h", 60)])
+def test_short_bakes_are_looked_at_more_often(at_most: str, seconds: float) -> None:
+    plan = compile_plan(changed(deployment={"bake": {"requests": 10, "at_most": at_most}}))
+    sensor = steps_of(plan.train)["rollout.analyse_5"]
+    assert sensor.poll == timedelta(seconds=seconds)
+    assert sensor.wait is not None
+    assert sensor.poll < sensor.wait < sensor.timeout
+
+
+def test_training_starts_on_the_asset_that_monitoring_emits(plan: Plan) -> None:
+    emitted = {step.asset for step in plan.monitor.steps if step.kind is StepKind.RETRAINING}
+    assert emitted == {plan.train.schedule.asset}
+
+
+def test_the_document_carries_the_digest_so_that_a_changed_spec_is_a_changed_dag() -> None:
+    other = changed(data={"min_rows": 1001})
+    assert SPEC.digest != other.digest
+    for dag in compile_plan(other).dags:
+        assert other.digest in dag.doc
+
+
+def test_compiling_loads_nothing_heavy() -> None:
+    heavy = (
+        "airflow",
+        "mlflow",
+        "pandas",
+        "numpy",
+        "sklearn",
+        "evidently",
+        "great_expectations",
+        "sqlalchemy",
+    )
+    code = f"import sys, steward.plan; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
