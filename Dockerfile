@@ -4,9 +4,10 @@
 #   docker build --target airflow .    the same on Apache's own image: what docker-compose.yaml builds
 #
 # Astro's base is the `-base` variant: the plain one installs requirements.txt by itself before this file's first line
-# runs, and that lock names another Airflow build than the one Astro ships. Here the runtime keeps its own Airflow and
-# providers, and everything else gets the locked version. Both images hold the project as an editable install, since
-# `include/` is on nobody's path and Astro mounts `include/`, `dags/` and `plugins/` over the copies during development.
+# runs, test tools and all, and would put PyPI's Airflow in the place of Astro's own build. Here that build stays,
+# everything else gets the locked version, and should the two ever disagree the build stops and names the package.
+# Both images hold the project as an editable install, since `include/` is on nobody's path and Astro mounts
+# `include/`, `dags/` and `plugins/` over the copies during development.
 
 # --- on Apache's image ---------------------------------------------------------------------------
 FROM apache/airflow:3.3.2-python3.12 AS airflow
@@ -36,7 +37,8 @@ ENV DO_NOT_TRACK=1 GX_ANALYTICS_ENABLED=False MLFLOW_DISABLE_TELEMETRY=true OMP_
 COPY pyproject.toml requirements.txt LICENSE ./
 USER root
 RUN mkdir -p include/steward plugins/steward_airflow \
- && grep -v '^apache-airflow' requirements.txt > /tmp/constraints.txt \
+ && grep -vE '^apache-airflow(-core|-task-sdk)?==' requirements.txt > /tmp/constraints.txt \
+ && uv pip freeze --system | grep -E '^apache-airflow(-core|-task-sdk)?==' >> /tmp/constraints.txt \
  && uv pip install --system --no-cache --compile-bytecode --constraint /tmp/constraints.txt --editable . \
  && rm /tmp/constraints.txt
 
