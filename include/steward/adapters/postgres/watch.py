@@ -1,0 +1,105 @@
+"""What was seen in service: judged windows and incidents."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from steward.adapters.postgres import tables
+from steward.adapters.postgres.connection import Work
+from steward.errors import ConflictError
+from steward.gates import Outcome
+from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
+from steward.types import Window
+
+
+class PostgresWindowTable:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def record(self, judged: JudgedWindow) -> None:
+        row = {
+            "model": judged.model,
+            "version": judged.version,
+            "window_start": judged.window.start,
+            "window_end": judged.window.end,
+            "outcome": judged.outcome.value,
+            "causes": [cause.value for cause in judged.causes],
+            "evidence": judged.evidence,
+            "judged_at": judged.judged_at,
+        }
+        one_per_window = ["model", "version", "window_start", "window_end"]
+        self._work.write(
+            upsert(tables.windows).values(row).on_conflict_do_update(index_elements=one_per_window, set_=row)
+        )
+
+    def recent(self, model: str, limit: int, version: int | None = None) -> list[JudgedWindow]:
+        columns = tables.windows.c
+        wanted = select(tables.windows).where(columns.model == model)
+        if version is not None:
+            wanted = wanted.where(columns.version == version)
+        newest_first = wanted.order_by(
+            columns.window_end.desc(), columns.window_start.desc(), columns.version.desc()
+        )
+        return [_judged(row) for row in reversed(self._work.rows(newest_first.limit(limit)))]
+
+
+def _judged(row: Row[Any]) -> JudgedWindow:
+    return JudgedWindow(
+        model=row.model,
+        version=row.version,
+        window=Window(row.window_start, row.window_end),
+        outcome=Outcome(row.outcome),
+        causes=tuple(Cause(cause) for cause in row.causes),
+        evidence=row.evidence,
+        judged_at=row.judged_at,
+    )
+
+
+class PostgresIncidentTable:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def unresolved(self, model: str) -> list[Incident]:
+        """Oldest first."""
+        return [incident for incident in self.all(model) if incident.state is not IncidentState.RESOLVED]
+
+    def all(self, model: str) -> list[Incident]:
+        """Oldest first."""
+        columns = tables.incidents.c
+        wanted = select(tables.incidents).where(columns.model == model)
+        return [_incident(row) for row in self._work.rows(wanted.order_by(columns.opened_at, columns.id))]
+
+    def save(self, incident: Incident) -> Incident:
+        self._work.claim()
+        if incident.state is not IncidentState.RESOLVED:
+            self._require_only(incident)
+        row = asdict(incident) | {
+            "state": incident.state.value,
+            "cause": str(incident.cause),
+            "window_start": incident.first_bad.start,
+            "window_end": incident.first_bad.end,
+        }
+        del row["first_bad"]
+        self._work.write(
+            upsert(tables.incidents).values(row).on_conflict_do_update(index_elements=["id"], set_=row)
+        )
+        return incident
+
+    def _require_only(self, incident: Incident) -> None:
+        for other in self.unresolved(incident.model):
+            same = (other.version, other.cause) == (incident.version, incident.cause)
+            if same and other.id != incident.id:
+                raise ConflictError(
+                    f"incident {other.id} of {incident.model}@{incident.version} ({incident.cause}) is open",
+                    hint="update that one, or resolve it first",
+                )
+
+
+def _incident(row: Row[Any]) -> Incident:
+    values = {**row._mapping, "first_bad": Window(row.window_start, row.window_end)}
+    values["state"] = IncidentState(row.state)
+    return Incident(**{field.name: values[field.name] for field in fields(Incident)})

@@ -1,0 +1,136 @@
+"""Fakes of the record: events, evidence, operations, outbox."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from steward.clock import Clock
+from steward.errors import ConflictError, NotFoundError
+from steward.gates import Evidence
+from steward.ledger import (
+    GENESIS_HASH,
+    AuditEvent,
+    Checkpoint,
+    EventDraft,
+    EventType,
+    Link,
+    Verification,
+    event_of,
+    seal,
+    verify,
+)
+from steward.types import JsonObject, to_json
+
+
+class FakeEventLog:
+    def __init__(self, links: list[Link], clock: Clock, wall: Clock, key: bytes) -> None:
+        self._links, self._clock, self._wall, self._key = links, clock, wall, key
+
+    def append(self, draft: EventDraft) -> AuditEvent:
+        link = seal(
+            draft,
+            seq=len(self._links) + 1,
+            at=self._clock.now(),
+            recorded_at=self._wall.now(),
+            previous_hash=self._head_hash,
+            key=self._key,
+        )
+        self._links.append(link)
+        return event_of(link)
+
+    def read(
+        self,
+        *,
+        model: str | None = None,
+        types: Sequence[EventType] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after_seq: int = 0,
+        limit: int | None = None,
+    ) -> list[AuditEvent]:
+        found = [
+            event
+            for event in map(event_of, self._links[after_seq:])
+            if model in (None, event.model)
+            and (not types or event.type in types)
+            and (since is None or event.at >= since)
+            and (until is None or event.at <= until)
+        ]
+        return found if limit is None else found[max(0, len(found) - limit) :]
+
+    def links(self) -> Iterator[Link]:
+        return iter(self._links)
+
+    def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Verification:
+        return verify(self.links(), self._key, checkpoints)
+
+    def checkpoint(self) -> Checkpoint:
+        if not self._links:
+            raise NotFoundError(
+                "the ledger is empty: there is nothing to take a checkpoint of", where="ledger"
+            )
+        return Checkpoint.take(len(self._links), self._head_hash, self._wall.now(), self._key)
+
+    @property
+    def _head_hash(self) -> str:
+        return self._links[-1][11] if self._links else GENESIS_HASH
+
+
+class FakeEvidenceStore:
+    def __init__(self, evidence: dict[str, Evidence]) -> None:
+        self._evidence = evidence
+
+    def put(self, evidence: Evidence) -> str:
+        self._evidence.setdefault(evidence.digest, copy.deepcopy(evidence))
+        return evidence.digest
+
+    def get(self, digest: str) -> Evidence:
+        if digest not in self._evidence:
+            raise NotFoundError(
+                f"there is no evidence {digest[:16] or '(empty digest)'}",
+                hint="give the digest an event names",
+            )
+        return copy.deepcopy(self._evidence[digest])
+
+
+class FakeOperationTable:
+    def __init__(self, operations: dict[str, tuple[str, JsonObject]]) -> None:
+        self._operations = operations
+
+    def find(self, key: str, inputs: str) -> JsonObject | None:
+        if key not in self._operations:
+            return None
+        earlier, answer = self._operations[key]
+        if earlier != inputs:
+            raise ConflictError(
+                f"the step {key} was done before with other inputs",
+                hint="start a new run for new inputs: a run repeats only what it did",
+            )
+        return copy.deepcopy(answer)
+
+    def record(self, key: str, inputs: str, answer: JsonObject) -> None:
+        if self.find(key, inputs) is not None:
+            raise ConflictError(
+                f"the step {key} was done by another process meanwhile",
+                hint="repeat it to get the same answer",
+            )
+        self._operations[key] = (inputs, to_json(answer))
+
+
+class FakeOutbox:
+    def __init__(self, effects: dict[int, tuple[str, JsonObject]], delivered: set[int]) -> None:
+        self._effects, self._delivered = effects, delivered
+
+    def put(self, kind: str, body: JsonObject) -> None:
+        self._effects[len(self._effects) + 1] = (kind, to_json(body))
+
+    def pending(self, limit: int = 100) -> list[tuple[int, str, JsonObject]]:
+        waiting = [number for number in sorted(self._effects) if number not in self._delivered]
+        return [(number, *copy.deepcopy(self._effects[number])) for number in waiting[:limit]]
+
+    def delivered(self, effect_id: int) -> None:
+        if effect_id not in self._effects:
+            raise NotFoundError(f"there is no effect {effect_id} in the outbox")
+        self._delivered.add(effect_id)

@@ -1,0 +1,51 @@
+"""Fakes of what was seen in service: judged windows and incidents."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from steward.errors import ConflictError
+from steward.monitoring.windows import Incident, IncidentState, JudgedWindow
+from steward.types import Window, to_json
+
+
+class FakeWindowTable:
+    def __init__(self, windows: dict[tuple[str, int, Window], JudgedWindow]) -> None:
+        self._windows = windows
+
+    def record(self, judged: JudgedWindow) -> None:
+        self._windows[judged.model, judged.version, judged.window] = judged
+
+    def recent(self, model: str, limit: int, version: int | None = None) -> list[JudgedWindow]:
+        found = [w for w in self._windows.values() if w.model == model and version in (None, w.version)]
+        ordered = sorted(found, key=lambda w: (w.window.end, w.window.start, w.version))
+        return ordered[max(0, len(ordered) - limit) :]
+
+
+class FakeIncidentTable:
+    def __init__(self, incidents: dict[str, Incident]) -> None:
+        self._incidents = incidents
+
+    def unresolved(self, model: str) -> list[Incident]:
+        return [incident for incident in self.all(model) if incident.state is not IncidentState.RESOLVED]
+
+    def all(self, model: str) -> list[Incident]:
+        found = [copy.deepcopy(i) for i in self._incidents.values() if i.model == model]
+        return sorted(found, key=lambda incident: (incident.opened_at, incident.id))
+
+    def save(self, incident: Incident) -> Incident:
+        if incident.state is not IncidentState.RESOLVED:
+            self._require_only(incident)
+        stored = replace(incident, cause=str(incident.cause), detail=to_json(incident.detail))
+        self._incidents[incident.id] = stored
+        return incident
+
+    def _require_only(self, incident: Incident) -> None:
+        for other in self.unresolved(incident.model):
+            same = (other.version, other.cause) == (incident.version, incident.cause)
+            if same and other.id != incident.id:
+                raise ConflictError(
+                    f"incident {other.id} of {incident.model}@{incident.version} ({incident.cause}) is open",
+                    hint="update that one, or resolve it first",
+                )
