@@ -121,5 +121,6 @@ def services() -> Services:
         mirror=mlflow,
         reporter=EvidentlyDriftReporter(),
         reports_dir=given.reports_path,
+        checkpoints=given.home / "checkpoints.jsonl",
         wall=lambda: datetime.now(UTC),
     )

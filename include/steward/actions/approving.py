@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict
 from typing import Any
 
 from steward.actions.effects import want_aliases
@@ -43,7 +42,7 @@ def request_approval(
                 author=person(candidate.author),
                 requester=person(actor),
                 owner=spec.owner.user,
-                policy=asdict(wanted) | {"expires_after": wanted.expires_after.total_seconds()},
+                policy=wanted.to_json(),
                 requested_at=now,
                 expires_at=now + wanted.expires_after,
                 door=door,

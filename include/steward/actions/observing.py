@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from steward.actions.state import Services
 from steward.rollout import Rollout
-from steward.rollout.analysis import Arm, Observation
+from steward.rollout.analysis import ALPHA, Arm, Observation
 from steward.spec import ModelSpec
 from steward.types import JsonObject
 
@@ -36,10 +36,15 @@ def _arm(rows: pd.DataFrame) -> Arm:
 
 
 def _shift(canary: pd.DataFrame, champion: pd.DataFrame | None, profile: JsonObject) -> tuple[float | None, float]:
-    """PSI of the canary's scores and what sampling alone may reach; None when either side is empty."""
-    from steward.monitoring.psi import compare_samples, compare_with_profile
+    """PSI of the canary's scores and what chance alone may reach; None when either side is empty."""
+    from steward.monitoring.bins import Bins
+    from steward.monitoring.psi import psi, psi_by_chance
 
     scores = canary["score"].dropna().to_numpy()
-    if champion is None:
-        return compare_with_profile(profile["score"], scores)
-    return compare_samples(champion["score"].dropna().to_numpy(), scores)
+    beside = champion["score"].dropna().to_numpy() if champion is not None else None
+    if not len(scores) or (beside is not None and not len(beside)):
+        return None, 0.0
+    bins = Bins.from_json(profile["score"]["bins"]) if beside is None else Bins.of(beside)
+    counts = bins.count(scores)
+    value = psi([n / bins.rows for n in bins.counts], counts / len(scores))
+    return value, psi_by_chance(len(counts), bins.rows, len(scores), checks=1, alpha=ALPHA)

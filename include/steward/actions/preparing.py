@@ -104,9 +104,16 @@ def train(
     def write(tx: Any) -> JsonObject:
         digest = tx.evidence.put(evidence)
         reason = f"fitted on {record.rows} rows in {record.cpu_seconds:.1f} CPU s"
-        about = {"artefact": logged.digest, "cpu_seconds": record.cpu_seconds, "seed": record.seed}
         tx.events.append(
-            op.event(EventType.MODEL_TRAINED, reason, evidence=digest, code_commit=record.code_commit, **about)
+            op.event(
+                EventType.MODEL_TRAINED,
+                reason,
+                evidence=digest,
+                artefact=logged.digest,
+                cpu_seconds=record.cpu_seconds,
+                seed=record.seed,
+                code_commit=record.code_commit,
+            )
         )
         return {"training": digest, "run_id": logged.run_id}
 

@@ -22,7 +22,7 @@ def decide_retraining(services: Services, spec: ModelSpec, *, run: str, actor: s
     def write(tx: Transaction) -> JsonObject:
         version = tx.evidence.get(evidence).body["version"]
         windows = tx.windows.recent(spec.model, spec.retraining.when.of, version) if version else []
-        decision = decide(spec.retraining, windows, _history(services, spec, tx), services.clock.now())
+        decision = decide(spec.retraining, windows, _history(services, spec, tx), services.clock.now(), champion=version)
         kind = EventType.RETRAINING_REQUESTED if decision.requested else EventType.RETRAINING_DECLINED
         tx.events.append(op.event(kind, decision.reason, version=version, evidence=evidence, detail=decision.detail))
         return {"requested": decision.requested, "reason": decision.reason, "detail": decision.detail}
@@ -37,6 +37,7 @@ def _history(services: Services, spec: ModelSpec, tx: Transaction) -> Retraining
     promoted = tx.events.read(model=spec.model, types=[EventType.VERSION_PROMOTED], limit=1)
     return RetrainingHistory(
         last_requested_at=requests[-1].at if requests else None,
+        last_trained_at=trained[-1].at if trained else None,
         last_promoted_at=promoted[-1].at if promoted else None,
         requests_in_period=sum(event.at > now - period for event in requests),
         cpu_hours_in_period=sum(event.body["cpu_seconds"] for event in trained) / 3600,

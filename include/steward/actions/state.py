@@ -5,7 +5,7 @@ Adapters (and fakes) implement these; `steward.wiring` builds `Services` and han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from steward.approval import ApprovalTable
 from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
 from steward.gates import Evidence
-from steward.ledger import EventLog
+from steward.ledger import Checkpoint, EventLog, Verification
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
 from steward.rollout import RolloutTable, RouteTable
@@ -35,6 +35,18 @@ class EvidenceStore(Protocol):
 
     def get(self, digest: str) -> Evidence:
         """Raises NotFoundError; IntegrityError when the content does not match the digest."""
+        ...
+
+
+class SignedLog(EventLog, Protocol):
+    """The event log with what proves it whole."""
+
+    def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Verification:
+        """Recompute the chain, and compare it with checkpoints exported earlier."""
+        ...
+
+    def checkpoint(self) -> Checkpoint:
+        """Of the last event. Raises NotFoundError while there is none."""
         ...
 
 
@@ -61,16 +73,35 @@ class Outbox(Protocol):
 class Transaction(Protocol):
     """All tables under one commit. Closing without an error commits; an error rolls everything back."""
 
-    events: EventLog
-    evidence: EvidenceStore
-    versions: VersionTable
-    approvals: ApprovalTable
-    rollouts: RolloutTable
-    routes: RouteTable
-    windows: WindowTable
-    incidents: IncidentTable
-    operations: OperationTable
-    outbox: Outbox
+    @property
+    def events(self) -> SignedLog: ...
+
+    @property
+    def evidence(self) -> EvidenceStore: ...
+
+    @property
+    def versions(self) -> VersionTable: ...
+
+    @property
+    def approvals(self) -> ApprovalTable: ...
+
+    @property
+    def rollouts(self) -> RolloutTable: ...
+
+    @property
+    def routes(self) -> RouteTable: ...
+
+    @property
+    def windows(self) -> WindowTable: ...
+
+    @property
+    def incidents(self) -> IncidentTable: ...
+
+    @property
+    def operations(self) -> OperationTable: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
 
 
 class Database(Protocol):
@@ -101,4 +132,5 @@ class Services:
     mirror: RegistryMirror
     reporter: DriftReporter
     reports_dir: Path
+    checkpoints: Path
     wall: Callable[[], datetime]

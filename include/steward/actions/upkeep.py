@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steward.actions.effects import aliases, deliver
 from steward.actions.state import Services
-from steward.ledger import EventDraft, EventType
+from steward.ledger import EventDraft, EventType, export_checkpoint, parse_checkpoints
 from steward.types import JsonObject
 
 
@@ -25,3 +25,21 @@ def reassert_aliases(services: Services, *, actor: str) -> JsonObject:
                     EventDraft(EventType.ALIAS_REASSERTED, model, actor, said, wanted[alias], None, {"alias": alias})
                 )
     return {"changed": changed, "waiting": left}
+
+
+def verify_ledger(services: Services, *, actor: str) -> JsonObject:
+    """Verify the chain against every checkpoint taken before, then take one more.
+
+    Checkpoints live outside the database: whoever rewrites it cannot rewrite them. Raises IntegrityError that names the
+    first event that cannot be trusted; no checkpoint is taken of a broken chain.
+    """
+    path = services.checkpoints
+    earlier = parse_checkpoints(path.read_text(), str(path)) if path.exists() else []
+    with services.database.begin() as tx:
+        found = tx.events.verify(earlier)
+        found.require()
+        if found.events and (not earlier or earlier[-1].seq < found.events):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as file:
+                file.write(export_checkpoint(tx.events.checkpoint()))
+    return found.to_json()

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steward.actions.operation import Operation, day_of
 from steward.actions.preparing import snapshot_of
@@ -66,19 +66,18 @@ def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, a
 def _judge(
     services: Services, spec: ModelSpec, champion: ModelVersion | None, profile: JsonObject | None, window: Window
 ) -> tuple[Verdict, tuple[Cause, ...]]:
-    from steward.monitoring.checks import causes_of, judge
+    from steward.monitoring.checks import causes, judge
 
     if champion is None or profile is None:
         return Verdict(), ()
     served = _served_by(services, spec, champion, window)
     verdict = judge(spec, profile, served)
-    return verdict, causes_of(verdict)
+    return verdict, causes(verdict)
 
 
 def _served_by(services: Services, spec: ModelSpec, version: ModelVersion, window: Window) -> pd.DataFrame:
     served = services.predictions.served(spec.model, window)
-    served = served[served["version"] == version.number]
-    return served.rename(columns={f"f_{name}": name for name in spec.data.features})
+    return served[served["version"] == version.number]
 
 
 def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
@@ -134,10 +133,8 @@ def _note(
 
 
 def _first_reason(body: JsonObject, cause: Cause) -> str:
-    from steward.monitoring.checks import cause_of
-
     failed = Verdict.from_json(body["verdict"]).failed()
-    return next((f.reason for f in failed if cause_of(f) is cause), "a check failed")
+    return next(f.reason for f in failed if f.gate.startswith(f"{cause.value}."))
 
 
 def _severity(tier: RiskTier, cause: Cause) -> str:
@@ -190,8 +187,10 @@ def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, e
 
 
 def _write_html(services: Services, spec: ModelSpec, version: ModelVersion, window: Window, path: Path) -> None:
+    from steward.monitoring.checks import feature_frame
+
     reference = services.snapshots.read(snapshot_of(services, version.evidence["snapshot"]), list(spec.data.features))
-    current: Any = _served_by(services, spec, version, window)[list(spec.data.features)]
+    current = feature_frame(_served_by(services, spec, version, window), spec)
     columns = {name: feature.type.value for name, feature in spec.data.features.items()}
     title = f"{version.ref}: {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d} against its training window"
     services.reporter.write(reference, current, columns, path, title)

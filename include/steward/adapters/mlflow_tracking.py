@@ -173,8 +173,9 @@ class MlflowTracker:
             else:
                 yield path
 
-    def _get(self, path: str, **params: Any) -> JsonObject:
-        return self._call("GET", path, params=params).json()  # type: ignore[no-any-return]
+    def _get(self, endpoint: str, /, **params: Any) -> JsonObject:
+        answer: JsonObject = self._call("GET", endpoint, params=params).json()
+        return answer
 
     def _post(self, path: str, body: JsonObject, accept: tuple[int, ...] = (200,)) -> None:
         self._call("POST", path, json=body, accept=accept)

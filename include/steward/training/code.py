@@ -81,7 +81,7 @@ class ModelCode:
             raise ModelCodeError(
                 f"there is no function {name}()", where=str(self.path), hint=f"define it, or change {reference!r} in model.yaml"
             )
-        return function  # type: ignore[no-any-return]
+        return function
 
     def _load(self) -> ModuleType:
         if self._module is None:

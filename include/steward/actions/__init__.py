@@ -1,0 +1,40 @@
+"""The verbs: one function each, one audit event each, in the transaction of its change."""
+
+from steward.actions.approving import answer_approval, expire_approval, request_approval
+from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
+from steward.actions.registering import close_run, register
+from steward.actions.releasing import (
+    analyse_canary,
+    complete_rollout,
+    roll_back,
+    settle_rollout,
+    shift_traffic,
+    start_rollout,
+)
+from steward.actions.retrain import decide_retraining
+from steward.actions.upkeep import reassert_aliases, verify_ledger
+from steward.actions.watching import judge_window, open_incident, write_report
+
+__all__ = [
+    "analyse_canary",
+    "answer_approval",
+    "close_run",
+    "complete_rollout",
+    "decide_retraining",
+    "evaluate",
+    "expire_approval",
+    "judge_window",
+    "open_incident",
+    "reassert_aliases",
+    "register",
+    "request_approval",
+    "roll_back",
+    "settle_rollout",
+    "shift_traffic",
+    "start_rollout",
+    "take_snapshot",
+    "train",
+    "validate_data",
+    "verify_ledger",
+    "write_report",
+]

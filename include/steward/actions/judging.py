@@ -1,0 +1,54 @@
+"""A candidate on its hold-out, beside the champion: scores, verdict, importance, and the profile monitoring will use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from steward.evaluation.importance import permutation_importance
+from steward.evaluation.judgement import evaluate
+from steward.gates import Verdict
+from steward.monitoring.profile import build_profile
+from steward.spec import ModelSpec
+from steward.training.fitting import Split, score
+from steward.types import JsonObject, VersionRef
+
+
+
+@dataclass(frozen=True)
+class Judged:
+    body: JsonObject
+    verdict: Verdict
+    metrics: dict[str, float]
+    profile: JsonObject
+
+
+def judge_candidate(
+    spec: ModelSpec, parts: Split, candidate: Any, incumbent: Any | None, champion: VersionRef | None
+) -> Judged:
+    """`incumbent` is the champion's estimator, scored on the same rows; both None before a first release.
+
+    The profile takes features from the rows the model learned from, and scores and performance from the hold-out:
+    answers on rows a model has seen flatter it, and a monitor held to them would alarm every night.
+    """
+    features = list(spec.data.features)
+    holdout, labels = parts.holdout, parts.holdout[spec.data.label.column]
+    scores = score(candidate, holdout[features])
+    beside = score(incumbent, holdout[features]) if incumbent is not None else None
+    body, verdict = evaluate(
+        spec,
+        holdout,
+        labels.to_numpy(),
+        scores,
+        champion_scores=beside,
+        champion_name=str(champion) if champion else None,
+        seed=spec.training.seed,
+    )
+    importance = permutation_importance(
+        spec, lambda frame: score(candidate, frame[features]), holdout, labels.to_numpy(), seed=spec.training.seed
+    )
+    profile = build_profile(spec, parts.fit, scores, labels.to_numpy(), importance=importance["features"])
+    values = {name: found["value"] for name, found in body["metrics"].items() if found["value"] is not None}
+    return Judged({**body, "importance": importance}, verdict, values, profile)
+
+

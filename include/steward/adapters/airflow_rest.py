@@ -1,0 +1,103 @@
+"""Airflow through its own REST interface, as one named user."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from steward.errors import ConflictError, NotFoundError, PolicyError, RequestError, UnavailableError
+from steward.types import JsonObject, format_instant
+
+_ERRORS = {401: PolicyError, 403: PolicyError, 404: NotFoundError, 409: ConflictError}
+
+
+class AirflowClient:
+    """Speaks for the user whose token or password it holds; whatever that user may not do, it cannot."""
+
+    def __init__(
+        self, url: str, *, token: str | None = None, user: str | None = None, password: str | None = None
+    ) -> None:
+        self.url, self.user = url.rstrip("/"), user
+        self._http = httpx.Client(base_url=self.url, timeout=30)
+        self._token, self._password = token, password
+
+    def trigger(
+        self, dag: str, conf: JsonObject | None = None, *, logical_date: datetime | None = None, run_id: str | None = None
+    ) -> str:
+        """Start a run and return its id."""
+        body: JsonObject = {"logical_date": format_instant(logical_date) if logical_date else None, "conf": conf or {}}
+        if run_id:
+            body["dag_run_id"] = run_id
+        return str(self._json("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
+
+    def run(self, dag: str, run: str) -> JsonObject:
+        return self._json("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")
+
+    def runs(self, dag: str, **filters: Any) -> list[JsonObject]:
+        params = {"order_by": "-run_after", "limit": 50, **filters}
+        return list(self._json("GET", f"/api/v2/dags/{dag}/dagRuns", params=params)["dag_runs"])
+
+    def tasks(self, dag: str, run: str) -> list[JsonObject]:
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
+        return list(self._json("GET", path, params={"limit": 100})["task_instances"])
+
+    def dags(self) -> list[JsonObject]:
+        return list(self._json("GET", "/api/v2/dags", params={"limit": 500})["dags"])
+
+    def waiting(self, dag: str = "~", run: str = "~") -> list[JsonObject]:
+        """Unanswered requests under Required Actions."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/hitlDetails"
+        return list(self._json("GET", path, params={"response_received": False, "limit": 100})["hitl_details"])
+
+    def respond(self, dag: str, run: str, task: str, option: str, params: JsonObject) -> JsonObject:
+        """Answer a request as this user; who it was is Airflow's word, not the caller's."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
+        return self._json("PATCH", path, json={"chosen_options": [option], "params_input": params})
+
+    def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}"
+        return self._json("GET", path, params={"deserialize": True})["value"]
+
+    def _json(self, method: str, path: str, **request: Any) -> JsonObject:
+        response = self._send(method, path, **request)
+        if response.status_code == 401 and self._password:
+            self._token = None
+            response = self._send(method, path, **request)
+        if response.status_code >= 500:
+            raise UnavailableError(f"Airflow answered {response.status_code}", where=self.url + path, hint="see its log")
+        if response.status_code >= 400:
+            kind = _ERRORS.get(response.status_code, RequestError)
+            raise kind(f"Airflow refused ({response.status_code}): {_detail(response)}", where=f"{self.user or 'token'}: {path}")
+        answer: JsonObject = response.json()
+        return answer
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            headers = {"Authorization": f"Bearer {self._bearer()}"}
+            return self._http.request(method, path, headers=headers, **request)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"Airflow does not answer: {error}", where=self.url, hint="start it with `make up`, or correct STEWARD_AIRFLOW_URL"
+            ) from error
+
+    def _bearer(self) -> str:
+        if self._token is None:
+            if not (self.user and self._password):
+                raise PolicyError(
+                    "no Airflow log-in is known", where=self.url,
+                    hint="set STEWARD_AIRFLOW_TOKEN, or STEWARD_AIRFLOW_USER and STEWARD_AIRFLOW_PASSWORD",
+                )
+            response = self._http.post("/auth/token", json={"username": self.user, "password": self._password})
+            if response.status_code not in (200, 201):
+                raise PolicyError(f"Airflow refused the log-in of {self.user}", where=self.url, hint="check user and password")
+            self._token = str(response.json()["access_token"])
+        return self._token
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json().get("detail", response.text))[:300]
+    except ValueError:
+        return response.text[:300]
