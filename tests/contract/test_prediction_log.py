@@ -1,0 +1,135 @@
+"""What every PredictionLog must do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from steward.adapters import delta_predictions
+from steward.adapters.delta_predictions import DeltaPredictionLog
+from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS, PredictionLog
+from steward.errors import UnavailableError
+from steward.testing.data_stores import FakePredictionLog
+from steward.types import Window
+
+NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
+WALL = datetime(2026, 1, 1, tzinfo=UTC)
+APRIL_FIRST = Window(datetime(2013, 4, 1, tzinfo=UTC), datetime(2013, 4, 2, tzinfo=UTC))
+MODEL = "flight_delays"
+
+
+@pytest.fixture(params=["fake", "delta"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> PredictionLog:
+    return FakePredictionLog() if request.param == "fake" else DeltaPredictionLog(str(tmp_path))
+
+
+def answer(decision_id: str, **changed: Any) -> dict[str, Any]:
+    routed = {"request_key": "k", "version": 1, "role": "champion", "epoch": 3, "source": "desk"}
+    answered = {"at": NOON, "recorded_at": WALL, "latency_ms": 2.5, "error": None, "score": 0.25}
+    return {"decision_id": decision_id, **routed, **answered, "f_distance": 100.0, **changed}
+
+
+def table(rows: list[dict[str, Any]], declared: dict[str, str]) -> pa.Table:
+    types = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64()}
+    instant = pa.timestamp("us", "UTC")
+    return pa.table(
+        {
+            name: pa.array([row[name] for row in rows], types.get(declared.get(name, "float64"), instant))
+            for name in rows[0]
+        }
+    )
+
+
+def predictions(*rows: dict[str, Any]) -> pa.Table:
+    return table(list(rows), PREDICTION_COLUMNS)
+
+
+def outcomes(*rows: tuple[str, float, datetime]) -> pa.Table:
+    named = [
+        {"decision_id": i, "label": v, "observed_at": NOON + timedelta(days=1), "recorded_at": at}
+        for i, v, at in rows
+    ]
+    return table(named, OUTCOME_COLUMNS)
+
+
+def test_a_model_that_never_served_has_empty_frames(log: PredictionLog) -> None:
+    served, arm = log.served("nobody", APRIL_FIRST), log.arm("nobody", 0, WALL)
+    assert len(served) == len(arm) == 0
+    assert {*PREDICTION_COLUMNS, "label"} <= set(served.columns)
+    assert list(arm.columns) == ["version", "role", "error", "latency_ms", "score"]
+
+
+def test_the_window_is_half_open(log: PredictionLog) -> None:
+    instants = [APRIL_FIRST.start - timedelta(microseconds=1), APRIL_FIRST.start, NOON, APRIL_FIRST.end]
+    log.append(MODEL, predictions(*(answer(f"d{i}", at=at) for i, at in enumerate(instants))))
+    assert sorted(log.served(MODEL, APRIL_FIRST)["decision_id"]) == ["d1", "d2"]
+
+
+def test_a_batch_stored_twice_counts_once_and_each_version_by_itself(log: PredictionLog) -> None:
+    fallback = answer("a", version=2, role="canary", error="model_failed", score=None)
+    for _ in range(2):
+        log.append(MODEL, predictions(answer("a"), fallback, answer("b")))
+    served = log.served(MODEL, APRIL_FIRST)
+    assert sorted(zip(served["decision_id"], served["version"], strict=True)) == [
+        ("a", 1),
+        ("a", 2),
+        ("b", 1),
+    ]
+    assert len(log.arm(MODEL, 3, WALL - timedelta(seconds=1))) == 3
+
+
+def test_the_latest_outcome_is_joined_and_an_unknown_one_is_missing(log: PredictionLog) -> None:
+    log.append(MODEL, predictions(answer("a"), answer("b"), answer("c")))
+    log.append_outcomes(MODEL, outcomes(("a", 1.0, WALL + timedelta(hours=2)), ("b", 1.0, WALL)))
+    log.append_outcomes(
+        MODEL, outcomes(("a", 0.0, WALL + timedelta(hours=1)), ("b", 0.0, WALL + timedelta(hours=1)))
+    )
+    labels = log.served(MODEL, APRIL_FIRST, ["decision_id", "label"]).set_index("decision_id")["label"]
+    assert labels["a"] == 1.0
+    assert labels["b"] == 0.0
+    assert labels.isna()["c"]
+
+
+def test_an_arm_sees_its_epochs_and_what_came_after(log: PredictionLog) -> None:
+    late = WALL + timedelta(seconds=5)
+    log.append(MODEL, predictions(answer("old", epoch=2, recorded_at=late), answer("early", epoch=3)))
+    log.append(MODEL, predictions(answer("new", epoch=4, recorded_at=late, version=2, role="canary")))
+    arm = log.arm(MODEL, 3, WALL)
+    assert arm.to_dict("records") == [
+        {"version": 2, "role": "canary", "error": None, "latency_ms": 2.5, "score": 0.25}
+    ]
+
+
+def test_a_feature_declared_later_is_missing_in_older_rows(log: PredictionLog) -> None:
+    log.append(MODEL, predictions(answer("a")))
+    log.append(MODEL, predictions(answer("b", f_seats=180.0)))
+    served = log.served(MODEL, APRIL_FIRST, ["decision_id", "f_seats", "f_never"]).set_index("decision_id")
+    assert served["f_seats"].isna().to_dict() == {"a": True, "b": False}
+    assert served["f_never"].isna().all()
+
+
+def test_concurrent_servers_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta_predictions, "APPENDS_BETWEEN_MERGES", 5)
+
+    def serve(server: int) -> None:
+        log = DeltaPredictionLog(str(tmp_path))
+        for batch in range(12):
+            log.append(MODEL, predictions(*(answer(f"{server}-{batch}-{row}") for row in range(3))))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(serve, range(4)))
+    log = DeltaPredictionLog(str(tmp_path))
+    assert len(log.served(MODEL, APRIL_FIRST)) == 4 * 12 * 3
+    log.merge_files(f"predictions/{MODEL}")
+    assert len(log.served(MODEL, APRIL_FIRST)) == 4 * 12 * 3
+
+
+def test_a_store_that_refuses_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UnavailableError, match="the store refuses rows"):
+        DeltaPredictionLog(str(tmp_path / "file")).append(MODEL, predictions(answer("a")))
