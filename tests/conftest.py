@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.postgres import PostgresServer
 
 from steward.adapters.postgres import PostgresDatabase
 from steward.testing import FakeDatabase, FrozenClock
 from steward.testing.database import FAKE_KEY
-from tests.postgres import PostgresServer
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def _binary(name: str) -> Path:
 
 
 def _as_server_user() -> list[str]:
-    """PostgreSQL refuses to run as root. It keeps the one capability that lets it read root's virtual environment."""
+    """PostgreSQL refuses to run as root; as another user it still has to read root's virtual environment."""
     if os.geteuid() != 0:
         return []
     uid, gid = _server_ids()

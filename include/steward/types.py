@@ -96,29 +96,39 @@ def format_instant(instant: datetime) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """Plain JSON value: NaN and infinities become None, instants ISO text, numpy scalars numbers, keys text."""
-    match value:
-        case None | bool() | str() | int() if not isinstance(value, Enum):
-            return value
-        case Enum():
-            return value.value
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime():
-            return format_instant(value)
-        case date():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case Mapping():
-            return {str(to_json(k)): to_json(v) for k, v in value.items()}
-        case list() | tuple() | set() | frozenset():
-            items = [to_json(v) for v in value]
-            return sorted(items) if isinstance(value, (set, frozenset)) else items
-    if hasattr(value, "to_json"):
-        return to_json(value.to_json())
-    if hasattr(value, "item"):
-        return to_json(value.item())
+    """Plain JSON value: NaN and infinities become None, instants ISO text, numpy scalars numbers, keys text.
+
+    Raises TypeError for anything that has no JSON form.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(to_json(k)): to_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(to_json(v) for v in value)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, (bool, str, int)):
+        return value
+    if isinstance(value, datetime):
+        return format_instant(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return _converted(value)
+
+
+def _converted(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    for method in ("to_json", "item"):  # our own values; numpy scalars
+        if hasattr(value, method):
+            return to_json(getattr(value, method)())
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -17,7 +17,6 @@ from steward.errors import UnavailableError
 if TYPE_CHECKING:
     from steward.actions.state import Database, Services
     from steward.approval.policy import Policy
-    from steward.serving.sources import ServingSources
     from steward.spec import SpecFolder
 
 

@@ -26,9 +26,7 @@ from steward_airflow.runs import AirflowRun
 APPROVE, REJECT = "Approve", "Reject"
 LOOK_EVERY = timedelta(minutes=10)
 PAUSE_SECONDS = 10.0
-REASON = Param(
-    "", type="string", title="Reason", description="Say why. It is written to the ledger under your name."
-)
+SAY_WHY = "Say why. It is written to the ledger under your name."
 
 
 class AwaitApproval(HITLOperator, Gate):
@@ -48,13 +46,14 @@ class AwaitApproval(HITLOperator, Gate):
         wait: timedelta,
         **kwargs: Any,
     ) -> None:
+        # Airflow hands over the DAG's own fields as `params`; the form that people answer has this one only.
+        reason = Param("", type="string", title="Reason", description=SAY_WHY, source="task")
         super().__init__(
             subject=f"Release a new version of {model}?",
             options=[APPROVE, REJECT],
             defaults=REJECT,
-            params={"reason": REASON},
             response_timeout=wait,
-            **kwargs,
+            **kwargs | {"params": {"reason": reason}},
         )
         self.action, self.model, self.arguments = action, model, arguments
         self.skips, self.wait = tuple(skips), wait

@@ -26,7 +26,14 @@ def request_approval(
     op = Operation.begin(services, "request_approval", spec.model, run, actor, version=version)
     wanted = requirement(services.policy, spec)
     if wanted.quorum == 0:
-        return {"request": None, "needed": False, "subject": "", "body": "", "expires_at": None, "evidence": None}
+        return {
+            "request": None,
+            "needed": False,
+            "subject": "",
+            "body": "",
+            "expires_at": None,
+            "evidence": None,
+        }
     now = services.clock.now()
 
     def write(tx: Transaction) -> JsonObject:
@@ -51,8 +58,14 @@ def request_approval(
         subject, body = _page(tx, spec, candidate, request)
         tx.events.append(
             op.event(
-                EventType.APPROVAL_REQUESTED, subject, version=version, evidence=request.evidence,
-                request=request.id, policy=request.policy, expires_at=request.expires_at, author=request.author,
+                EventType.APPROVAL_REQUESTED,
+                subject,
+                version=version,
+                evidence=request.evidence,
+                request=request.id,
+                policy=request.policy,
+                expires_at=request.expires_at,
+                author=request.author,
             )
         )
         return {
@@ -69,7 +82,11 @@ def request_approval(
 
 def _page(tx: Transaction, spec: ModelSpec, candidate: ModelVersion, request: ApprovalRequest) -> tuple[str, str]:
     record = tx.evidence.get(candidate.evidence["training"]).body["record"]
-    training = {"rows": record["rows"], "window": str(candidate.training_window), "commit": record["code_commit"]}
+    training = {
+        "rows": record["rows"],
+        "window": str(candidate.training_window),
+        "commit": record["code_commit"],
+    }
     asked = {
         "author": request.author,
         "evidence": request.evidence,
@@ -100,7 +117,13 @@ def answer_approval(
 
 
 def _answer_event(kind: EventType, asked: ApprovalRequest, answer: Answer, said: str, **more: Any) -> EventDraft:
-    body = {"request": asked.id, "approved": answer.approved, "reason": answer.reason, "via": answer.via, **more}
+    body = {
+        "request": asked.id,
+        "approved": answer.approved,
+        "reason": answer.reason,
+        "via": answer.via,
+        **more,
+    }
     return EventDraft(kind, asked.model, f"person:{answer.by}", said, asked.version, answer.evidence, body)
 
 
@@ -121,7 +144,12 @@ def expire_approval(services: Services, *, request: str, actor: str) -> JsonObje
         said = "nobody answered in time: rejected"
         tx.events.append(
             EventDraft(
-                EventType.APPROVAL_CLOSED, asked.model, actor, said, asked.version, asked.evidence,
+                EventType.APPROVAL_CLOSED,
+                asked.model,
+                actor,
+                said,
+                asked.version,
+                asked.evidence,
                 {"request": asked.id, "state": "expired"},
             )
         )
@@ -139,6 +167,7 @@ def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candi
         if request.evidence == candidate.evidence["evaluation"] and request.expires_at > services.clock.now():
             return request.id
     raise PolicyError(
-        f"{candidate.ref} has no valid approval", where=f"{spec.model}, tier {spec.risk_tier}",
+        f"{candidate.ref} has no valid approval",
+        where=f"{spec.model}, tier {spec.risk_tier}",
         hint="an approval must be given by a person the policy allows, on this evidence, and not have expired",
     )

@@ -1,4 +1,4 @@
-"""A candidate on its hold-out, beside the champion: scores, verdict, importance, and the profile monitoring will use."""
+"""A candidate on its hold-out, beside the champion: scores, verdict, importance, and the profile for monitoring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from steward.monitoring.profile import build_profile
 from steward.spec import ModelSpec
 from steward.training.fitting import Split, score
 from steward.types import JsonObject, VersionRef
-
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,12 @@ def judge_candidate(
         seed=spec.training.seed,
     )
     importance = permutation_importance(
-        spec, lambda frame: score(candidate, frame[features]), holdout, labels.to_numpy(), seed=spec.training.seed
+        spec,
+        lambda frame: score(candidate, frame[features]),
+        holdout,
+        labels.to_numpy(),
+        seed=spec.training.seed,
     )
     profile = build_profile(spec, parts.fit, scores, labels.to_numpy(), importance=importance["features"])
     values = {name: found["value"] for name, found in body["metrics"].items() if found["value"] is not None}
     return Judged({**body, "importance": importance}, verdict, values, profile)
-
-

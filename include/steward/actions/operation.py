@@ -56,7 +56,13 @@ class Operation:
         return answer
 
     def event(
-        self, kind: EventType, reason: str, *, version: int | None = None, evidence: str | None = None, **body: object
+        self,
+        kind: EventType,
+        reason: str,
+        *,
+        version: int | None = None,
+        evidence: str | None = None,
+        **body: object,
     ) -> EventDraft:
         return EventDraft(kind, self.model, self.actor, reason, version, evidence, {"run": self.run, **body})
 

@@ -22,7 +22,13 @@ LOAD_LIMIT = timedelta(minutes=10)
 
 
 def take_snapshot(
-    services: Services, spec: ModelSpec, *, run: str, actor: str, as_of: str | None = None, window_days: int | None = None
+    services: Services,
+    spec: ModelSpec,
+    *,
+    run: str,
+    actor: str,
+    as_of: str | None = None,
+    window_days: int | None = None,
 ) -> JsonObject:
     """Freeze the training window that ends with the last full day before `as_of`."""
     op = Operation.begin(services, "take_snapshot", spec.model, run, actor, as_of=as_of, window_days=window_days)
@@ -39,7 +45,12 @@ def take_snapshot(
         digest = tx.evidence.put(evidence)
         reason = f"{snapshot.rows} rows of {window}"
         tx.events.append(op.event(EventType.SNAPSHOT_TAKEN, reason, evidence=digest, snapshot=snapshot.to_json()))
-        return {"snapshot": digest, "rows": snapshot.rows, "window": window.to_json(), "version": snapshot.version}
+        return {
+            "snapshot": digest,
+            "rows": snapshot.rows,
+            "window": window.to_json(),
+            "version": snapshot.version,
+        }
 
     return op.commit(write)
 
@@ -62,7 +73,12 @@ def validate_data(services: Services, spec: ModelSpec, *, run: str, actor: str, 
     contract = contract_of(spec)
     result = services.validator.validate(contract, services.snapshots.read(taken))
     verdict = judge_contract(result)
-    body = {"snapshot": snapshot, "contract": digest_of(contract), "result": result, "verdict": verdict.to_json()}
+    body = {
+        "snapshot": snapshot,
+        "contract": digest_of(contract),
+        "result": result,
+        "verdict": verdict.to_json(),
+    }
     evidence = Evidence("validation", spec.model, body)
 
     def write(tx: Any) -> JsonObject:
@@ -80,7 +96,13 @@ def snapshot_of(services: Services, digest: str) -> Snapshot:
 
 
 def train(
-    services: Services, spec: ModelSpec, *, run: str, actor: str, snapshot: str, params: JsonObject | None = None
+    services: Services,
+    spec: ModelSpec,
+    *,
+    run: str,
+    actor: str,
+    snapshot: str,
+    params: JsonObject | None = None,
 ) -> JsonObject:
     """Fit a candidate on the window less its hold-out, and keep it with everything needed to repeat it."""
     from steward.training import fitting
@@ -98,7 +120,13 @@ def train(
     evidence = Evidence(
         "training",
         spec.model,
-        {"snapshot": snapshot, "record": vars(record), "logged": vars(logged), "smoke": smoke, "author": actor},
+        {
+            "snapshot": snapshot,
+            "record": vars(record),
+            "logged": vars(logged),
+            "smoke": smoke,
+            "author": actor,
+        },
     )
 
     def write(tx: Any) -> JsonObject:
@@ -186,4 +214,3 @@ def _judge_candidate(services: Services, spec: ModelSpec, taken: Snapshot, logge
     candidate = services.models.load(logged)
     incumbent = services.models.load(logged_model(champion)) if champion else None
     return judge_candidate(spec, parts, candidate, incumbent, champion.ref if champion else None)
-

@@ -15,7 +15,14 @@ from steward.types import JsonObject, Window
 
 
 def register(
-    services: Services, spec: ModelSpec, *, run: str, actor: str, validation: str, training: str, evaluation: str
+    services: Services,
+    spec: ModelSpec,
+    *,
+    run: str,
+    actor: str,
+    validation: str,
+    training: str,
+    evaluation: str,
 ) -> JsonObject:
     """Give the candidate a number: CHALLENGER when its gates let it proceed, REJECTED when they do not.
 
@@ -37,8 +44,13 @@ def register(
         reason = "; ".join(reasons[:3]) or "passed every gate on every slice"
         tx.events.append(
             op.event(
-                kind, reason, version=version.number, evidence=evaluation, outcome=verdict.outcome,
-                spec=spec.model_dump(mode="json"), **inputs,
+                kind,
+                reason,
+                version=version.number,
+                evidence=evaluation,
+                outcome=verdict.outcome,
+                spec=spec.model_dump(mode="json"),
+                **inputs,
             )
         )
         want_registration(tx, version)
@@ -58,15 +70,23 @@ def _check_chain(inputs: JsonObject, found: dict[str, Evidence]) -> None:
     )
     if not whole:
         raise PolicyError(
-            "the evidence does not belong together", where=str(inputs),
+            "the evidence does not belong together",
+            where=str(inputs),
             hint="register a candidate with the digests its own run returned",
         )
     if found["validation"].verdict.outcome is Outcome.FAILED:
-        raise PolicyError("the data broke its contract", where=inputs["validation"], hint="mend the data and train again")
+        raise PolicyError(
+            "the data broke its contract", where=inputs["validation"], hint="mend the data and train again"
+        )
 
 
 def _new_version(
-    spec: ModelSpec, actor: str, state: State, inputs: JsonObject, found: dict[str, Evidence], snapshot: Evidence
+    spec: ModelSpec,
+    actor: str,
+    state: State,
+    inputs: JsonObject,
+    found: dict[str, Evidence],
+    snapshot: Evidence,
 ) -> NewVersion:
     training = found["training"].body
     logged = training["logged"]

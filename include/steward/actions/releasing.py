@@ -49,7 +49,12 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         reason = "; ".join(verdict.reasons) or "the smoke rows gave the expected answers"
         tx.events.append(
             op.event(
-                kind, reason, version=version, evidence=digest, approval=approval, previous=previous,
+                kind,
+                reason,
+                version=version,
+                evidence=digest,
+                approval=approval,
+                previous=previous,
                 rollout=rollout.id if rollout else None,
             )
         )
@@ -103,7 +108,14 @@ def shift_traffic(
         tx.rollouts.save(moved, going.epoch)
         reason = f"{share} % of request keys go to {VersionRef(spec.model, going.version)}"
         tx.events.append(
-            op.event(EventType.ROLLOUT_ADVANCED, reason, version=going.version, rollout=rollout, percent=share, epoch=moved.epoch)
+            op.event(
+                EventType.ROLLOUT_ADVANCED,
+                reason,
+                version=going.version,
+                rollout=rollout,
+                percent=share,
+                epoch=moved.epoch,
+            )
         )
         return {"percent": share, "epoch": moved.epoch}
 
@@ -114,13 +126,21 @@ def _running(tx: Transaction, rollout: str) -> Rollout:
     going = tx.rollouts.get(rollout)
     if going.state is not RolloutState.RUNNING:
         raise PolicyError(
-            f"rollout {rollout} is {going.state}", where=going.model, hint="a rollout that ended is not taken up again"
+            f"rollout {rollout} is {going.state}",
+            where=going.model,
+            hint="a rollout that ended is not taken up again",
         )
     return going
 
 
 def _route(
-    services: Services, tx: Transaction, going: Rollout, *, champion: int | None, canary: int | None, percent: int
+    services: Services,
+    tx: Transaction,
+    going: Rollout,
+    *,
+    champion: int | None,
+    canary: int | None,
+    percent: int,
 ) -> Rollout:
     now = services.clock.now()
     tx.routes.set(Route(going.model, champion, canary, percent, going.epoch + 1, now))
@@ -130,11 +150,12 @@ def _route(
 def _require_passed(tx: Transaction, going: Rollout) -> None:
     """The present step was judged PASSED, says the ledger."""
     for event in tx.events.read(model=going.model, types=[EventType.ROLLOUT_ANALYSED]):
-        if event.body["rollout"] == going.id and event.body["epoch"] == going.epoch:
-            if event.body["outcome"] == Outcome.PASSED.value:
-                return
+        mine = event.body["rollout"] == going.id and event.body["epoch"] == going.epoch
+        if mine and event.body["outcome"] == Outcome.PASSED.value:
+            return
     raise PolicyError(
-        f"the step at {going.percent} % has not passed", where=f"rollout {going.id} of {going.model}",
+        f"the step at {going.percent} % has not passed",
+        where=f"rollout {going.id} of {going.model}",
         hint="a task marked as success by hand proves nothing: let the analysis finish, or roll back",
     )
 
@@ -181,7 +202,13 @@ def _analysed(tx: Transaction, going: Rollout) -> JsonObject | None:
 
 
 def _record_analysis(
-    services: Services, spec: ModelSpec, going: Rollout, run: str, actor: str, verdict: Verdict, answer: JsonObject
+    services: Services,
+    spec: ModelSpec,
+    going: Rollout,
+    run: str,
+    actor: str,
+    verdict: Verdict,
+    answer: JsonObject,
 ) -> JsonObject:
     op = Operation.begin(services, f"analyse_{going.epoch}", spec.model, run, actor, rollout=going.id)
 
@@ -191,8 +218,15 @@ def _record_analysis(
         reason = "; ".join(verdict.reasons[:3]) or f"{answer['requests']} canary requests, every guardrail held"
         tx.events.append(
             op.event(
-                EventType.ROLLOUT_ANALYSED, reason, version=going.version, evidence=digest, rollout=going.id,
-                epoch=going.epoch, percent=going.percent, outcome=verdict.outcome, answer=answer,
+                EventType.ROLLOUT_ANALYSED,
+                reason,
+                version=going.version,
+                evidence=digest,
+                rollout=going.id,
+                epoch=going.epoch,
+                percent=going.percent,
+                outcome=verdict.outcome,
+                answer=answer,
             )
         )
         return answer
@@ -221,9 +255,15 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
         replaced = str(VersionRef(spec.model, going.previous)) if going.previous else "nothing: its first release"
         tx.events.append(
             op.event(
-                EventType.VERSION_PROMOTED, f"replaces {replaced}", version=going.version,
-                evidence=candidate.evidence["evaluation"], replaced=going.previous, rollout=rollout,
-                approval=approval, epoch=ended.epoch, artefact=candidate.artefact_digest,
+                EventType.VERSION_PROMOTED,
+                f"replaces {replaced}",
+                version=going.version,
+                evidence=candidate.evidence["evaluation"],
+                replaced=going.previous,
+                rollout=rollout,
+                approval=approval,
+                epoch=ended.epoch,
+                artefact=candidate.artefact_digest,
             )
         )
         return {"version": going.version, "replaced": going.previous, "epoch": ended.epoch}
@@ -245,9 +285,7 @@ def settle_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str,
     return {"rolled_back": True, "to": done["to"], "seconds": done["seconds"]}
 
 
-def roll_back(
-    services: Services, spec: ModelSpec, *, actor: str, reason: str, run: str | None = None
-) -> JsonObject:
+def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, run: str | None = None) -> JsonObject:
     """Send all traffic back to the champion recorded before; the version that fails is rejected for good.
 
     A running rollout is ended; without one, the present champion gives way to the one it replaced. `seconds` is from the
@@ -263,7 +301,12 @@ def roll_back(
         seconds = time.monotonic() - started
         tx.events.append(
             op.event(
-                EventType.ROLLOUT_ROLLED_BACK, reason, version=bad, to=good, epoch=epoch, seconds=seconds,
+                EventType.ROLLOUT_ROLLED_BACK,
+                reason,
+                version=bad,
+                to=good,
+                epoch=epoch,
+                seconds=seconds,
                 rollout=going.id if going else None,
             )
         )
@@ -285,7 +328,8 @@ def _demote(services: Services, tx: Transaction, model: str) -> tuple[int, int |
     mine = [event for event in promoted if champion and event.version == champion.number]
     if champion is None or route is None or not mine or mine[-1].body["replaced"] is None:
         raise PolicyError(
-            "there is no recorded champion to go back to", where=model,
+            "there is no recorded champion to go back to",
+            where=model,
             hint="train and approve a version, or retire the model if it must stop serving",
         )
     good = int(mine[-1].body["replaced"])

@@ -22,7 +22,9 @@ def decide_retraining(services: Services, spec: ModelSpec, *, run: str, actor: s
     def write(tx: Transaction) -> JsonObject:
         version = tx.evidence.get(evidence).body["version"]
         windows = tx.windows.recent(spec.model, spec.retraining.when.of, version) if version else []
-        decision = decide(spec.retraining, windows, _history(services, spec, tx), services.clock.now(), champion=version)
+        decision = decide(
+            spec.retraining, windows, _history(services, spec, tx), services.clock.now(), champion=version
+        )
         kind = EventType.RETRAINING_REQUESTED if decision.requested else EventType.RETRAINING_DECLINED
         tx.events.append(op.event(kind, decision.reason, version=version, evidence=evidence, detail=decision.detail))
         return {"requested": decision.requested, "reason": decision.reason, "detail": decision.detail}
@@ -54,7 +56,9 @@ def _in_flight(services: Services, spec: ModelSpec, tx: Transaction) -> str | No
     if waiting:
         return f"version {waiting[0].version} waits for approval"
     since = now - ABANDONED_AFTER
-    begun = tx.events.read(model=spec.model, types=[EventType.SNAPSHOT_TAKEN, EventType.RETRAINING_REQUESTED], since=since)
+    begun = tx.events.read(
+        model=spec.model, types=[EventType.SNAPSHOT_TAKEN, EventType.RETRAINING_REQUESTED], since=since
+    )
     closed = tx.events.read(model=spec.model, types=[EventType.RUN_CLOSED], since=since)
     if begun and (not closed or begun[-1].seq > closed[-1].seq):
         return f"a training run began at {begun[-1].at:%Y-%m-%d %H:%M} and has not ended"

@@ -47,8 +47,13 @@ def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, a
         reason = "; ".join(reasons[:3]) or "every check held"
         tx.events.append(
             op.event(
-                EventType.WINDOW_JUDGED, reason, version=number, evidence=digest, window=window.to_json(),
-                outcome=verdict.outcome, causes=causes,
+                EventType.WINDOW_JUDGED,
+                reason,
+                version=number,
+                evidence=digest,
+                window=window.to_json(),
+                outcome=verdict.outcome,
+                causes=causes,
             )
         )
         return {
@@ -64,7 +69,11 @@ def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, a
 
 
 def _judge(
-    services: Services, spec: ModelSpec, champion: ModelVersion | None, profile: JsonObject | None, window: Window
+    services: Services,
+    spec: ModelSpec,
+    champion: ModelVersion | None,
+    profile: JsonObject | None,
+    window: Window,
 ) -> tuple[Verdict, tuple[Cause, ...]]:
     from steward.monitoring.checks import causes, judge
 
@@ -89,21 +98,33 @@ def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         verdict = Verdict.from_json(body["verdict"])
         unresolved = {incident.cause: incident for incident in tx.incidents.unresolved(spec.model)}
         failed = {Cause(cause) for cause in body["causes"]}
-        touched = [_note(services, spec, tx, op, unresolved.get(cause), cause, body, evidence) for cause in sorted(failed)]
+        touched = [
+            _note(services, spec, tx, op, unresolved.get(cause), cause, body, evidence) for cause in sorted(failed)
+        ]
         resolved = [
             _resolve(services, tx, op, incident, "a window passed")
             for cause, incident in unresolved.items()
             if Cause(cause) not in failed and verdict.outcome is not Outcome.INCONCLUSIVE
         ]
         wanted = any(_report_wanted(services, incident) for incident in touched)
-        return {"incidents": [i.id for i in touched], "resolved": [i.id for i in resolved], "report_wanted": wanted}
+        return {
+            "incidents": [i.id for i in touched],
+            "resolved": [i.id for i in resolved],
+            "report_wanted": wanted,
+        }
 
     return op.commit(write)
 
 
 def _note(
-    services: Services, spec: ModelSpec, tx: Transaction, op: Operation, known: Incident | None, cause: Cause,
-    body: JsonObject, evidence: str,
+    services: Services,
+    spec: ModelSpec,
+    tx: Transaction,
+    op: Operation,
+    known: Incident | None,
+    cause: Cause,
+    body: JsonObject,
+    evidence: str,
 ) -> Incident:
     now = services.clock.now()
     if known and known.version == body["version"]:
@@ -153,8 +174,14 @@ def _resolve(services: Services, tx: Transaction, op: Operation, incident: Incid
 
 def _incident_event(op: Operation, kind: EventType, incident: Incident, said: str) -> EventDraft:
     return op.event(
-        kind, said, version=incident.version, evidence=incident.evidence, incident=incident.id, cause=incident.cause,
-        severity=incident.severity, first_bad=incident.first_bad.to_json(),
+        kind,
+        said,
+        version=incident.version,
+        evidence=incident.evidence,
+        incident=incident.id,
+        cause=incident.cause,
+        severity=incident.severity,
+        first_bad=incident.first_bad.to_json(),
     )
 
 

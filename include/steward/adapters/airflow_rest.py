@@ -24,10 +24,18 @@ class AirflowClient:
         self._token, self._password = token, password
 
     def trigger(
-        self, dag: str, conf: JsonObject | None = None, *, logical_date: datetime | None = None, run_id: str | None = None
+        self,
+        dag: str,
+        conf: JsonObject | None = None,
+        *,
+        logical_date: datetime | None = None,
+        run_id: str | None = None,
     ) -> str:
         """Start a run and return its id."""
-        body: JsonObject = {"logical_date": format_instant(logical_date) if logical_date else None, "conf": conf or {}}
+        body: JsonObject = {
+            "logical_date": format_instant(logical_date) if logical_date else None,
+            "conf": conf or {},
+        }
         if run_id:
             body["dag_run_id"] = run_id
         return str(self._json("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
@@ -66,10 +74,15 @@ class AirflowClient:
             self._token = None
             response = self._send(method, path, **request)
         if response.status_code >= 500:
-            raise UnavailableError(f"Airflow answered {response.status_code}", where=self.url + path, hint="see its log")
+            raise UnavailableError(
+                f"Airflow answered {response.status_code}", where=self.url + path, hint="see its log"
+            )
         if response.status_code >= 400:
             kind = _ERRORS.get(response.status_code, RequestError)
-            raise kind(f"Airflow refused ({response.status_code}): {_detail(response)}", where=f"{self.user or 'token'}: {path}")
+            raise kind(
+                f"Airflow refused ({response.status_code}): {_detail(response)}",
+                where=f"{self.user or 'token'}: {path}",
+            )
         answer: JsonObject = response.json()
         return answer
 
@@ -79,19 +92,26 @@ class AirflowClient:
             return self._http.request(method, path, headers=headers, **request)
         except httpx.HTTPError as error:
             raise UnavailableError(
-                f"Airflow does not answer: {error}", where=self.url, hint="start it with `make up`, or correct STEWARD_AIRFLOW_URL"
+                f"Airflow does not answer: {error}",
+                where=self.url,
+                hint="start it with `make up`, or correct STEWARD_AIRFLOW_URL",
             ) from error
 
     def _bearer(self) -> str:
         if self._token is None:
             if not (self.user and self._password):
                 raise PolicyError(
-                    "no Airflow log-in is known", where=self.url,
+                    "no Airflow log-in is known",
+                    where=self.url,
                     hint="set STEWARD_AIRFLOW_TOKEN, or STEWARD_AIRFLOW_USER and STEWARD_AIRFLOW_PASSWORD",
                 )
             response = self._http.post("/auth/token", json={"username": self.user, "password": self._password})
             if response.status_code not in (200, 201):
-                raise PolicyError(f"Airflow refused the log-in of {self.user}", where=self.url, hint="check user and password")
+                raise PolicyError(
+                    f"Airflow refused the log-in of {self.user}",
+                    where=self.url,
+                    hint="check user and password",
+                )
             self._token = str(response.json()["access_token"])
         return self._token
 

@@ -106,9 +106,7 @@ def _rules(contract: JsonObject, present: set[str]) -> list[_Rule]:
     wanted = [contract["id"], contract["time"], label, *contract["features"], *contract["protected"]]
     enough = {"min_value": contract["min_rows"]}
     rules = [_Rule("rows", None, "ExpectTableRowCountToBeBetween", enough, contract["min_rows"])]
-    rules += [
-        _Rule("column", name, "ExpectColumnToExist", {"column": name}) for name in dict.fromkeys(wanted)
-    ]
+    rules += [_Rule("column", name, "ExpectColumnToExist", {"column": name}) for name in contract["columns"]]
     for name, about in contract["features"].items():
         rules += _feature_rules(name, about)
     rules += _role_rules(contract)

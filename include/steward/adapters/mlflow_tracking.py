@@ -185,10 +185,14 @@ class MlflowTracker:
             response = httpx.request(method, self.url + path, timeout=30, **request)
         except httpx.HTTPError as error:
             raise UnavailableError(
-                f"MLflow does not answer: {error}", where=self.url, hint="start it, or correct STEWARD_MLFLOW_URL"
+                f"MLflow does not answer: {error}",
+                where=self.url,
+                hint="start it, or correct STEWARD_MLFLOW_URL",
             ) from error
         if response.status_code >= 500:
-            raise UnavailableError(f"MLflow answered {response.status_code}", where=f"{self.url}{path}", hint="see its log")
+            raise UnavailableError(
+                f"MLflow answered {response.status_code}", where=f"{self.url}{path}", hint="see its log"
+            )
         if response.status_code not in accept:
             raise NotFoundError(f"MLflow refused: {response.text[:300]}", where=f"{self.url}{path}")
         return response
@@ -199,7 +203,9 @@ def _artefact_path(uri: str) -> str:
     scheme, _, path = uri.partition(":")
     if scheme != "mlflow-artifacts":
         raise UnavailableError(
-            f"artefacts are kept at {uri!r}", where="MLflow", hint="start the tracking server with --serve-artifacts"
+            f"artefacts are kept at {uri!r}",
+            where="MLflow",
+            hint="start the tracking server with --serve-artifacts",
         )
     return path.lstrip("/") if not path.startswith("//") else path.removeprefix("//").partition("/")[2]
 

@@ -48,5 +48,7 @@ class PredictionLog(Protocol):
         ...
 
     def arm(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
-        """Rows answered under routing epoch >= `epoch` and recorded after `since`: version, role, error, latency_ms, score."""
+        """Rows answered under routing epoch >= `epoch` and recorded after `since`.
+
+        Columns version, role, error, latency_ms, score."""
         ...

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_window(spec: ModelSpec, window: Window, as_of: datetime, load: Callable[[datetime, datetime], Any]) -> pd.DataFrame:
+def read_window(
+    spec: ModelSpec, window: Window, as_of: datetime, load: Callable[[datetime, datetime], Any]
+) -> pd.DataFrame:
     """Rows of the window in time order, as they were known at `as_of`.
 
     Labels that had not arrived by then are masked, so that a past window can be replayed without knowing its future.
@@ -24,11 +26,16 @@ def read_window(spec: ModelSpec, window: Window, as_of: datetime, load: Callable
 
     frame = load(window.start, window.end)
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"{spec.data.source} returned {type(frame).__name__}", where=spec.model, hint="return a pandas DataFrame")
+        raise DataError(
+            f"{spec.data.source} returned {type(frame).__name__}",
+            where=spec.model,
+            hint="return a pandas DataFrame",
+        )
     _check_columns(spec, frame)
     if frame.empty:
         raise DataError(
-            f"the window {window} has no rows", where=f"{spec.model}, {spec.data.source}",
+            f"the window {window} has no rows",
+            where=f"{spec.model}, {spec.data.source}",
             hint="check that the data has arrived; a later run of the same date picks it up",
         )
     frame = frame[_wanted(spec)].copy()
@@ -48,7 +55,8 @@ def _wanted(spec: ModelSpec) -> list[str]:
 def _check_columns(spec: ModelSpec, frame: pd.DataFrame) -> None:
     if absent := [column for column in _wanted(spec) if column not in frame.columns]:
         raise DataError(
-            f"the source lacks {', '.join(absent)}", where=f"{spec.model}, {spec.data.source}",
+            f"the source lacks {', '.join(absent)}",
+            where=f"{spec.model}, {spec.data.source}",
             hint=f"it has {', '.join(map(str, frame.columns))}",
         )
 
@@ -58,12 +66,14 @@ def _check_rows(spec: ModelSpec, frame: pd.DataFrame, window: Window) -> None:
     outside = int(((times < window.start) | (times >= window.end) | times.isna()).sum())
     if outside:
         raise DataError(
-            f"{outside} of {len(frame)} rows have no time inside {window}", where=f"{spec.model}, {spec.data.time}",
+            f"{outside} of {len(frame)} rows have no time inside {window}",
+            where=f"{spec.model}, {spec.data.time}",
             hint="load(start, end) must return start <= time < end, in UTC",
         )
     twice = frame[spec.data.id][frame[spec.data.id].duplicated()]
     if len(twice):
         raise DataError(
-            f"{len(twice)} ids appear twice, the first is {twice.iloc[0]!r}", where=f"{spec.model}, {spec.data.id}",
+            f"{len(twice)} ids appear twice, the first is {twice.iloc[0]!r}",
+            where=f"{spec.model}, {spec.data.id}",
             hint="an id must name one row, or outcomes cannot be matched",
         )

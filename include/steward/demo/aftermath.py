@@ -15,11 +15,17 @@ from steward.types import JsonObject, VersionRef
 METRICS = ("roc_auc", "calibration_gap", "brier")
 
 
-def compare_weeks(services: Services, stream: FlightStream, versions: list[int], start: datetime, weeks: int) -> list[JsonObject]:
+def compare_weeks(
+    services: Services, stream: FlightStream, versions: list[int], start: datetime, weeks: int
+) -> list[JsonObject]:
     """One row per week and version: ranking (AUC), mean answer, share really late, calibration gap, Brier score."""
     models = {number: _load(services, stream.spec.model, number) for number in versions}
     return [
-        {"week": f"{start + 7 * week * DAY:%d %b}", "version": number, **_measured(stream, model, start + 7 * week * DAY)}
+        {
+            "week": f"{start + 7 * week * DAY:%d %b}",
+            "version": number,
+            **_measured(stream, model, start + 7 * week * DAY),
+        }
         for week in range(weeks)
         for number, model in models.items()
     ]

@@ -91,7 +91,9 @@ class Desk:
 
     def _ask(self, question: Question) -> None:
         try:
-            response = self._http.post(f"{self.url}/infer", json=question.to_request(self.stream.spec, "rebooking-desk"))
+            response = self._http.post(
+                f"{self.url}/infer", json=question.to_request(self.stream.spec, "rebooking-desk")
+            )
             problem = None if response.status_code == 200 else f"{response.status_code}: {response.text[:200]}"
         except httpx.HTTPError as error:
             response, problem = None, f"{type(error).__name__}: {error}"

@@ -67,5 +67,8 @@ class FlightStream:
         hour = frame[self.spec.data.time].dt.floor("h")
         keys = [frame.index] if one_by_one else [hour, frame["origin"]]
         for _, rows in frame.groupby(keys, sort=True, observed=True):
-            columns = {name: to_json(rows[name].astype(object).where(rows[name].notna(), None).tolist()) for name in self.spec.data.features}
+            columns = {
+                name: to_json(rows[name].astype(object).where(rows[name].notna(), None).tolist())
+                for name in self.spec.data.features
+            }
             yield Question(rows[self.spec.data.time].iloc[0].to_pydatetime(), tuple(rows[self.spec.data.id]), columns)

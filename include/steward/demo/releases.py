@@ -53,9 +53,15 @@ class TrainingRun:
                     states = self.task_states()
                     if done(states):
                         return states
-                    raise StoryError(f"the run ended before: {what}", where=f"{self.dag} / {self.run}", hint=_failed(states))
+                    raise StoryError(
+                        f"the run ended before: {what}",
+                        where=f"{self.dag} / {self.run}",
+                        hint=_failed(states),
+                    )
                 time.sleep(0.7)
-        raise StoryError(f"waited {self.patience:.0f} s for: {what}", where=f"{self.dag} / {self.run}", hint=str(states))
+        raise StoryError(
+            f"waited {self.patience:.0f} s for: {what}", where=f"{self.dag} / {self.run}", hint=str(states)
+        )
 
     def wait_end(self, what: str) -> dict[str, str | None]:
         states = self.wait_for(what, lambda states: self.state() in OVER)
@@ -65,7 +71,10 @@ class TrainingRun:
 
     def wait_question(self) -> None:
         """Until the run asks for approval (or ends without asking)."""
-        self.wait_for("waiting for the approval request", lambda states: states.get("await_approval") == "awaiting_input")
+        self.wait_for(
+            "waiting for the approval request",
+            lambda states: states.get("await_approval") == "awaiting_input",
+        )
         time.sleep(SETTLING)
 
     def respond(self, client: AirflowClient, option: str, reason: str) -> None:

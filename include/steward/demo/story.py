@@ -96,7 +96,9 @@ class Story:
         run = self._start(SKEWED, "weigh late flights more")
         run.wait_question()
         candidate = run.answer("register")
-        self.narrator.say(f"{self._name(candidate)} ranks well enough for its gates: {self._evaluation(candidate['version'])}")
+        self.narrator.say(
+            f"{self._name(candidate)} ranks well enough for its gates: {self._evaluation(candidate['version'])}"
+        )
         failed_before = self.desk.tally.failed
         run.respond(self.people.ravi, "Approve", "Ranking is as good as the champion's.")
         self.desk.tally.first_canary_at = self.desk.tally.last_canary_at = 0.0
@@ -104,7 +106,9 @@ class Story:
         run.wait_end("rolling back")
         back = self._events(EventType.ROLLOUT_ROLLED_BACK)
         self._require(bool(back) and back[-1].version == candidate["version"], "it was not rolled back")
-        failed = next(e for e in reversed(self._events(EventType.ROLLOUT_ANALYSED)) if e.version == candidate["version"])
+        failed = next(
+            e for e in reversed(self._events(EventType.ROLLOUT_ANALYSED)) if e.version == candidate["version"]
+        )
         self._require(failed.body["outcome"] == "FAILED", f"the analysis said {failed.body['outcome']}")
         self._tell_rollback(back[-1], failed, self.desk.tally.failed - failed_before)
 
@@ -125,13 +129,17 @@ class Story:
         shares = [e.body["percent"] for e in self._events(EventType.ROLLOUT_ADVANCED) if e.version == version]
         steps = " → ".join(f"{share} %" for share in [*shares, 100])
         seconds = time.monotonic() - started
+        self.facts |= {"promoted_at": promoted[-1].at, "replaced": promoted[-1].body["replaced"]}
         self.narrator.say(f"{self.spec.model}@{version} is champion: canary {steps}, {seconds:.0f} s from the approval")
 
     def _stream(self, run: TrainingRun) -> None:
         """Keep asking from the moment the canary may answer until the run is over."""
-        served = self.desk.tally.requests > 0
-        if not served:
-            run.wait_for("loading the canary", lambda states: str(states.get("rollout.shift_%d" % self.spec.deployment.steps[0])) == "success")
+        if not self.desk.tally.requests:
+            first_step = f"rollout.shift_{self.spec.deployment.steps[0]}"
+            run.wait_for(
+                "loading the canary",
+                lambda states: states.get(first_step) == "success",
+            )
             time.sleep(3)
         self.desk.stream_until(lambda: run.state() in OVER, RATE)
 
@@ -160,7 +168,9 @@ class Story:
         known = set(self.facts.setdefault("automatic", []))
         while time.monotonic() < deadline:
             runs = self.people.dana.runs(self.train_dag)
-            fresh = [r["dag_run_id"] for r in runs if r["run_type"] == "asset_triggered" and r["dag_run_id"] not in known]
+            fresh = [
+                r["dag_run_id"] for r in runs if r["run_type"] == "asset_triggered" and r["dag_run_id"] not in known
+            ]
             if fresh:
                 self.facts["automatic"].append(fresh[0])
                 return TrainingRun(self.people.dana, self.narrator, self.train_dag, fresh[0])
@@ -170,7 +180,10 @@ class Story:
     def _release_retrained(self, run: TrainingRun) -> bool:
         """True when the retrained version was promoted; False when its gates refused it."""
         run.wait_for(
-            "retraining", lambda states: states.get("await_approval") in ("awaiting_input", "skipped") or states.get("close") == "success"
+            "retraining",
+            lambda states: (
+                states.get("await_approval") in ("awaiting_input", "skipped") or states.get("close") == "success"
+            ),
         )
         candidate = run.answer("register")
         if not candidate["proceed"]:
@@ -192,7 +205,12 @@ class Story:
             f"champion {self.spec.model}@{back.body['to']} restored {taken_off:.1f} s after the verdict "
             f"({exposed:.0f} s of canary answers in all); failed requests: {lost}"
         )
-        self.facts["rollback"] = {"seconds": taken_off, "exposed": exposed, "failed_requests": lost, "reason": failed.reason}
+        self.facts["rollback"] = {
+            "seconds": taken_off,
+            "exposed": exposed,
+            "failed_requests": lost,
+            "reason": failed.reason,
+        }
 
     def _evaluation(self, version: int) -> str:
         from steward.types import VersionRef
@@ -200,7 +218,9 @@ class Story:
         with self.database.begin() as tx:
             known = tx.versions.get(VersionRef(self.spec.model, version))
             body = tx.evidence.get(known.evidence["evaluation"]).body
-        shown = [f"{name} {found['value']:.3f}" for name, found in body["metrics"].items() if found["value"] is not None]
+        shown = [
+            f"{name} {found['value']:.3f}" for name, found in body["metrics"].items() if found["value"] is not None
+        ]
         return ", ".join(shown[:3])
 
     def _name(self, answer: JsonObject) -> str:
@@ -218,5 +238,3 @@ class Story:
 def first_morning() -> datetime:
     """The day after the training quarter."""
     return datetime(2013, 4, 1, 6, tzinfo=UTC)
-
-

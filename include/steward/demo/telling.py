@@ -90,7 +90,8 @@ def _print_timeline(narrator: Narrator, events: list[AuditEvent]) -> None:
 def _say_where(stack: Stack, narrator: Narrator) -> None:
     narrator.console.print(
         f"\n[bold]Look around[/bold] (everything stays up; `make stop` ends it, `make clean` removes it)\n"
-        f"  Airflow       {stack.urls.airflow}   user ravi, password {stack.passwords['ravi']} (admin: {stack.passwords['admin']})\n"
+        f"  Airflow       {stack.urls.airflow}   user ravi, password {stack.passwords['ravi']}\n"
+        f"                (administrator: admin, {stack.passwords['admin']})\n"
         f"  MLflow        {stack.urls.mlflow}\n"
         f"  model server  {stack.urls.server}/v2/models/{MODEL}\n"
         f"  report        demo-report.html",

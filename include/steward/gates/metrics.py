@@ -1,6 +1,6 @@
-"""The numbers a gate may be set on, by name: what each means, which way is better, for which task.
+"""The numbers a gate may be set on, by name: the spec's table with their titles and which way is better.
 
-Imports nothing heavy, so that a spec can be checked against it; `steward.gates.measurement` computes them.
+Imports nothing heavy; `steward.gates.measurement` computes them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from steward.errors import SpecError
-from steward.spec.model import Task
+from steward.spec import metrics as spec_metrics
 
 
 class Better(StrEnum):
@@ -28,33 +28,32 @@ class Metric:
     name: str
     title: str
     better: Better
-    tasks: frozenset[Task]
+    tasks: frozenset[str]
 
 
-_BINARY = frozenset({Task.BINARY})
-_REGRESSION = frozenset({Task.REGRESSION})
+_TITLES = {
+    "roc_auc": "Area under the ROC curve",
+    "average_precision": "Average precision",
+    "accuracy": "Accuracy at 0.5",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "calibration_gap": "Gap between mean prediction and mean outcome",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+}
 
 METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("roc_auc", "Area under the ROC curve", Better.MORE, _BINARY),
-        Metric("average_precision", "Average precision", Better.MORE, _BINARY),
-        Metric("accuracy", "Accuracy at 0.5", Better.MORE, _BINARY),
-        Metric("brier", "Brier score", Better.LESS, _BINARY),
-        Metric("log_loss", "Log loss", Better.LESS, _BINARY),
-        Metric("calibration_gap", "Gap between mean prediction and rate", Better.LESS, _BINARY | _REGRESSION),
-        Metric("mae", "Mean absolute error", Better.LESS, _REGRESSION),
-        Metric("rmse", "Root mean squared error", Better.LESS, _REGRESSION),
-    )
+    name: Metric(name, _TITLES[name], Better.MORE if known.rises else Better.LESS, known.tasks)
+    for name, known in spec_metrics.METRICS.items()
 }
 
 
-def metric_named(name: str, task: Task) -> Metric:
+def metric_named(name: str, task: str) -> Metric:
     """Raises SpecError, naming the nearest metric of the task."""
     metric = METRICS.get(name)
     if metric is not None and task in metric.tasks:
         return metric
-    known = [m.name for m in METRICS.values() if task in m.tasks]
+    known = spec_metrics.metrics_of(task)
     nearest = difflib.get_close_matches(name, known, n=1)
     what = f"there is no metric {name!r}" if metric is None else f"{name} does not measure a {task} model"
     hint = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,9 +78,7 @@ class Verdict:
         return tuple(f.reason for f in self.findings if f.outcome is not Outcome.PASSED)
 
     def failed(self, gate: str | None = None) -> tuple[Finding, ...]:
-        return tuple(
-            f for f in self.findings if f.outcome is Outcome.FAILED and (gate is None or f.gate == gate)
-        )
+        return tuple(f for f in self.findings if f.outcome is Outcome.FAILED and (gate is None or f.gate == gate))
 
     def to_json(self) -> JsonObject:
         return {"outcome": self.outcome.value, "findings": [f.to_json() for f in self.findings]}
@@ -124,9 +123,11 @@ def _bound(
     gate: str, value: float | None, limit: float, what: str, *, ok: bool, sign: str, about: JsonObject
 ) -> Finding:
     where = "" if about.get("slice", OVERALL) == OVERALL else f" on {about['slice']}"
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         reason = f"{what}{where} could not be computed"
         return Finding(gate, Outcome.INCONCLUSIVE, reason, None, limit, **about)
     outcome = Outcome.PASSED if ok else Outcome.FAILED
     relation = "within" if ok else sign
-    return Finding(gate, outcome, f"{what}{where} is {value:.4g}, {relation} the limit {limit:.4g}", value, limit, **about)
+    return Finding(
+        gate, outcome, f"{what}{where} is {value:.4g}, {relation} the limit {limit:.4g}", value, limit, **about
+    )

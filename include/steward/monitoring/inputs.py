@@ -42,18 +42,18 @@ class _Column:
 
 
 def judge_inputs(spec: ModelSpec, profile: JsonObject, features: pd.DataFrame) -> list[Finding]:
-    """All findings on all declared features.
+    """All findings on all logged features. A column gone, retyped or empty is a finding, never an exception."""
+    return [finding for name in logged(spec) for finding in _judge_feature(spec, profile, features, name)]
 
-    A column that is gone, retyped or empty is a finding, never an exception.
-    """
-    return [
-        finding for name in spec.data.features for finding in _judge_feature(spec, profile, features, name)
-    ]
+
+def logged(spec: ModelSpec) -> list[str]:
+    """Features that the prediction log holds as they came: `privacy` may drop or hash others."""
+    return [name for name in spec.data.features if spec.data.privacy.get(name, "keep") == "keep"]
 
 
 def looked_at_together(spec: ModelSpec) -> int:
     """The m that false alarms are shared out over: every feature and the prediction."""
-    return len(spec.data.features) + 1
+    return len(logged(spec)) + 1
 
 
 def _judge_feature(spec: ModelSpec, profile: JsonObject, features: pd.DataFrame, name: str) -> list[Finding]:

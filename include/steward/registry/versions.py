@@ -75,4 +75,6 @@ def check_transition(ref: VersionRef, current: State, to: State) -> None:
     """Raise ConflictError for a move the table does not allow."""
     if to not in TRANSITIONS[current]:
         allowed = ", ".join(sorted(TRANSITIONS[current])) or "nothing: it is final"
-        raise ConflictError(f"{ref} is {current} and cannot become {to}", hint=f"from {current} it may become {allowed}")
+        raise ConflictError(
+            f"{ref} is {current} and cannot become {to}", hint=f"from {current} it may become {allowed}"
+        )

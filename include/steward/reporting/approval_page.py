@@ -12,7 +12,10 @@ from steward.types import JsonObject
 def approval_page(
     spec: ModelSpec, version: str, evaluation: Evidence, request: JsonObject, training: JsonObject
 ) -> tuple[str, str]:
-    """Subject and Markdown body. `request`: author, expires_at (text), evidence; `training`: window, rows, commit, snapshot."""
+    """Subject and Markdown body.
+
+    `request`: author, expires_at (text), evidence; `training`: window, rows, commit.
+    """
     verdict = evaluation.verdict
     champion = evaluation.body.get("champion")
     against = f"{spec.model}@{champion}" if champion else "nothing (its first release)"
@@ -27,7 +30,8 @@ def approval_page(
         "",
         *_table(verdict),
         "",
-        f"Evidence `{request['evidence']}`; your answer is bound to it. No answer by {request['expires_at']} means rejected.",
+        f"Evidence `{request['evidence']}`; your answer is bound to it.",
+        f"No answer by {request['expires_at']} means rejected.",
     ]
     return f"Release {version}?", "\n".join(lines)
 

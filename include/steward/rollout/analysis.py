@@ -44,10 +44,7 @@ def log_wealth(hits: int, trials: int, rate: float) -> float:
     if trials == 0 or rate >= 1:
         return 0.0
     rate = max(rate, 1e-6)
-    logs = [
-        hits * math.log1p(bet / rate * (1 - rate)) + (trials - hits) * math.log1p(-bet)
-        for bet in _BETS
-    ]
+    logs = [hits * math.log1p(bet / rate * (1 - rate)) + (trials - hits) * math.log1p(-bet) for bet in _BETS]
     top = max(logs)
     return top + math.log(sum(math.exp(value - top) for value in logs) / len(logs))
 
@@ -71,7 +68,13 @@ def judge(guardrails: Guardrails, seen: Observation, needed: int) -> Verdict:
 def _enough(seen: Observation, needed: int) -> Finding:
     count = seen.canary.requests
     outcome = Outcome.PASSED if count >= needed else Outcome.INCONCLUSIVE
-    return Finding("canary.requests", outcome, f"the canary answered {count} of the {needed} requests a verdict needs", count, needed)
+    return Finding(
+        "canary.requests",
+        outcome,
+        f"the canary answered {count} of the {needed} requests a verdict needs",
+        count,
+        needed,
+    )
 
 
 def _errors_absolute(canary: Arm, limit: float) -> Finding:
@@ -79,7 +82,14 @@ def _errors_absolute(canary: Arm, limit: float) -> Finding:
     proven = log_wealth(canary.errors, canary.requests, limit) >= math.log(1 / ALPHA)
     finding = at_most("canary.error_rate", rate, limit, "error rate", rows=canary.requests)
     if finding.outcome is Outcome.FAILED and not proven:
-        return Finding(finding.gate, Outcome.INCONCLUSIVE, f"{finding.reason}, but too few requests prove it", rate, limit, rows=canary.requests)
+        return Finding(
+            finding.gate,
+            Outcome.INCONCLUSIVE,
+            f"{finding.reason}, but too few requests prove it",
+            rate,
+            limit,
+            rows=canary.requests,
+        )
     return finding
 
 
@@ -96,7 +106,9 @@ def _errors_against(canary: Arm, champion: Arm) -> Finding:
 
 
 def _answers(seen: Observation, limit: float) -> Finding:
-    finding = at_most("canary.prediction_psi", seen.psi, limit, "PSI of the canary's answers", rows=seen.canary.requests)
+    finding = at_most(
+        "canary.prediction_psi", seen.psi, limit, "PSI of the canary's answers", rows=seen.canary.requests
+    )
     if finding.outcome is Outcome.FAILED and seen.psi is not None and seen.psi <= seen.psi_noise:
         said = f"{finding.reason}, but sampling alone may reach {seen.psi_noise:.3g}"
         return Finding(finding.gate, Outcome.PASSED, said, seen.psi, limit, rows=seen.canary.requests)

@@ -27,7 +27,9 @@ def judge_smoke(rows: Sequence[JsonObject], scores: Sequence[float]) -> Verdict:
     """One finding per row: its score lies in `expect: {min, max}`. No rows: PASSED, and says so."""
     if not rows:
         return Verdict.of([Finding("smoke", Outcome.PASSED, "the model declares no smoke rows")])
-    return Verdict.of(_judge_row(i, row["expect"], float(score)) for i, (row, score) in enumerate(zip(rows, scores, strict=True)))
+    return Verdict.of(
+        _judge_row(i, row["expect"], float(score)) for i, (row, score) in enumerate(zip(rows, scores, strict=True))
+    )
 
 
 def _judge_row(position: int, expect: JsonObject, score: float) -> Finding:

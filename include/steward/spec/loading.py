@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from steward.errors import NotFoundError
 from steward.spec.crosschecks import disagreements
 from steward.spec.documents import Document, parse_document, read_document
 from steward.spec.faults import Fault, FaultsError, nearest
+from steward.spec.fields import Contradiction
 from steward.spec.model import ModelSpec
 from steward.spec.modelcode import check_model_code
 from steward.spec.validation import validate
@@ -16,6 +18,9 @@ from steward.types import ID_PATTERN
 
 SPEC_FILE = "model.yaml"
 CODE_FILE = "model.py"
+
+Rule = Callable[[ModelSpec], Iterable[Contradiction]]
+"""What a room above finds in a spec that is sound by itself."""
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -28,10 +33,10 @@ def parse_spec(content: bytes, name: str) -> ModelSpec:
     return _to_spec(parse_document(content, name))
 
 
-def load_model(folder: Path) -> ModelSpec:
+def load_model(folder: Path, rules: Sequence[Rule] = ()) -> ModelSpec:
     """The spec of a model's folder, checked against the folder's name and the functions of its model.py.
 
-    Raises FaultsError with the faults of both files.
+    `rules` find more in a sound spec. Raises FaultsError with the faults of both files.
     """
     document = read_document(folder / SPEC_FILE)
     spec = _to_spec(document)
@@ -39,6 +44,8 @@ def load_model(folder: Path) -> ModelSpec:
     if spec.model != folder.resolve().name:
         problem = f"the model is called {spec.model} but its folder {folder.resolve().name}; use one name"
         faults.append(document.fault(("model",), problem))
+    for rule in rules:
+        faults += [document.fault(one.key, one.sentence, nearest=one.nearest) for one in rule(spec)]
     if faults:
         raise FaultsError(faults)
     return spec
@@ -51,8 +58,9 @@ def _to_spec(document: Document) -> ModelSpec:
 class SpecFolder:
     """The models under one folder: `<id>/model.yaml`, `<id>/model.py`. Changed files are read again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: Sequence[Rule] = ()) -> None:
         self.folder = Path(folder)
+        self.rules = tuple(rules)
         self._read: dict[str, tuple[tuple[int, ...], ModelSpec]] = {}
 
     def ids(self) -> list[str]:
@@ -67,7 +75,7 @@ class SpecFolder:
         state = _state_of(folder)
         known = self._read.get(model)
         if known is None or known[0] != state:
-            known = (state, load_model(folder))
+            known = (state, load_model(folder, self.rules))
             self._read[model] = known
         return known[1]
 

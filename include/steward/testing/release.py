@@ -175,7 +175,7 @@ class FakeRouteTable:
         present = self._routes.get(route.model)
         if present and present.epoch >= route.epoch:
             raise ConflictError(
-                f"the routing of {route.model} is at a newer epoch than {route.epoch}",
+                f"the routing of {route.model} is not older than epoch {route.epoch}",
                 hint="somebody else changed it: read it again",
             )
         self._routes[route.model] = route

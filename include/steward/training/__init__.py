@@ -1,7 +1,13 @@
 """The boundary around user code, and the record of code, data, environment, seed and cost."""
 
 from steward.training.code import ModelCode
-from steward.training.records import ExperimentTracker, LoggedModel, ModelStore, RegistryMirror, TrainingRecord
+from steward.training.records import (
+    ExperimentTracker,
+    LoggedModel,
+    ModelStore,
+    RegistryMirror,
+    TrainingRecord,
+)
 
 __all__ = [
     "ExperimentTracker",

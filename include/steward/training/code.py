@@ -79,7 +79,9 @@ class ModelCode:
         function = getattr(self._load(), name, None)
         if not callable(function):
             raise ModelCodeError(
-                f"there is no function {name}()", where=str(self.path), hint=f"define it, or change {reference!r} in model.yaml"
+                f"there is no function {name}()",
+                where=str(self.path),
+                hint=f"define it, or change {reference!r} in model.yaml",
             )
         return function
 
@@ -88,7 +90,11 @@ class ModelCode:
             name = f"steward_model_{digest_of(str(self.path.resolve()))[:16]}"
             spec = importlib.util.spec_from_file_location(name, self.path)
             if spec is None or spec.loader is None or not self.path.exists():
-                raise ModelCodeError("there is no model.py", where=str(self.path), hint="`steward init` writes one to start from")
+                raise ModelCodeError(
+                    "there is no model.py",
+                    where=str(self.path),
+                    hint="`steward init` writes one to start from",
+                )
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             try:

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, Row, create_engine, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    Insert,
+    Row,
+    Update,
+    create_engine,
+    literal_column,
+    make_url,
+    text,
+)
 from sqlalchemy import exc as sql
 
 from steward.errors import ConflictError, DataError, PolicyError, StewardError, UnavailableError
@@ -89,6 +102,11 @@ class Work:
     def write(self, statement: Executable) -> CursorResult[Any]:
         self.claim()
         return self._execute(statement)
+
+    def changes(self, statement: Insert | Update) -> bool:
+        """Write; False when no row was changed, by a conflict or a condition that does not hold."""
+        # Not `rowcount`: for an INSERT that met a conflict SQLAlchemy does not know it.
+        return self.write(statement.returning(literal_column("1"))).first() is not None
 
     def rows(self, statement: Executable) -> list[Row[Any]]:
         return list(self._execute(statement))

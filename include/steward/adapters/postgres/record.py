@@ -150,8 +150,7 @@ class PostgresOperationTable:
 
     def record(self, key: str, inputs: str, answer: JsonObject) -> None:
         row = {"key": key, "inputs": inputs, "answer": answer}
-        added = self._work.write(upsert(tables.operations).values(row).on_conflict_do_nothing())
-        if added.rowcount == 0:
+        if not self._work.changes(upsert(tables.operations).values(row).on_conflict_do_nothing()):
             self.find(key, inputs)  # says so when the inputs differ
             raise ConflictError(
                 f"the step {key} was done by another process meanwhile",
@@ -176,8 +175,6 @@ class PostgresOutbox:
     def delivered(self, effect_id: int) -> None:
         columns = tables.outbox.c
         first_delivery = func.coalesce(columns.delivered_at, func.clock_timestamp())
-        done = self._work.write(
-            update(tables.outbox).where(columns.id == effect_id).values(delivered_at=first_delivery)
-        )
-        if done.rowcount == 0:
+        done = update(tables.outbox).where(columns.id == effect_id).values(delivered_at=first_delivery)
+        if not self._work.changes(done):
             raise NotFoundError(f"there is no effect {effect_id} in the outbox")

@@ -104,8 +104,7 @@ class PostgresApprovalTable:
 
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
         row = asdict(request) | {"state": request.state.value}
-        added = self._work.write(upsert(tables.approval_requests).values(row).on_conflict_do_nothing())
-        if added.rowcount == 0:
+        if not self._work.changes(upsert(tables.approval_requests).values(row).on_conflict_do_nothing()):
             raise ConflictError(
                 f"the request {request.id} was opened before", hint="give every request its own id"
             )
@@ -144,8 +143,8 @@ class PostgresApprovalTable:
     def record(self, answer: Answer) -> None:
         self._work.claim()
         self.get(answer.request)
-        row = upsert(tables.approval_answers).values(asdict(answer)).on_conflict_do_nothing()
-        if self._work.write(row).rowcount == 0:
+        added = upsert(tables.approval_answers).values(asdict(answer)).on_conflict_do_nothing()
+        if not self._work.changes(added):
             raise ConflictError(
                 f"{answer.by} has answered request {answer.request} already",
                 hint="an answer stands; ask for a new approval to decide again",
@@ -182,8 +181,7 @@ class PostgresRolloutTable:
                 hint="wait until it ends, or roll it back",
             )
         row = asdict(rollout) | {"state": rollout.state.value}
-        added = self._work.write(upsert(tables.rollouts).values(row).on_conflict_do_nothing())
-        if added.rowcount == 0:
+        if not self._work.changes(upsert(tables.rollouts).values(row).on_conflict_do_nothing()):
             raise ConflictError(
                 f"the rollout {rollout.id} was started before", hint="give every rollout its own id"
             )
@@ -242,9 +240,9 @@ class PostgresRouteTable:
         newer = added.on_conflict_do_update(
             index_elements=["model"], set_=row, where=tables.routes.c.epoch < added.excluded.epoch
         )
-        if self._work.write(newer).rowcount == 0:
+        if not self._work.changes(newer):
             raise ConflictError(
-                f"the routing of {route.model} is at a newer epoch than {route.epoch}",
+                f"the routing of {route.model} is not older than epoch {route.epoch}",
                 hint="somebody else changed it: read it again",
             )
         self._work.write(select(func.pg_notify(ROUTES_CHANNEL, route.model)))
