@@ -88,10 +88,10 @@ class Requirement:
         return {"quorum": self.quorum, "roles": list(self.roles), "expires_after": seconds}
 
     @classmethod
-    def from_json(cls, value: JsonObject) -> Requirement:
-        return cls(
-            int(value["quorum"]), tuple(value["roles"]), timedelta(seconds=float(value["expires_after"]))
-        )
+    def of(cls, request: ApprovalRequest) -> Requirement:
+        """As it was when the request was made."""
+        wanted = request.policy
+        return cls(int(wanted["quorum"]), tuple(wanted["roles"]), request.expires_at - request.requested_at)
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,7 @@ def weaker_than_policy(policy: Policy, spec: ModelSpec) -> list[Contradiction]:
     needed = requirement(policy, spec)
     others = {person for person in policy.people if person != spec.owner.user}
     if not attained(needed, others, policy):
-        sentence = (
-            f"no {needed.quorum} of the people in the policy, the owner left out, may approve this model"
-        )
+        sentence = f"no {needed.quorum} of the people in the policy, the owner left out, may approve this model"
         found.append(Contradiction(("owner", "user"), sentence))
     return found
 
@@ -147,9 +145,7 @@ def judge_answer(request: ApprovalRequest, answer: Answer, policy: Policy, now: 
     return Finding(GATE, Outcome.FAILED, reason)
 
 
-def judge_request(
-    request: ApprovalRequest, answers: Sequence[Answer], policy: Policy, now: datetime
-) -> Judgement:
+def judge_request(request: ApprovalRequest, answers: Sequence[Answer], policy: Policy, now: datetime) -> Judgement:
     """APPROVED at the quorum, REJECTED at the first counted rejection, EXPIRED when time ran out, else OPEN.
 
     Answers are judged as of when they were given; a closed request stays what it is.
@@ -189,7 +185,7 @@ def _covered(roles: tuple[str, ...], holders: Mapping[str, Collection[str]]) -> 
 def _state_after(request: ApprovalRequest, counted: list[Answer], policy: Policy) -> RequestState:
     if not counted[-1].approved:
         return RequestState.REJECTED
-    needed = Requirement.from_json(request.policy)
+    needed = Requirement.of(request)
     reached = attained(needed, {answer.by for answer in counted}, policy)
     return RequestState.APPROVED if reached else RequestState.OPEN
 
@@ -201,7 +197,7 @@ def _refusal(request: ApprovalRequest, answer: Answer, policy: Policy, now: date
         return "the answer is to another request"
     if answer.evidence != request.evidence:
         return "the answer was given on other evidence than the request's; read it again"
-    by, needed = answer.by, Requirement.from_json(request.policy).roles
+    by, needed = answer.by, Requirement.of(request).roles
     if not policy.roles_of(by) & set(needed):
         return f"{by} has none of the roles {', '.join(needed)}"
     return _own_work(request, by) if answer.approved else None
@@ -232,7 +228,5 @@ def _unattainable(sections: Mapping[str, Any]) -> Iterator[Contradiction]:
         wanted = policy.tier(tier)
         needed = Requirement(wanted.approvers, wanted.roles, wanted.expires_after)
         if not attained(needed, policy.people, policy):
-            sentence = (
-                f"the people listed can never give {wanted.approvers} approvals as {', '.join(wanted.roles)}"
-            )
+            sentence = f"the people listed can never give {wanted.approvers} approvals as {', '.join(wanted.roles)}"
             yield Contradiction(("tiers", tier.value, "approvers"), sentence)

@@ -1,0 +1,36 @@
+"""How commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from steward.types import to_json
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is written to the ledger under your name.")]
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(to_json(value), indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """A table on a terminal; without one, tab-separated lines that cut nothing off."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in ([title] if title else []) + ["\t".join(row) for row in ([*columns], *cells)]:
+            typer.echo(line)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left")
+    for row in cells:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)

@@ -1,0 +1,156 @@
+"""check, init, schema: what a team writes, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from steward.cli.output import Json, print_json
+
+if TYPE_CHECKING:
+    from steward.approval.policy import Policy
+    from steward.spec import Fault, ModelSpec
+    from steward.spec.fields import Contradiction
+    from steward.spec.loading import Rule
+
+FAULTY = 2
+
+schema = typer.Typer(help="The JSON schema that editors check a model.yaml with.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(check)
+    app.command()(init)
+    schema.command("write")(write)
+    app.add_typer(schema, name="schema")
+
+
+def check(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model folders or model.yaml files; all models when none is given."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check specs, the functions they name, and the policy. Exit code 2 when there are faults."""
+    policy, faults = _policy()
+    rules = _rules(policy)
+    sound: list[ModelSpec] = []
+    folders = _folders(paths)
+    if not paths:
+        faults += _misnamed()
+    for folder in folders:
+        spec, found = _checked(folder, rules)
+        faults += found
+        sound += [spec] if spec else []
+    _report(sound, faults, as_json)
+    raise typer.Exit(FAULTY if faults else 0)
+
+
+def init(
+    model: Annotated[str, typer.Argument(help="The new model's id: lower-case letters, digits and _.")],
+    into: Annotated[Path | None, typer.Option(help="Where the models are; the configured folder if left out.")] = None,
+) -> None:
+    """Write a new model's two files: a small model that works, to be changed into yours."""
+    from steward.cli.templates import write_model
+
+    for path in write_model(into or _models_dir(), model):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"→ change both, then run `steward check` and `steward plan show {model}`")
+
+
+def write(
+    into: Annotated[Path | None, typer.Option(help="The folder to write to; that of the models if left out.")] = None,
+) -> None:
+    """Write model.schema.json beside the models."""
+    from steward.spec.schema import write_schema
+
+    typer.echo(f"wrote {write_schema(into or _models_dir())}")
+
+
+def _models_dir() -> Path:
+    from steward import wiring
+
+    return wiring.settings().models_dir
+
+
+def _folders(paths: list[Path] | None) -> list[Path]:
+    from steward.errors import NotFoundError
+    from steward.spec import SPEC_FILE, SpecFolder
+
+    if not paths:
+        root = _models_dir()
+        return [root / model for model in SpecFolder(root).ids()]
+    folders = [path.parent if path.name == SPEC_FILE else path for path in paths]
+    for folder in folders:
+        if not (folder / SPEC_FILE).is_file():
+            hint = f"name a model's folder or its {SPEC_FILE}"
+            raise NotFoundError(f"there is no {SPEC_FILE}", where=str(folder), hint=hint)
+    return folders
+
+
+def _misnamed() -> list[Fault]:
+    from steward.spec import SpecFolder
+
+    return SpecFolder(_models_dir()).misnamed()
+
+
+def _policy() -> tuple[Policy | None, list[Fault]]:
+    from steward import wiring
+    from steward.approval.policy import load_policy
+    from steward.spec import FaultsError
+
+    try:
+        return load_policy(wiring.settings().policy_file), []
+    except FaultsError as error:
+        return None, list(error.faults)
+
+
+def _rules(policy: Policy | None) -> list[Rule]:
+    """What one spec must also keep to, beyond what it can say of itself: the rooms' own readings of it."""
+    from steward.approval.policy import weaker_than_policy
+
+    rules: list[Rule] = [readable_slices]
+    if policy is not None:
+        rules.append(lambda spec: weaker_than_policy(policy, spec))
+    return rules
+
+
+def readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
+    """Slices as the evaluation room reads them."""
+    from steward.evaluation.slices import check_slice
+    from steward.spec.fields import Contradiction
+
+    types = {name: feature.type for name, feature in spec.data.features.items()}
+    columns = {**dict.fromkeys(spec.data.columns), **types}
+    for place, text in enumerate(spec.evaluation.slices):
+        for sentence in check_slice(text, columns):
+            yield Contradiction(("evaluation", "slices", place), sentence)
+
+
+def _checked(folder: Path, rules: list[Rule]) -> tuple[ModelSpec | None, list[Fault]]:
+    from steward.spec import FaultsError, load_model
+
+    try:
+        return load_model(folder, rules), []
+    except FaultsError as error:
+        return None, list(error.faults)
+
+
+def _report(sound: list[ModelSpec], faults: list[Fault], as_json: bool) -> None:
+    if as_json:
+        models = [{"model": spec.model, "digest": spec.digest} for spec in sound]
+        print_json({"sound": models, "faults": [fault.to_json() for fault in faults]})
+        return
+    for spec in sound:
+        typer.echo(f"{spec.model}: sound (spec {spec.digest[:12]})")
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    if faults:
+        files = len({fault.file for fault in faults})
+        typer.echo(f"{len(faults)} fault{'s' * (len(faults) != 1)} in {files} file{'s' * (files != 1)}", err=True)
+    elif not sound:
+        typer.echo("no models yet; `steward init MODEL` writes one")
