@@ -147,7 +147,9 @@ def translated(error: sql.SQLAlchemyError, where: str) -> StewardError:
         )
     if state == _REFUSED_CHANGE:
         return PolicyError(
-            first_line, where=where, hint="the record is never changed: append what corrects it"
+            first_line,
+            where=where,
+            hint="events and evidence are only ever appended; anything else the owner may grant",
         )
     if state == _MISSING_TABLE:
         return UnavailableError(
@@ -156,9 +158,7 @@ def translated(error: sql.SQLAlchemyError, where: str) -> StewardError:
             hint="create them with `upgrade` of steward.adapters.postgres",
         )
     if isinstance(error, sql.DataError):
-        return DataError(
-            f"the database cannot hold a value: {first_line}", where=where, hint="correct the value"
-        )
+        return DataError(f"the database cannot hold a value: {first_line}", where=where, hint="correct the value")
     return UnavailableError(
         f"the database is away: {first_line}",
         where=where,

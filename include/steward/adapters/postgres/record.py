@@ -90,9 +90,7 @@ class PostgresEventLog:
     def checkpoint(self) -> Checkpoint:
         seq, head_hash = self._head()
         if seq == 0:
-            raise NotFoundError(
-                "the ledger is empty: there is nothing to take a checkpoint of", where="ledger"
-            )
+            raise NotFoundError("the ledger is empty: there is nothing to take a checkpoint of", where="ledger")
         return Checkpoint.take(seq, head_hash, self._wall.now(), self._key)
 
     def _head(self) -> tuple[int, str]:
@@ -168,9 +166,7 @@ class PostgresOutbox:
     def pending(self, limit: int = 100) -> list[tuple[int, str, JsonObject]]:
         columns = tables.outbox.c
         waiting = select(columns.id, columns.kind, columns.body).where(columns.delivered_at.is_(None))
-        return [
-            (row.id, row.kind, row.body) for row in self._work.rows(waiting.order_by(columns.id).limit(limit))
-        ]
+        return [(row.id, row.kind, row.body) for row in self._work.rows(waiting.order_by(columns.id).limit(limit))]
 
     def delivered(self, effect_id: int) -> None:
         columns = tables.outbox.c

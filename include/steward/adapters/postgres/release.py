@@ -43,9 +43,7 @@ class PostgresVersionTable:
     def get(self, ref: VersionRef) -> ModelVersion:
         row = self._work.row(_version_named(ref))
         if row is None:
-            raise NotFoundError(
-                f"there is no version {ref}", hint=f"`steward history {ref.model}` lists them"
-            )
+            raise NotFoundError(f"there is no version {ref}", hint=f"`steward history {ref.model}` lists them")
         return _version(row)
 
     def all(self, model: str) -> list[ModelVersion]:
@@ -105,15 +103,11 @@ class PostgresApprovalTable:
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
         row = asdict(request) | {"state": request.state.value}
         if not self._work.changes(upsert(tables.approval_requests).values(row).on_conflict_do_nothing()):
-            raise ConflictError(
-                f"the request {request.id} was opened before", hint="give every request its own id"
-            )
+            raise ConflictError(f"the request {request.id} was opened before", hint="give every request its own id")
         return self.get(request.id)
 
     def get(self, request_id: str) -> ApprovalRequest:
-        row = self._work.row(
-            select(tables.approval_requests).where(tables.approval_requests.c.id == request_id)
-        )
+        row = self._work.row(select(tables.approval_requests).where(tables.approval_requests.c.id == request_id))
         if row is None:
             raise NotFoundError(
                 f"there is no request for approval {request_id!r}",
@@ -121,9 +115,7 @@ class PostgresApprovalTable:
             )
         return _request(row)
 
-    def find(
-        self, model: str, version: int | None = None, state: RequestState | None = None
-    ) -> list[ApprovalRequest]:
+    def find(self, model: str, version: int | None = None, state: RequestState | None = None) -> list[ApprovalRequest]:
         """Oldest first."""
         columns = tables.approval_requests.c
         wanted = select(tables.approval_requests).where(columns.model == model)
@@ -159,9 +151,7 @@ class PostgresApprovalTable:
                 hint="only an open request can be closed; ask for a new approval",
             )
         columns = tables.approval_requests.c
-        self._work.write(
-            update(tables.approval_requests).where(columns.id == request_id).values(state=state.value)
-        )
+        self._work.write(update(tables.approval_requests).where(columns.id == request_id).values(state=state.value))
         return self.get(request_id)
 
 
@@ -182,17 +172,13 @@ class PostgresRolloutTable:
             )
         row = asdict(rollout) | {"state": rollout.state.value}
         if not self._work.changes(upsert(tables.rollouts).values(row).on_conflict_do_nothing()):
-            raise ConflictError(
-                f"the rollout {rollout.id} was started before", hint="give every rollout its own id"
-            )
+            raise ConflictError(f"the rollout {rollout.id} was started before", hint="give every rollout its own id")
         return rollout
 
     def get(self, rollout_id: str) -> Rollout:
         row = self._work.row(select(tables.rollouts).where(tables.rollouts.c.id == rollout_id))
         if row is None:
-            raise NotFoundError(
-                f"there is no rollout {rollout_id!r}", hint="`steward status` shows what is running"
-            )
+            raise NotFoundError(f"there is no rollout {rollout_id!r}", hint="`steward status` shows what is running")
         return _rollout(row)
 
     def running(self, model: str) -> Rollout | None:

@@ -17,6 +17,7 @@ from steward.adapters.postgres.connection import (
     place_of,
     postgres_url,
 )
+from steward.errors import UnavailableError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _ANOTHER_WAS_QUICKER = frozenset({"42P04", "23505"})  # duplicate database, unique violation
@@ -59,7 +60,7 @@ def _create_missing_database(address: URL) -> None:
 
 
 def _create_unless_listed(address: URL, refused: sql.OperationalError) -> None:
-    """Raises what the database itself answered when it exists, or when nobody can say."""
+    """Raises what the database itself answered if it exists, UnavailableError if it cannot be created."""
     server = create_engine(
         address.set(database="postgres"),
         isolation_level="AUTOCOMMIT",
@@ -74,6 +75,10 @@ def _create_unless_listed(address: URL, refused: sql.OperationalError) -> None:
             connection.execute(text(f"CREATE DATABASE {name}"))
     except (sql.ProgrammingError, sql.IntegrityError) as error:
         if getattr(error.orig, "sqlstate", None) not in _ANOTHER_WAS_QUICKER:
-            raise
+            raise UnavailableError(
+                f"the database {address.database} does not exist and cannot be created: {error.orig}",
+                where=place_of(address),
+                hint=f"let an administrator run CREATE DATABASE {address.database} OWNER {address.username}",
+            ) from error
     finally:
         server.dispose()

@@ -41,9 +41,7 @@ class PostgresWindowTable:
         wanted = select(tables.windows).where(columns.model == model)
         if version is not None:
             wanted = wanted.where(columns.version == version)
-        newest_first = wanted.order_by(
-            columns.window_end.desc(), columns.window_start.desc(), columns.version.desc()
-        )
+        newest_first = wanted.order_by(columns.window_end.desc(), columns.window_start.desc(), columns.version.desc())
         return [_judged(row) for row in reversed(self._work.rows(newest_first.limit(limit)))]
 
 
@@ -84,9 +82,7 @@ class PostgresIncidentTable:
             "window_end": incident.first_bad.end,
         }
         del row["first_bad"]
-        self._work.write(
-            upsert(tables.incidents).values(row).on_conflict_do_update(index_elements=["id"], set_=row)
-        )
+        self._work.write(upsert(tables.incidents).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
         return incident
 
     def _require_only(self, incident: Incident) -> None:

@@ -1,0 +1,162 @@
+"""Any transaction's evidence, operations, outbox, judged windows and incidents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from steward.errors import ConflictError, NotFoundError
+from steward.gates import Evidence, Outcome
+from steward.monitoring.windows import Cause, IncidentState
+from steward.testing.builders import MODEL, NOON, WEEK, a_judged_window, an_incident
+from steward.types import Window, digest_of
+
+
+def change_and_fail(database, change):
+    with database.begin() as tx:
+        change(tx)
+        raise ConflictError("somebody was quicker")
+
+
+class TestEvidence:
+    def test_evidence_is_found_by_its_digest(self, database):
+        numbers = {"auc": 0.1 + 0.2, "huge": 1e22, "nan": float("nan"), "é": [1, {"x": -0.0}]}
+        evidence = Evidence("evaluation", MODEL, {"numbers": numbers, "none": None, "nul": "\x00"})
+        with database.begin() as tx:
+            digest = tx.evidence.put(evidence)
+        with database.begin() as tx:
+            found = tx.evidence.get(digest)
+        assert found == evidence
+        assert found.digest == digest == evidence.digest
+
+    def test_the_same_evidence_twice_is_one(self, database):
+        with database.begin() as tx:
+            assert tx.evidence.put(Evidence("a", MODEL)) == tx.evidence.put(Evidence("a", MODEL))
+
+    @pytest.mark.parametrize("digest", ["", digest_of("nothing")])
+    def test_unknown_evidence_is_not_found(self, database, digest):
+        with database.begin() as tx, pytest.raises(NotFoundError, match="there is no evidence"):
+            tx.evidence.get(digest)
+
+
+class TestOperations:
+    def test_the_same_step_answers_the_same(self, database):
+        with database.begin() as tx:
+            assert tx.operations.find("m/run/train", "inputs") is None
+            tx.operations.record("m/run/train", "inputs", {"run_id": "r", "auc": 0.7, "list": (1, 2)})
+        with database.begin() as tx:
+            assert tx.operations.find("m/run/train", "inputs") == {"run_id": "r", "auc": 0.7, "list": [1, 2]}
+
+    def test_a_key_used_again_with_other_inputs_is_refused(self, database):
+        with database.begin() as tx:
+            tx.operations.record("key", "inputs", {})
+        with database.begin() as tx:
+            with pytest.raises(ConflictError, match="done before with other inputs"):
+                tx.operations.find("key", "other inputs")
+            with pytest.raises(ConflictError, match="done before with other inputs"):
+                tx.operations.record("key", "other inputs", {})
+
+    def test_a_step_recorded_twice_is_refused(self, database):
+        with database.begin() as tx:
+            tx.operations.record("key", "inputs", {"first": True})
+            with pytest.raises(ConflictError, match="done by another process meanwhile"):
+                tx.operations.record("key", "inputs", {"first": False})
+            assert tx.operations.find("key", "inputs") == {"first": True}
+
+
+class TestOutbox:
+    def test_effects_wait_in_order_until_they_are_delivered(self, database):
+        with database.begin() as tx:
+            tx.outbox.put("alias", {"model": MODEL})
+            tx.outbox.put("notify", {"text": "é"})
+        with database.begin() as tx:
+            (first, *_), second = tx.outbox.pending()
+            assert second[1:] == ("notify", {"text": "é"})
+            tx.outbox.delivered(first)
+            tx.outbox.delivered(first)  # at least once: twice is no error
+        with database.begin() as tx:
+            assert tx.outbox.pending() == [second]
+
+    def test_pending_takes_no_more_than_asked(self, database):
+        with database.begin() as tx:
+            for number in range(3):
+                tx.outbox.put("alias", {"number": number})
+            assert [body["number"] for _, _, body in tx.outbox.pending(limit=2)] == [0, 1]
+
+    def test_an_effect_of_a_rolled_back_change_is_never_wanted(self, database):
+        with pytest.raises(ConflictError, match="quicker"):
+            change_and_fail(database, lambda tx: tx.outbox.put("alias", {}))
+        with database.begin() as tx:
+            assert tx.outbox.pending() == []
+
+    def test_an_unknown_effect_is_not_found(self, database):
+        with database.begin() as tx, pytest.raises(NotFoundError, match="no effect 7"):
+            tx.outbox.delivered(7)
+
+
+class TestWindows:
+    def week(self, number, **changes):
+        step = timedelta(days=7 * number)
+        return a_judged_window(window=Window(WEEK.start + step, WEEK.end + step), **changes)
+
+    def test_a_window_is_read_back_as_it_was_judged(self, database):
+        judged = a_judged_window(causes=(Cause.DRIFT, Cause.PERFORMANCE))
+        with database.begin() as tx:
+            tx.windows.record(judged)
+        with database.begin() as tx:
+            assert tx.windows.recent(MODEL, 10) == [judged]
+
+    def test_judging_again_replaces(self, database):
+        again = a_judged_window(outcome=Outcome.PASSED, causes=())
+        with database.begin() as tx:
+            tx.windows.record(a_judged_window())
+            tx.windows.record(again)
+            assert tx.windows.recent(MODEL, 10) == [again]
+
+    def test_the_newest_window_is_last_whatever_the_order_of_judging(self, database):
+        weeks = [self.week(number) for number in range(4)]
+        with database.begin() as tx:
+            for judged in (weeks[2], weeks[0], weeks[3], weeks[1]):
+                tx.windows.record(judged)
+            tx.windows.record(replace(weeks[3], version=2))
+            tx.windows.record(replace(weeks[3], model="other"))
+            assert tx.windows.recent(MODEL, 2, version=1) == weeks[2:]
+            assert tx.windows.recent(MODEL, 1) == [replace(weeks[3], version=2)]
+            assert tx.windows.recent(MODEL, 0) == []
+
+
+class TestIncidents:
+    def test_an_incident_is_read_back_as_it_was_saved(self, database):
+        with database.begin() as tx:
+            assert tx.incidents.save(an_incident()) == an_incident()
+        with database.begin() as tx:
+            assert tx.incidents.all(MODEL) == tx.incidents.unresolved(MODEL) == [an_incident()]
+
+    def test_saving_again_replaces_by_id(self, database):
+        seen_again = an_incident(windows=2, state=IncidentState.ACKNOWLEDGED, report="report.html")
+        with database.begin() as tx:
+            tx.incidents.save(an_incident())
+            tx.incidents.save(seen_again)
+            assert tx.incidents.all(MODEL) == [seen_again]
+
+    def test_one_unresolved_incident_per_model_version_and_cause(self, database):
+        with database.begin() as tx:
+            tx.incidents.save(an_incident())
+            with pytest.raises(ConflictError, match="incident incident-1 of flight_delays@1"):
+                tx.incidents.save(an_incident(id="incident-2"))
+            tx.incidents.save(an_incident(id="incident-3", version=2))
+            tx.incidents.save(an_incident(id="incident-4", cause=Cause.DATA))
+            assert len(tx.incidents.unresolved(MODEL)) == 3
+
+    def test_a_resolved_one_makes_room_and_stays_on_record(self, database):
+        resolved = an_incident(state=IncidentState.RESOLVED, resolved_at=NOON)
+        later = an_incident(id="incident-2", opened_at=NOON + timedelta(days=1))
+        with database.begin() as tx:
+            tx.incidents.save(resolved)
+            tx.incidents.save(later)
+            assert tx.incidents.all(MODEL) == [resolved, later]
+            assert tx.incidents.unresolved(MODEL) == [later]
+            with pytest.raises(ConflictError):
+                tx.incidents.save(replace(resolved, state=IncidentState.OPEN))
