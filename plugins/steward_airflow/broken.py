@@ -21,7 +21,5 @@ def broken_dag(model: str, fault: Exception) -> DAG:
         catchup=False,
         tags={"steward", "broken"},
     )
-    BrokenSpecOperator(
-        dag=dag, task_id="faults", faults=faults, retries=0, execution_timeout=timedelta(minutes=1)
-    )
+    BrokenSpecOperator(dag=dag, task_id="faults", faults=faults, retries=0, execution_timeout=timedelta(minutes=1))
     return dag

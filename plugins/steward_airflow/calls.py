@@ -29,9 +29,7 @@ def airflow_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def call_action(
-    action: str, model: str | JsonObject | None, arguments: JsonObject, run: AirflowRun
-) -> JsonObject:
+def call_action(action: str, model: str | JsonObject | None, arguments: JsonObject, run: AirflowRun) -> JsonObject:
     """Call `steward.actions.<action>` with the references in `arguments` resolved in this run.
 
     A portfolio action (no model) is told only who calls it.

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronTriggerTimetable, Param, TaskGroup
 
+from steward.errors import SpecError
 from steward.plan import DagPlan, Schedule, Step, StepKind
 from steward_airflow.approval import AwaitApproval
 from steward_airflow.operators import ActionOperator, GateOperator, RetrainingOperator
@@ -48,11 +49,7 @@ def render(plan: DagPlan, *, timed: bool = True, links: Mapping[str, str] | None
         default_args={"owner": plan.owner},
         owner_links={plan.owner: plan.owner_link} if plan.owner_link else {},
     )
-    groups = {
-        name: TaskGroup(name, dag=dag)
-        for name in dict.fromkeys(s.group for s in plan.steps)
-        if name is not None
-    }
+    groups = {name: TaskGroup(name, dag=dag) for name in dict.fromkeys(s.group for s in plan.steps) if name is not None}
     tasks = {step.id: _task(step, dag, groups) for step in plan.steps}
     for step in plan.steps:
         tasks[step.id].set_upstream([tasks[before] for before in step.after])
@@ -83,11 +80,21 @@ def _task(step: Step, dag: DAG, groups: dict[str, TaskGroup]) -> BaseOperator:
 
 
 def _schedule(schedule: Schedule, timed: bool) -> Any:
-    clock = CronTriggerTimetable(schedule.cron, timezone="UTC") if schedule.cron and timed else None
+    clock = _clock(schedule.cron) if schedule.cron and timed else None
     assets = Asset(schedule.asset) if schedule.asset else None
     if clock and assets:
         return AssetOrTimeSchedule(timetable=clock, assets=assets)
     return clock or ([assets] if assets else None)
+
+
+def _clock(cron: str) -> CronTriggerTimetable:
+    """Airflow would judge the expression only when it stores the DAG, and take the whole file down with it."""
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    if not croniter.is_valid(cron):
+        hint = "write five fields, minute hour day month weekday, or @hourly, @daily, @weekly"
+        raise SpecError(f"{cron!r} is no cron expression", hint=hint)
+    return CronTriggerTimetable(cron, timezone="UTC")
 
 
 def _param(schema: dict[str, Any]) -> Param:

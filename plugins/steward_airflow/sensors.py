@@ -45,9 +45,7 @@ class CanaryAnalysisSensor(BaseSensorOperator, Gate):
 
     def poke(self, context: Context) -> PokeReturnValue:
         answer = call_action(self.action, self.model, self.arguments, AirflowRun(context))
-        self.log.info(
-            "%s requests: %s", answer.get("requests"), "; ".join(answer["reasons"]) or answer["outcome"]
-        )
+        self.log.info("%s requests: %s", answer.get("requests"), "; ".join(answer["reasons"]) or answer["outcome"])
         return PokeReturnValue(is_done=bool(answer["final"]), xcom_value=answer)
 
     def execute(self, context: Context) -> JsonObject:

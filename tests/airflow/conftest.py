@@ -1,0 +1,108 @@
+"""Airflow in the test process: an empty home of its own, SQLite metadata, the fixed model, scripted actions.
+
+The environment is set before anything imports Airflow, which reads it once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+FIXED_MODELS = PROJECT / "tests" / "golden" / "plans"
+HOME = Path(tempfile.mkdtemp(prefix="steward-airflow-"))
+DAGS = HOME / "dags"
+DAG_FILE = """# Airflow dag loader of a test
+from steward_airflow.loading import build
+build(globals(), shard=0, of=1)
+"""
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "STEWARD_"))]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:ADMIN,vera:VIEWER",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(HOME / "passwords.json"),
+    "AIRFLOW__API__SECRET_KEY": "only-for-tests",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-tests-and-long-enough-to-sign-with-it-" * 2,
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    "STEWARD_HOME": str(HOME / "steward"),
+    "STEWARD_REPORTS_DIR": str(HOME / "reports"),
+    "STEWARD_MODELS_DIR": str(FIXED_MODELS),
+}
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """An empty metadata database, and one DAG file in the DAGs folder that loads the fixed model."""
+    from airflow.utils.db import initdb
+
+    DAGS.mkdir()
+    (DAGS / "models.py").write_text(DAG_FILE)
+    initdb()
+
+
+@pytest.fixture
+def models_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A models folder of the test's own, with the fixed model in it."""
+    from steward import wiring
+
+    folder = tmp_path / "models"
+    shutil.copytree(FIXED_MODELS / "flight_delays", folder / "flight_delays")
+    monkeypatch.setenv("STEWARD_MODELS_DIR", str(folder))
+    forget(wiring)
+    yield folder
+    forget(wiring)
+
+
+def forget(wiring: Any) -> None:
+    for cached in (wiring.settings, wiring.specs, wiring.clock):
+        cached.cache_clear()
+
+
+class ScriptedActions:
+    """Stands in for `steward.actions`: canned answers, and a record of who asked what."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def call(services: Any, spec: Any = None, **arguments: Any) -> Any:
+            self.calls.append((name, arguments))
+            answer = self.answers[name]
+            answer = answer.pop(0) if isinstance(answer, list) else answer
+            if isinstance(answer, Exception):
+                raise answer
+            return answer(**arguments) if callable(answer) else answer
+
+        return call
+
+    def called(self, name: str) -> list[dict[str, Any]]:
+        return [arguments for called, arguments in self.calls if called == name]
+
+
+@pytest.fixture
+def actions(monkeypatch: pytest.MonkeyPatch) -> ScriptedActions:
+    import steward
+    from steward import wiring
+
+    scripted = ScriptedActions()
+    monkeypatch.setattr(steward, "actions", scripted, raising=False)
+    monkeypatch.setattr(wiring, "services", lambda: None)
+    return scripted
