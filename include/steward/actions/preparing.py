@@ -70,7 +70,7 @@ def validate_data(services: Services, spec: ModelSpec, *, run: str, actor: str, 
     if done := op.earlier():
         return done
     taken = snapshot_of(services, snapshot)
-    contract = contract_of(spec)
+    contract = contract_of(spec, taken.window)
     result = services.validator.validate(contract, services.snapshots.read(taken))
     verdict = judge_contract(result)
     body = {
@@ -112,11 +112,11 @@ def train(
         return done
     taken = snapshot_of(services, snapshot)
     code = ModelCode(services.specs.module_path(spec.model))
+    smoke = code.call(spec.deployment.smoke, limit=LOAD_LIMIT) if spec.deployment.smoke else []
     part = fitting.split(spec, services.snapshots.read(taken), taken.window).fit
     fitted = fitting.fit(spec, code, part, params or {})
     record = _record(spec, code, run, taken, fitted, len(part))
     logged = services.tracker.log(record, fitted.model, part[list(spec.data.features)].head(5))
-    smoke = code.call(spec.deployment.smoke, limit=LOAD_LIMIT) if spec.deployment.smoke else []
     evidence = Evidence(
         "training",
         spec.model,

@@ -288,8 +288,8 @@ def settle_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str,
 def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, run: str | None = None) -> JsonObject:
     """Send all traffic back to the champion recorded before; the version that fails is rejected for good.
 
-    A running rollout is ended; without one, the present champion gives way to the one it replaced. `seconds` is from the
-    call to the commit of the route; servers follow it within a second.
+    A running rollout is ended; without one, the present champion gives way to the one it replaced. `seconds` is from
+    the call to the commit of the route; servers follow it within a second.
     """
     started = time.monotonic()
     op = Operation.begin(services, "roll_back", spec.model, run, actor)

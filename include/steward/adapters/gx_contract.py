@@ -102,8 +102,6 @@ def _plain(contract: JsonObject, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rules(contract: JsonObject, present: set[str]) -> list[_Rule]:
     """Every line of the contract; of an absent column only that it must be there."""
-    label = contract["label"]["column"]
-    wanted = [contract["id"], contract["time"], label, *contract["features"], *contract["protected"]]
     enough = {"min_value": contract["min_rows"]}
     rules = [_Rule("rows", None, "ExpectTableRowCountToBeBetween", enough, contract["min_rows"])]
     rules += [_Rule("column", name, "ExpectColumnToExist", {"column": name}) for name in contract["columns"]]

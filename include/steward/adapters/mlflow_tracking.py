@@ -107,7 +107,7 @@ class MlflowTracker:
             raise IntegrityError(
                 f"the artefact has digest {found[:12]}…, the ledger says {logged.digest[:12]}…",
                 where=logged.uri,
-                hint="the files were changed after approval: do not serve them; find out who wrote to the artefact store",
+                hint="the files were changed after approval: do not serve them; find out who wrote to the store",
             )
 
     def register(self, logged: LoggedModel, model: str, number: int, tags: dict[str, str]) -> None:
@@ -118,6 +118,7 @@ class MlflowTracker:
             "name": model,
             "source": logged.uri,
             "run_id": logged.run_id,
+            "model_id": _artefact_path(logged.uri).split("/")[-2],
             "tags": [{"key": k, "value": v} for k, v in {**tags, VERSION_TAG: str(number)}.items()],
         }
         self._post(f"{_API}/model-versions/create", body)

@@ -53,10 +53,10 @@ def split(spec: ModelSpec, frame: pd.DataFrame, window: Window) -> Split:
 
 
 def fit(spec: ModelSpec, code: ModelCode, part: pd.DataFrame, params: JsonObject) -> Fitted:
-    """Build and fit a model on the declared features, in their declared order. Seeds numpy and `params["seed"]`."""
+    """Build and fit a model on the declared features, in their declared order, seeded with `training.seed`."""
     import numpy as np
 
-    chosen = {**spec.training.params, **params, "seed": spec.training.seed}
+    chosen = {**spec.training.params, **params}
     np.random.seed(spec.training.seed)
     model = code.call(spec.training.build, chosen, limit=timedelta(minutes=1))
     if not hasattr(model, "fit"):
@@ -65,10 +65,19 @@ def fit(spec: ModelSpec, code: ModelCode, part: pd.DataFrame, params: JsonObject
             where=str(code.path),
             hint="return a scikit-learn estimator",
         )
+    _seed(model, spec.training.seed)
     features, label = part[list(spec.data.features)], part[spec.data.label.column]
     started = time.process_time()
     code.invoke("fitting the model", lambda: model.fit(features, label.to_numpy()), limit=spec.training.time_limit)
     return Fitted(model, chosen, time.process_time() - started)
+
+
+def _seed(model: Any, seed: int) -> None:
+    """Every `random_state` the model's code left open gets the seed, in a pipeline's steps too."""
+    parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    unset = {name: seed for name, value in parameters.items() if name.endswith("random_state") and value is None}
+    if unset:
+        model.set_params(**unset)
 
 
 def score(model: Any, features: pd.DataFrame) -> Any:
