@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 DAY = "day"
 APPENDS_BETWEEN_MERGES = 100
@@ -90,7 +90,7 @@ class DeltaPredictionLog:
             table.optimize.compact(target_size=_SETTLED_FILE_BYTES)
             table.vacuum(retention_hours=24, dry_run=False, enforce_retention_duration=False)
         except (DeltaError, OSError) as error:
-            _log.warning("small files of %s were not merged this time: %s", name, error)
+            log.warning("small files of %s were not merged this time: %s", name, error)
 
     def _append(self, name: str, rows: pa.Table) -> None:
         from deltalake import CommitProperties, write_deltalake

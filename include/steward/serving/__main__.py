@@ -1,0 +1,26 @@
+"""`python -m steward.serving --host 127.0.0.1 --port 8000`"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from steward.errors import StewardError
+from steward.serving.server import serve
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m steward.serving", description="Serve the released models.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    given = parser.parse_args()
+    try:
+        serve(given.host, given.port)
+    except StewardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The last routing table on disk: what a server starts from while the control plane is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from steward.errors import UnavailableError
+from steward.rollout import Route
+from steward.types import JsonObject, VersionRef, format_instant, parse_instant
+
+if TYPE_CHECKING:
+    from steward.serving.routing_table import ActiveRoute
+
+log = logging.getLogger(__name__)
+
+
+class SavedTable:
+    """One JSON file, replaced in one step. A file that cannot be read is as good as none, and says so."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept = self._read()
+
+    def routes(self) -> list[Route]:
+        return [_route(value) for value in self._kept["routes"]]
+
+    def digest(self, ref: VersionRef) -> str:
+        """Of a version's artefact, as the ledger last said. Raises UnavailableError for one never served here."""
+        if found := self._kept["artefacts"].get(str(ref)):
+            return str(found)
+        raise UnavailableError("the control plane is away and this server never served it", where=str(ref))
+
+    def save(self, active: Iterable[ActiveRoute]) -> None:
+        """A full disk must not stop traffic: failing to save is logged."""
+        served = list(active)
+        loaded = [version for item in served for version in (item.champion, item.canary) if version]
+        self._kept = {
+            "routes": [_plain(item.route) for item in served],
+            "artefacts": {str(version.ref): version.digest for version in loaded},
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_suffix(".partial")
+            partial.write_bytes(orjson.dumps(self._kept, option=orjson.OPT_INDENT_2))
+            partial.replace(self.path)
+        except OSError as error:
+            log.warning("the routing table was not saved: %s", error)
+
+    def _read(self) -> JsonObject:
+        empty: JsonObject = {"routes": [], "artefacts": {}}
+        try:
+            kept = orjson.loads(self.path.read_bytes())
+            [_route(value) for value in kept["routes"]]
+            return {**empty, **kept}
+        except FileNotFoundError:
+            return empty
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("the saved routing table %s cannot be read and is left aside: %s", self.path, error)
+            return empty
+
+
+def _plain(route: Route) -> JsonObject:
+    return {**vars(route), "updated_at": format_instant(route.updated_at)}
+
+
+def _route(value: JsonObject) -> Route:
+    return Route(**{**value, "updated_at": parse_instant(value["updated_at"])})

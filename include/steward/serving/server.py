@@ -1,0 +1,68 @@
+"""One server process."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import sys
+from collections.abc import Callable
+
+from steward.errors import PolicyError
+
+TOKEN_VARIABLE = "STEWARD_SERVER_TOKEN"
+# A model that is being loaded holds Python's lock in slices; short slices keep answers quick meanwhile.
+_SWITCH_INTERVAL = 0.001
+_DRAIN_SECONDS = 10
+
+
+def serve(
+    host: str = "127.0.0.1", port: int = 8000, *, wait_for_notice: Callable[[float], object] | None = None
+) -> None:
+    """Answer until SIGTERM or SIGINT, then finish what is in flight and store the prediction log.
+
+    Raises PolicyError for an address others can reach while STEWARD_SERVER_TOKEN is not set.
+    """
+    # Before NumPy and scikit-learn load: one row gains nothing from many threads, and loses to their start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import uvicorn
+
+    from steward import wiring
+    from steward.serving.app import ServerOptions, create_app
+    from steward.serving.sources import LedgerSources
+
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    _check_address(host, token)
+    settings, services = wiring.settings(), wiring.services()
+    options = ServerOptions(
+        home=settings.home / "serving",
+        flush_interval=settings.flush_interval,
+        hash_key=hashlib.sha256(b"prediction-log:" + settings.ledger_key_path.read_bytes()).digest(),
+        token=token,
+    )
+    app = create_app(LedgerSources(services), services.predictions, services.clock, options, wait_for_notice)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        server_header=False,
+    )
+
+
+def _check_address(host: str, token: str | None) -> None:
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local and token is None:
+        raise PolicyError(
+            "others can reach this address and no token is set",
+            where=host,
+            hint=f"bind to 127.0.0.1, or set {TOKEN_VARIABLE}",
+        )

@@ -1,0 +1,66 @@
+"""What a server needs from outside, and where it gets it in a running stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from steward.registry import ModelVersion
+from steward.rollout import Route
+from steward.spec import ModelSpec
+from steward.types import JsonObject, VersionRef
+
+if TYPE_CHECKING:
+    from steward.actions.state import Services
+
+
+class ServingSources(Protocol):
+    """The control plane as a server sees it. Every method may raise UnavailableError: the server carries on."""
+
+    def routes(self) -> list[Route]: ...
+
+    def version(self, ref: VersionRef) -> ModelVersion:
+        """Raises NotFoundError."""
+        ...
+
+    def spec(self, model: str) -> ModelSpec: ...
+
+    def fetch(self, version: ModelVersion) -> Path:
+        """Local folder of the artefact. Raises IntegrityError when it is not the approved one."""
+        ...
+
+    def smoke(self, version: ModelVersion) -> Sequence[JsonObject]:
+        """Rows as the model's smoke function gave them: `{"row": {…}, "expect": {"min", "max"}}`."""
+        ...
+
+
+class LedgerSources:
+    """Routes and versions from the ledger's database, specs from their folder, artefacts from the tracker."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def routes(self) -> list[Route]:
+        with self._services.database.begin() as transaction:
+            return transaction.routes.all()
+
+    def version(self, ref: VersionRef) -> ModelVersion:
+        with self._services.database.begin() as transaction:
+            return transaction.versions.get(ref)
+
+    def spec(self, model: str) -> ModelSpec:
+        return self._services.specs.get(model)
+
+    def fetch(self, version: ModelVersion) -> Path:
+        from steward.training import LoggedModel
+
+        logged = LoggedModel(version.run_id, version.artefact_uri, version.artefact_digest)
+        return self._services.models.fetch(logged)
+
+    def smoke(self, version: ModelVersion) -> Sequence[JsonObject]:
+        if "training" not in version.evidence:
+            return []
+        with self._services.database.begin() as transaction:
+            body = transaction.evidence.get(version.evidence["training"]).body
+        return list(body.get("smoke") or [])
