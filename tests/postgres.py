@@ -22,10 +22,12 @@ SUPERUSER = "postgres"
 class PostgresServer:
     """Start, stop and start again on the same address. The data survives a stop, not `discard`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         # A socket's path may have 107 characters: pytest's own temporary folders are too deep.
         self.folder = Path(tempfile.mkdtemp(prefix="steward-pg-"))
         self._data = self.folder / "data"
+        # What a crash of the machine would lose does not matter to a test, and waiting for the disk does.
+        self._fsync = "on" if durable else "off"
         if os.geteuid() == 0:
             os.chown(self.folder, *_server_ids())
         _run(
@@ -41,8 +43,7 @@ class PostgresServer:
         )
 
     def start(self) -> None:
-        # What a crash of the machine would lose does not matter here, and waiting for the disk does.
-        options = f"-c listen_addresses= -k {self.folder} -c fsync=off -c max_connections=60"
+        options = f"-c listen_addresses= -k {self.folder} -c fsync={self._fsync} -c max_connections=60"
         _run("pg_ctl", "-D", self._data, "-w", "-o", options, "-l", self.folder / "log", "start")
 
     def stop(self) -> None:

@@ -62,8 +62,9 @@ def postgres_url(url: str | URL) -> URL:
 
 
 def connect_engine(url: URL, **session: str) -> Engine:
-    """Opens nothing yet. `session` overrides settings of SESSION."""
-    options = " ".join(f"-c {name}={value}" for name, value in {**SESSION, **session}.items())
+    """Opens nothing yet. `session` overrides settings of SESSION, and the `options` of the address override both."""
+    settings = [f"-c {name}={value}" for name, value in {**SESSION, **session}.items()]
+    options = " ".join([*settings, *url.normalized_query.get("options", ())])
     return create_engine(
         url,
         pool_pre_ping=True,
