@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,7 +65,8 @@ def _spec(model: str) -> ModelSpec:
     try:
         return wiring.specs().get(model)
     except FaultsError:
-        return ModelSpec.model_construct(model=model)
+        known: dict[str, Any] = {"model": model}
+        return ModelSpec.model_construct(**known)
 
 
 def _answer(version: str, option: str, reason: str, wait: float, as_json: bool) -> None:

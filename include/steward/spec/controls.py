@@ -1,7 +1,7 @@
 """What weakens each control of a spec. A path without a rule is no control: changing it weakens nothing.
 
-A rule is asked only when the value changed; None stands for "not given", which for a limit means no limit.
-It answers with a sentence when the change weakens the control, else with None.
+A rule is asked only when the value changed, and sees it as JSON: durations as `3d`. None stands for "not given", which
+for a limit means no limit. It answers with a sentence when the change weakens the control, else with None.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from steward.spec.fields import PRESETS
+from steward.spec.fields import PRESETS, parse_duration
 
 Weakening = Callable[[Any, Any], str | None]
 
@@ -49,7 +49,7 @@ def _size(value: Any, absent: float) -> float:
         return absent
     if isinstance(value, Mapping):  # a Limit, given or taken away as a whole
         return _size(value.get("max"), absent)
-    return value.total_seconds() if hasattr(value, "total_seconds") else float(value)
+    return parse_duration(value).total_seconds() if isinstance(value, str) else float(value)
 
 
 def _levels(old: Any, new: Any) -> str | None:
@@ -102,7 +102,7 @@ def _count(part: str, size: float) -> float:
     if span in ("*", "?"):
         return max(1.0, size / stride)
     if dash and first.isdigit() and last.isdigit():
-        return max(1.0, (int(last) - int(first) + 1) / stride)
+        return max(1.0, math.ceil((int(last) - int(first) + 1) / stride))
     return 5.0 if dash else 1.0  # a span of names, MON-FRI; or a single value
 
 
@@ -127,17 +127,13 @@ CONTROLS: dict[str, Weakening] = {
     "evaluation.metrics.*": removed("the gate is gone"),
     "evaluation.metrics.*.min": falls("a smaller value passes"),
     "evaluation.metrics.*.max": rises("a larger value passes"),
-    "evaluation.metrics.*.not_worse_than_champion": rises(
-        "a candidate may be worse than the champion by more"
-    ),
+    "evaluation.metrics.*.not_worse_than_champion": rises("a candidate may be worse than the champion by more"),
     "evaluation.slices": loses("{} is no longer judged by itself"),
     "evaluation.slice_min_rows": rises("more slices are too small to be judged"),
     "evaluation.bootstrap": falls("the comparison rests on fewer resamples"),
     "approval.approvers": falls("fewer people must approve", absent=0),
     "approval.expires_after": rises("a request stays open longer"),
-    "deployment.strategy": descends(
-        ("canary", "direct"), "all traffic moves at once, and nothing is judged first"
-    ),
+    "deployment.strategy": descends(("canary", "direct"), "all traffic moves at once, and nothing is judged first"),
     "deployment.steps": _steps,
     "deployment.smoke": removed("no rows are tried before traffic"),
     "deployment.bake": removed("steps are no longer watched"),

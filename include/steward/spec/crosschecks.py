@@ -64,17 +64,15 @@ def _performance_known(task: Task, monitoring: Monitoring) -> Iterator[Contradic
     yield from _metrics_known(task, key, monitoring.performance)
     for name, rule in monitoring.performance.items():
         if name in METRICS and not METRICS[name].rises and rule.max_drop is not None:
-            yield Contradiction(
-                (*key, name, "max_drop"), f"less {name} is better, so a drop is good: give max"
-            )
+            yield Contradiction((*key, name, "max_drop"), f"less {name} is better, so a drop is good: give max")
 
 
 def _metrics_known(task: Task, key: Key, names: Iterable[str]) -> Iterator[Contradiction]:
     known = metrics_of(task)
     for name in names:
         if name not in known:
-            choice = f"one of {', '.join(known)}" if known else "none is known for this task yet"
-            yield Contradiction((*key, name), f"no metric of a {task} model: {choice}", nearest(name, known))
+            choice = f"one of {', '.join(known)}" if known else "none is known for it yet"
+            yield Contradiction((*key, name), f"no metric for {task}; {choice}", nearest(name, known))
 
 
 RULES: tuple[Rule, ...] = (

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from enum import Enum
 from typing import Any
 
 from steward.spec.controls import CONTROLS
-from steward.spec.fields import format_duration
 from steward.spec.model import ModelSpec
 from steward.types import JsonObject
 
@@ -38,8 +35,8 @@ class Change:
 def diff(old: ModelSpec, new: ModelSpec) -> list[Change]:
     """Every change, in the order of the old spec. Defaults count: what is not written is compared too."""
     changes = [
-        Change(path, _plain(before), _plain(after), _weakening(path, before, after))
-        for path, before, after in _pairs("", old.model_dump(), new.model_dump())
+        Change(path, before, after, _weakening(path, before, after))
+        for path, before, after in _pairs("", old.model_dump(mode="json"), new.model_dump(mode="json"))
         if not path.startswith("data.privacy")
     ]
     return changes + list(_privacy_changes(old, new))
@@ -87,19 +84,6 @@ _PAST = {"keep": "kept", "hash": "hashed", "drop": "dropped"}
 
 def _handling(spec: ModelSpec, column: str) -> str:
     return spec.data.privacy.get(column) or ("keep" if column in spec.data.features else "drop")
-
-
-def _plain(value: Any) -> Any:
-    """The JSON form a spec is written in: durations as `3d`, not as seconds."""
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return value
 
 
 def _shown(value: Any) -> str:

@@ -18,7 +18,8 @@ Key = tuple[str | int, ...]
 
 # libyaml where PyYAML was built with it: ten times faster, and hundreds of specs are read at every parse.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp")}
+_KINDS = ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
+_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
 
 
 class Place(NamedTuple):
@@ -76,8 +77,9 @@ def parse_document(content: bytes, file: str) -> Document:
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         raise FaultsError([_syntax_fault(error, text, file)]) from error
-    except yaml.YAMLError as error:
-        raise FaultsError([Fault(file, 1, 1, "", f"this is not YAML: {shown(str(error))}")]) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise FaultsError([Fault(file, line, 1, "", f"this is not YAML: {error.reason}")]) from error
     return _to_document(root, file)
 
 
@@ -116,17 +118,14 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> Fault:
     lines = text.splitlines()
     indent = lines[line - 1] if line <= len(lines) else ""
     if "\t" in indent[: len(indent) - len(indent.lstrip())]:
-        return Fault(
-            file, line, indent.index("\t") + 1, "", "a tab in the indentation; YAML is indented with spaces"
-        )
-    return Fault(file, line, column, "", f"this is not YAML: {error.problem}")
+        return Fault(file, line, indent.index("\t") + 1, "", "a tab in the indentation; YAML is indented with spaces")
+    said = ", ".join(each for each in (error.context, error.problem) if each)
+    return Fault(file, line, column, "", f"this is not YAML: {said}")
 
 
 def _to_document(root: Any, file: str) -> Document:
     if root is None:
-        raise FaultsError(
-            [Fault(file, 1, 1, "", "the file is empty; `steward init MODEL` writes a working one")]
-        )
+        raise FaultsError([Fault(file, 1, 1, "", "the file is empty; `steward init MODEL` writes a working one")])
     document = Document(file)
     line, column = root.start_mark.line + 1, root.start_mark.column + 1
     if not isinstance(root, yaml.MappingNode):
@@ -137,6 +136,9 @@ def _to_document(root: Any, file: str) -> Document:
 
 
 def _value(node: Any, key: Key, document: Document) -> Any:
+    if node.tag not in _TAGS:
+        document.faults.append(document.fault(key, f"the tag {shown(node.tag)} is not accepted"))
+        return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, key, document)
     if isinstance(node, yaml.SequenceNode):
@@ -181,9 +183,6 @@ def _sequence(node: Any, key: Key, document: Document) -> list[Any]:
 
 
 def _scalar(node: Any, key: Key, document: Document) -> Any:
-    if node.tag not in _SCALARS:
-        document.faults.append(document.fault(key, f"the tag {shown(node.tag)} is not accepted"))
-        return None
     if node.tag.endswith(("str", "timestamp")):
         return node.value
     try:

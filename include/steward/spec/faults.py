@@ -56,9 +56,7 @@ class FaultsError(SpecError):
     """A model.yaml or policy file with all its faults, in the order of the file."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(
-            sorted(set(faults), key=lambda fault: (fault.file, fault.line, fault.column, str(fault)))
-        )
+        self.faults = tuple(sorted(set(faults), key=lambda fault: (fault.file, fault.line, fault.column, str(fault))))
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -67,7 +65,7 @@ class FaultsError(SpecError):
 
 def shown(value: object) -> str:
     """A value as a message shows it: short, on one line."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 

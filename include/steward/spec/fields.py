@@ -98,9 +98,7 @@ class Contradiction(NamedTuple):
 class Section(BaseModel):
     """A closed, frozen mapping. Every contradiction inside it is reported, each at its own key."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False)
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from ()
@@ -114,7 +112,5 @@ class Section(BaseModel):
 
 
 def _detail(one: Contradiction) -> InitErrorDetails:
-    error = PydanticCustomError(
-        "contradiction", "{sentence}", {"sentence": one.sentence, "nearest": one.nearest}
-    )
+    error = PydanticCustomError("contradiction", "{sentence}", {"sentence": one.sentence, "nearest": one.nearest})
     return InitErrorDetails(type=error, loc=one.key, input=None)

@@ -65,9 +65,7 @@ class SpecFolder:
 
     def ids(self) -> list[str]:
         """Folders that hold a model.yaml and are named like an id, sorted."""
-        return sorted(
-            path.parent.name for path in self.folder.glob(f"*/{SPEC_FILE}") if _is_id(path.parent.name)
-        )
+        return sorted(path.parent.name for path in self.folder.glob(f"*/{SPEC_FILE}") if _is_id(path.parent.name))
 
     def get(self, model: str) -> ModelSpec:
         """Raises NotFoundError for an unknown id and FaultsError for a broken spec."""

@@ -49,22 +49,16 @@ class Owner(Section):
     team: str = Field(pattern=TEAM_PATTERN, description="Lower case, digits, - and _")
     name: str = Field(min_length=1, description="The person who answers for the model")
     email: str = Field(pattern=EMAIL_PATTERN)
-    user: str = Field(
-        min_length=1, description="The owner's Airflow user name: never the approver of this model"
-    )
+    user: str = Field(min_length=1, description="The owner's Airflow user name: never the approver of this model")
 
 
 class Feature(Section):
     type: FeatureType
     min: float | None = Field(default=None, description="Smallest value in range")
     max: float | None = Field(default=None, description="Largest value in range")
-    levels: tuple[str, ...] | None = Field(
-        default=None, description="The only levels allowed; omit to learn them"
-    )
+    levels: tuple[str, ...] | None = Field(default=None, description="The only levels allowed; omit to learn them")
     max_missing: Share = Field(default=0.0, description="Largest share of missing values in a window")
-    max_out_of_range: Share = Field(
-        default=0.0, description="Largest share outside min..max or levels in a window"
-    )
+    max_out_of_range: Share = Field(default=0.0, description="Largest share outside min..max or levels in a window")
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -87,9 +81,7 @@ class Data(Section):
     id: Column = Field(description="Unique per row")
     time: Column = Field(description="Instant of the row; windows and the hold-out are cut by it")
     label: Label
-    features: dict[Column, Feature] = Field(
-        min_length=1, description="What the model reads: the data contract"
-    )
+    features: dict[Column, Feature] = Field(min_length=1, description="What the model reads: the data contract")
     other_columns: tuple[Column, ...] = Field(
         default=(),
         description="Columns of the source that are no features; slices, protected, privacy may name them",
@@ -105,18 +97,14 @@ class Data(Section):
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column the spec knows of, without repetition."""
-        return tuple(
-            dict.fromkeys((self.id, self.time, self.label.column, *self.features, *self.other_columns))
-        )
+        return tuple(dict.fromkeys((self.id, self.time, self.label.column, *self.features, *self.other_columns)))
 
     def contradictions(self) -> Iterator[Contradiction]:
         roles = {("id",): self.id, ("time",): self.time, ("label", "column"): self.label.column}
         if len(set(roles.values())) < 3:
             yield Contradiction(("id",), "id, time and label.column must be three different columns")
         for key in sorted(set(roles.values()) & set(self.features)):
-            yield Contradiction(
-                ("features", key), f"{key} cannot be a feature: it is the id, the time or the label"
-            )
+            yield Contradiction(("features", key), f"{key} cannot be a feature: it is the id, the time or the label")
         for place, column in enumerate(self.protected):
             if self.privacy.get(column) == "drop":
                 sentence = f"{column} is protected, so monitoring needs it: keep or hash it under privacy"
@@ -163,9 +151,7 @@ class MetricGate(Section):
 class Evaluation(Section):
     holdout: Days = Field(description="The last days of the training window, kept for judging")
     metrics: dict[Identifier, MetricGate] = Field(min_length=1)
-    slices: tuple[str, ...] = Field(
-        default=(), description='A column, or a predicate such as "distance > 1500"'
-    )
+    slices: tuple[str, ...] = Field(default=(), description='A column, or a predicate such as "distance > 1500"')
     slice_min_rows: Count = Field(default=200, description="A smaller slice is inconclusive")
     bootstrap: int = Field(default=500, ge=100, le=10_000, description="Resamples of the comparison")
 
@@ -195,12 +181,8 @@ class Guardrails(Section):
 
 class Bake(Section):
     requests: Count = Field(description="Canary requests a step needs before it is judged")
-    at_least: Duration = Field(
-        default=timedelta(0), description="A step lasts this long, whatever the requests"
-    )
-    at_most: Duration = Field(
-        description="Give up (and roll back) when a step is still inconclusive after this"
-    )
+    at_least: Duration = Field(default=timedelta(0), description="A step lasts this long, whatever the requests")
+    at_most: Duration = Field(description="Give up (and roll back) when a step is still inconclusive after this")
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.at_least > self.at_most:
@@ -215,9 +197,7 @@ class Strategy(StrEnum):
 
 class Deployment(Section):
     target: Literal["local"] = "local"
-    strategy: Strategy = Field(
-        default=Strategy.CANARY, description="direct: all traffic at once, nothing is judged"
-    )
+    strategy: Strategy = Field(default=Strategy.CANARY, description="direct: all traffic at once, nothing is judged")
     steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         default=(5, 25, 50, 100), description="Percent of traffic, rising to 100; at most 50 before the last"
     )
@@ -226,9 +206,7 @@ class Deployment(Section):
         default=None,
         description="examples() → rows with expected answers, tried before traffic; a canary needs it",
     )
-    guardrails: Guardrails = Field(
-        default=Guardrails(), description="A canary beyond one of these is taken off"
-    )
+    guardrails: Guardrails = Field(default=Guardrails(), description="A canary beyond one of these is taken off")
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.strategy is not Strategy.CANARY:
@@ -243,9 +221,7 @@ class Deployment(Section):
         if self.bake is None:
             yield Contradiction(("bake",), "a canary needs bake: {requests: …, at_most: …}")
         if self.smoke is None:
-            yield Contradiction(
-                ("smoke",), "a canary needs smoke: rows with expected answers, as model:FUNCTION"
-            )
+            yield Contradiction(("smoke",), "a canary needs smoke: rows with expected answers, as model:FUNCTION")
 
 
 class Drift(Section):
@@ -257,9 +233,7 @@ class PerformanceRule(Section):
         default=None,
         description="Largest fall below the version's own evaluation; for metrics where more is better",
     )
-    max: float | None = Field(
-        default=None, description="Absolute upper limit, for metrics where less is better"
-    )
+    max: float | None = Field(default=None, description="Absolute upper limit, for metrics where less is better")
     min: float | None = Field(default=None, description="Absolute lower limit")
 
     def contradictions(self) -> Iterator[Contradiction]:
@@ -272,9 +246,7 @@ class Monitoring(Section):
     window: Days = Field(default=Days(days=7), description="Days of served requests a check reads")
     min_rows: Count = Field(default=1000, description="A smaller window is inconclusive")
     drift: Drift = Drift()
-    performance: dict[Identifier, PerformanceRule] = Field(
-        default={}, description="Per metric, once labels are in"
-    )
+    performance: dict[Identifier, PerformanceRule] = Field(default={}, description="Per metric, once labels are in")
     error_rate: Limit | None = Field(default=None, description="Share of requests that failed")
     p99_latency: LatencyLimit | None = None
 
@@ -302,15 +274,11 @@ class Retraining(Section):
     )
     cooldown: Duration = Field(default=timedelta(days=3), description="Quiet time after a retraining")
     budget: Budget = Budget(runs=4, per=timedelta(days=30))
-    schedule: Schedule | None = Field(
-        default=None, description="Cron, if retraining is also wanted on a clock"
-    )
+    schedule: Schedule | None = Field(default=None, description="Cron, if retraining is also wanted on a clock")
 
 
 class Retirement(Section):
-    review_after: Duration = Field(
-        default=timedelta(days=365), description="The owner confirms the model this often"
-    )
+    review_after: Duration = Field(default=timedelta(days=365), description="The owner confirms the model this often")
 
 
 class ModelSpec(Section):

@@ -23,9 +23,7 @@ def check_model_code(path: Path, spec: ModelSpec, document: Document) -> list[Fa
     try:
         tree = ast.parse(content)
     except SyntaxError as error:
-        return [
-            Fault(str(path), error.lineno or 1, error.offset or 1, "", f"this is not Python: {error.msg}")
-        ]
+        return [Fault(str(path), error.lineno or 1, error.offset or 1, "", f"this is not Python: {error.msg}")]
     except (ValueError, RecursionError, MemoryError) as error:
         return [Fault(str(path), 1, 1, "", f"this is not Python: {error}")]
     return list(_missing(functions_named(spec), set(_defined(tree)), path, document))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from steward.spec.model import ModelSpec
 from steward.types import JsonObject
@@ -19,7 +20,20 @@ def spec_schema() -> JsonObject:
     schema = ModelSpec.model_json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "A model in Steward"
+    _close(schema)
     return schema
+
+
+def _close(node: Any) -> None:
+    """Refuse keys that match no pattern, as validation does; pydantic's schema leaves them open."""
+    if isinstance(node, dict):
+        if "patternProperties" in node:
+            node["additionalProperties"] = False
+        for each in node.values():
+            _close(each)
+    elif isinstance(node, list):
+        for each in node:
+            _close(each)
 
 
 def schema_text() -> str:

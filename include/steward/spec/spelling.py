@@ -29,9 +29,7 @@ def _respell(value: Any, annotation: Any, key: Key, document: Document) -> Any:
     return value
 
 
-def _respell_section(
-    values: dict[str, Any], section: type[Section], key: Key, document: Document
-) -> dict[str, Any]:
+def _respell_section(values: dict[str, Any], section: type[Section], key: Key, document: Document) -> dict[str, Any]:
     fields = section.model_fields
     result: dict[str, Any] = {}
     for name, value in values.items():

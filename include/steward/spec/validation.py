@@ -55,7 +55,9 @@ def validate(document: Document, kind: type[S], rules: Rules | None = None) -> S
         result = kind.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        faults = [*document.faults, *_faults_of(details, values, document)]
+        unread = {fault.path for fault in document.faults}
+        told = [fault for fault in _faults_of(details, values, document) if fault.path not in unread]
+        faults = [*document.faults, *told]
         if rules is not None:
             broken = {detail["loc"][0] for detail in details if detail["loc"]}
             faults += [_contradiction(one, document) for one in rules(_sound(values, kind, broken))]
@@ -147,8 +149,7 @@ def _choices(context: Mapping[str, Any]) -> list[str]:
 
 
 def _found(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
+    if isinstance(value, (dict, list)):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
     return "nothing" if value is None else shown(value)
