@@ -70,7 +70,7 @@ def service_specs(around: Surroundings) -> dict[str, ServiceSpec]:
 def migration_specs(around: Surroundings, services: Iterable[str]) -> list[MigrationSpec]:
     """The migrations that the chosen services need."""
     chosen = set(services)
-    specs = []
+    specs = [_steward_migration(around)]
     if chosen & set(AIRFLOW_SERVICES):
         migrate = ("airflow", "db", "migrate")
         specs.append(_migration(around, "airflow", "apache-airflow", migrate, {**around.env, **around.airflow}))
@@ -149,9 +149,22 @@ def _model_server(around: Surroundings) -> ServiceSpec:
         argv=(sys.executable, "-m", "steward.serving", "--host", LOOPBACK, "--port", port),
         env={**around.env, "MLFLOW_TRACKING_URI": around.urls.mlflow},
         cwd=around.project,
-        needs=("postgres",),
+        needs=("steward-schema",),
         check=http_check(f"{around.urls.server}/v2/health/ready"),
         url=around.urls.server,
+    )
+
+
+def _steward_migration(around: Surroundings) -> MigrationSpec:
+    """Run at every start: it is quick, and a checkout may bring new tables without a new release."""
+    return MigrationSpec(
+        name="steward-schema",
+        argv=(sys.executable, "-m", "steward.local.schema", around.urls.database),
+        env=around.env,
+        cwd=around.home.root,
+        is_current=lambda: False,
+        record=lambda: None,
+        needs=("postgres",),
     )
 
 
