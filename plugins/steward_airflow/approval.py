@@ -116,6 +116,7 @@ class AwaitApproval(HITLOperator, Gate):
         if decided is not None:
             return self.conclude(context, decided)
         self.subject, self.body = asked["subject"], asked["body"]
+        self.params["reason"] = ""  # Airflow fills it with the run's own reason, which is not the approver's
         self.response_timeout = max(timedelta(seconds=1), min(remaining(asked), self.wait, LOOK_EVERY))
         return super().execute(context)
 

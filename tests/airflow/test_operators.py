@@ -203,6 +203,7 @@ def test_it_parks_until_the_request_expires(screen: list[dict[str, Any]], ledger
     from airflow.sdk.exceptions import TaskAwaitingInput
 
     operator, context, _ = waiting(asked())
+    operator.params["reason"] = "the run's own, which Airflow puts here"
     with pytest.raises(TaskAwaitingInput) as parked:
         operator.execute(context)
     assert parked.value.timeout == timedelta(minutes=3)
@@ -211,6 +212,7 @@ def test_it_parks_until_the_request_expires(screen: list[dict[str, Any]], ledger
     assert shown["options"] == ["Approve", "Reject"]
     assert shown["defaults"] == ["Reject"]
     assert list(shown["params"]) == ["reason"], "the fields of the run's own form do not belong here"
+    assert shown["params"]["reason"]["value"] == ""
 
 
 def test_a_long_wait_looks_into_the_ledger_now_and_then(screen: list[dict[str, Any]], ledger: FakeLedger) -> None:
