@@ -54,9 +54,7 @@ class EvidentlyDriftReporter:
     def _sample(self, frame: pd.DataFrame) -> pd.DataFrame:
         return frame.sample(self.max_rows, random_state=self.seed) if len(frame) > self.max_rows else frame
 
-    def _run(
-        self, current: pd.DataFrame, reference: pd.DataFrame, columns: Mapping[str, str], title: str
-    ) -> Any:
+    def _run(self, current: pd.DataFrame, reference: pd.DataFrame, columns: Mapping[str, str], title: str) -> Any:
         os.environ.setdefault("DO_NOT_TRACK", "1")
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
@@ -68,9 +66,7 @@ class EvidentlyDriftReporter:
         preset = DataDriftPreset(columns=list(columns), method="psi", threshold=PSI_THRESHOLD)
         report = Report([preset], metadata={"title": title})
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # its progress bar
-            return report.run(
-                Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition)
-            )
+            return report.run(Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition))
 
 
 def _shown(reference: pd.DataFrame, current: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, str]:
@@ -98,9 +94,7 @@ def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
 def _noted(title: str, reference: pd.DataFrame, current: pd.DataFrame, *drawn: pd.DataFrame) -> str:
     """The title, with the numbers of rows where they are samples."""
     sides = zip(("reference", "current"), (reference, current), drawn, strict=True)
-    notes = [
-        f"{len(used)} of {len(whole)} {side} rows" for side, whole, used in sides if len(used) < len(whole)
-    ]
+    notes = [f"{len(used)} of {len(whole)} {side} rows" for side, whole, used in sides if len(used) < len(whole)]
     return f"{title} (a sample: {', '.join(notes)})" if notes else title
 
 

@@ -69,9 +69,7 @@ class GxDataValidator:
 
     def _ready(self) -> Any:
         if self._context is None:
-            logging.getLogger("great_expectations").setLevel(
-                logging.ERROR
-            )  # before import: it logs while importing
+            logging.getLogger("great_expectations").setLevel(logging.ERROR)  # before import: it logs while importing
             os.environ["GX_ANALYTICS_ENABLED"] = "false"
             import great_expectations as gx
             from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -90,9 +88,7 @@ def _plain(contract: JsonObject, frame: pd.DataFrame) -> pd.DataFrame:
         column = frame[name]
         if isinstance(column.dtype, (pd.CategoricalDtype, pd.StringDtype)):
             plain[name] = column.astype(object).where(column.notna(), None)
-        elif pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(
-            column.dtype
-        ):
+        elif pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(column.dtype):
             plain[name] = column.astype("float64")
     time = contract["time"]
     if time in frame.columns:
@@ -169,10 +165,16 @@ def _observed(rule: _Rule, outcome: Any) -> Any:
     result = outcome.result
     if "observed_value" in result:
         value = result["observed_value"]
-        return format_instant(value) if rule.name == "freshness" and value is not None else value
+        return _newest(value) if rule.name == "freshness" else value
     if "partial_unexpected_list" in result:
         return ", ".join(str(value) for value in result["partial_unexpected_list"][:5])
     return _message(outcome.exception_info)
+
+
+def _newest(value: Any) -> str | None:
+    import pandas as pd
+
+    return None if pd.isna(value) else format_instant(value)
 
 
 def _message(info: Any) -> str | None:

@@ -65,7 +65,7 @@ _SENTENCES = {
     "levels": "{column} is outside its levels in {part} of values{allowed} (seen: {seen})",
     "unique": "{column} is not unique: {part} of rows share an id (for example {seen})",
     "window": "{column} lies outside the window in {part} of rows (seen: {seen})",
-    "freshness": "the newest {column} is {seen}: the data is late",
+    "freshness": "the newest {column} is {seen}: the data is late or absent",
 }
 
 

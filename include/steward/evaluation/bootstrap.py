@@ -46,9 +46,7 @@ def compare(
     spread = sign * _resampled_differences(metric, labels, (candidate, champion), count, seed)
     usable = spread[~np.isnan(spread)]
     if len(usable) < 0.9 * count:
-        return (
-            f"{count - len(usable)} of {count} resamples have one class only: too few rows of the rarer class"
-        )
+        return f"{count - len(usable)} of {count} resamples have one class only: too few rows of the rarer class"
     lower, upper = np.quantile(usable, [1 - CONFIDENCE, CONFIDENCE])
     return Comparison(metric, difference, float(lower), float(upper), len(labels), count)
 
@@ -57,9 +55,7 @@ def _difference(metric: str, labels: Floats, candidate: Floats, champion: Floats
     return resampled(metric, labels, candidate, weights) - resampled(metric, labels, champion, weights)
 
 
-def _resampled_differences(
-    metric: str, labels: Floats, scores: tuple[Floats, Floats], count: int, seed: int
-) -> Floats:
+def _resampled_differences(metric: str, labels: Floats, scores: tuple[Floats, Floats], count: int, seed: int) -> Floats:
     draw, block = np.random.default_rng(seed), max(1, _CHUNK_CELLS // len(labels))
     return np.concatenate(
         [
@@ -73,9 +69,7 @@ def judge_non_inferiority(metric: str, found: Comparison | str, margin: float, c
     """PASSED when the interval lies above −margin, FAILED when below, INCONCLUSIVE when it straddles."""
     gate, what = f"champion.{metric}", METRICS[metric].title
     if isinstance(found, str):
-        return Finding(
-            gate, Outcome.INCONCLUSIVE, f"{what} cannot be compared with {champion}: {found}", limit=-margin
-        )
+        return Finding(gate, Outcome.INCONCLUSIVE, f"{what} cannot be compared with {champion}: {found}", limit=-margin)
     outcome = _outcome(found, margin)
     said = {
         Outcome.PASSED: "not worse by more than the margin",

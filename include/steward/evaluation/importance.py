@@ -44,9 +44,7 @@ def permutation_importance(
         return {"metric": metric, "rows": len(rows), "problem": whole.problem, "features": {}}
     losses = {
         column: float(
-            np.mean(
-                [_loss(metric, whole.value, predict, sample, outcome, column, draw) for _ in range(REPEATS)]
-            )
+            np.mean([_loss(metric, whole.value, predict, sample, outcome, column, draw) for _ in range(REPEATS)])
         )
         for column in sample
     }

@@ -58,9 +58,7 @@ def evaluate(
     overall = _measure_all(spec, holdout, None)
     by_slice = [(s, _measure_all(spec, holdout, s)) for s in slices]
     compared = _compare_all(spec, holdout, seed)
-    verdict = Verdict.of(
-        [*_bounds(spec, overall, by_slice), *_non_inferiority(spec, compared, holdout.champion)]
-    )
+    verdict = Verdict.of([*_bounds(spec, overall, by_slice), *_non_inferiority(spec, compared, holdout.champion)])
     body = {
         "rows": len(frame),
         "labelled": len(holdout.labels),
@@ -83,9 +81,7 @@ def _known(
 ) -> _Holdout:
     outcome = _aligned("labels", labels, len(frame))
     known = known_rows(outcome)
-    beside = (
-        None if champion_scores is None else _aligned("champion scores", champion_scores, len(frame))[known]
-    )
+    beside = None if champion_scores is None else _aligned("champion scores", champion_scores, len(frame))[known]
     return _Holdout(
         frame=frame[known].reset_index(drop=True),
         labels=outcome[known],
@@ -168,9 +164,7 @@ def _compare_all(spec: ModelSpec, holdout: _Holdout, seed: int) -> dict[str, Com
     }
 
 
-def _non_inferiority(
-    spec: ModelSpec, compared: dict[str, Comparison | str], champion: str | None
-) -> list[Finding]:
+def _non_inferiority(spec: ModelSpec, compared: dict[str, Comparison | str], champion: str | None) -> list[Finding]:
     """Without a champion an absolute bound must carry the gate; a gate with neither judged nothing."""
     findings = []
     for name, gate in spec.evaluation.metrics.items():
@@ -194,9 +188,7 @@ def _slice_json(part: Slice, found: dict[str, Measurement]) -> JsonObject:
     }
 
 
-def _champion_json(
-    spec: ModelSpec, holdout: _Holdout, compared: dict[str, Comparison | str]
-) -> JsonObject | None:
+def _champion_json(spec: ModelSpec, holdout: _Holdout, compared: dict[str, Comparison | str]) -> JsonObject | None:
     if holdout.champion_scores is None:
         return None
     measured = {name: measure(name, holdout.labels, holdout.champion_scores) for name in _reported(spec)}

@@ -107,9 +107,7 @@ def check_slice(text: str, columns: Mapping[str, FeatureType] | Iterable[str]) -
         return _unknown(text, parsed, types) or _too_fine(text, types[parsed])
     faults = []
     for condition in parsed:
-        faults += _unknown(text, condition.column, types) or _mismatch(
-            text, condition, types[condition.column]
-        )
+        faults += _unknown(text, condition.column, types) or _mismatch(text, condition, types[condition.column])
     return faults
 
 
@@ -126,8 +124,7 @@ def _too_fine(text: str, kind: FeatureType | None) -> list[str]:
         return []
     example = " > 0" if kind is FeatureType.NUMBER else " == 'A'"
     return [
-        f"slice {text!r} would be one slice per value of a {kind} column: "
-        f"write a condition such as {text + example!r}"
+        f"slice {text!r} would be one slice per value of a {kind} column: write a condition such as {text + example!r}"
     ]
 
 
@@ -137,9 +134,7 @@ def _mismatch(text: str, condition: Condition, kind: FeatureType | None) -> list
     worded = kind in (FeatureType.CATEGORY, FeatureType.TEXT)
     if worded != isinstance(condition.literal, str):
         wanted = "text in quotes" if worded else "a number"
-        return [
-            f"slice {text!r} compares {condition.column}, a {kind}, with {condition.literal!r}: give {wanted}"
-        ]
+        return [f"slice {text!r} compares {condition.column}, a {kind}, with {condition.literal!r}: give {wanted}"]
     if worded and condition.orders:
         return [f"slice {text!r} orders {condition.column}, a {kind}: use == or !="]
     return []

@@ -56,7 +56,5 @@ def metric_named(name: str, task: str) -> Metric:
     known = spec_metrics.metrics_of(task)
     nearest = difflib.get_close_matches(name, known, n=1)
     what = f"there is no metric {name!r}" if metric is None else f"{name} does not measure a {task} model"
-    hint = (
-        f"did you mean {nearest[0]}?" if nearest else f"one of {', '.join(known) or 'none yet for this task'}"
-    )
+    hint = f"did you mean {nearest[0]}?" if nearest else f"one of {', '.join(known) or 'none yet for this task'}"
     raise SpecError(what, hint=hint)

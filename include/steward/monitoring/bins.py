@@ -59,10 +59,7 @@ def _levels(column: pd.Series) -> Vector:
 
 
 def _as_text(values: Vector) -> Vector:
-    texts = [
-        None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        for value in values
-    ]
+    texts = [None if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     return np.array(texts, dtype=object)
 
 
@@ -77,9 +74,7 @@ def _numbers(column: pd.Series) -> NDArray[np.float64]:
     broken = np.isnan(numbers) & column.notna().to_numpy()
     if broken.any():
         example = column[broken].iloc[0]
-        raise DataError(
-            f"holds {int(broken.sum())} of {len(column)} values that are not numbers, such as {example!r}"
-        )
+        raise DataError(f"holds {int(broken.sum())} of {len(column)} values that are not numbers, such as {example!r}")
     return numbers
 
 

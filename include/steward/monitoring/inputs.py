@@ -134,9 +134,7 @@ def _unseen(column: _Column) -> list[Finding]:
     strange = found[~found.index.isin(listed if listed is not None else bins.cuts)]
     share, rows = float(strange.sum() / len(column.known)), len(column.known)
     limit = (
-        column.contract.max_out_of_range
-        if listed is not None
-        else max(UNSEEN_SHARE, column.contract.max_out_of_range)
+        column.contract.max_out_of_range if listed is not None else max(UNSEEN_SHARE, column.contract.max_out_of_range)
     )
     broken = listed is not None or share == 1
     where = "the contract's levels" if listed is not None else "the levels of the reference"
@@ -144,15 +142,9 @@ def _unseen(column: _Column) -> list[Finding]:
     if len(strange):
         reason += f" (for example {', '.join(map(repr, strange.index[:3]))})"
     outcome = Outcome.FAILED if share > limit else Outcome.PASSED
-    return [
-        Finding(
-            f"{'data' if broken else 'drift'}.levels:{column.name}", outcome, reason, share, limit, rows=rows
-        )
-    ]
+    return [Finding(f"{'data' if broken else 'drift'}.levels:{column.name}", outcome, reason, share, limit, rows=rows)]
 
 
 def _moved(column: _Column, limit: float) -> Finding:
     bins = Bins.from_json(column.reference["bins"])
-    return judge_shift(
-        f"drift.psi:{column.name}", column.name, bins, column.known, limit=limit, checks=column.checks
-    )
+    return judge_shift(f"drift.psi:{column.name}", column.name, bins, column.known, limit=limit, checks=column.checks)

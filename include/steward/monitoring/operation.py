@@ -25,9 +25,7 @@ def judge_operation(spec: ModelSpec, served: pd.DataFrame) -> list[Finding]:
         findings.append(at_most("operation.error_rate", rate, limits.error_rate.max, "Error rate", rows=rows))
     if limits.p99_latency is not None:
         p99, limit = _p99(served), limits.p99_latency.max.total_seconds() * 1000
-        findings.append(
-            at_most("operation.p99_latency", p99, limit, "99th percentile of latency in ms", rows=rows)
-        )
+        findings.append(at_most("operation.p99_latency", p99, limit, "99th percentile of latency in ms", rows=rows))
     return findings
 
 

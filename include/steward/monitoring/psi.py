@@ -20,9 +20,7 @@ def psi(reference: ArrayLike, current: ArrayLike) -> float:
     return float(((c - r) * np.log(c / r)).sum())
 
 
-def psi_by_chance(
-    bins: int, reference_rows: int, current_rows: int, checks: int, alpha: float = ALPHA
-) -> float:
+def psi_by_chance(bins: int, reference_rows: int, current_rows: int, checks: int, alpha: float = ALPHA) -> float:
     """The 1 − α/m quantile of PSI without drift, about χ²(B−1) · (1/N + 1/M), `checks` = m looked at
     together.
     """

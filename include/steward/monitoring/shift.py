@@ -16,9 +16,7 @@ def judge_shift(gate: str, what: str, bins: Bins, known: Vector, *, limit: float
     rows = len(known)
     if not rows or not bins.rows:
         side = "window" if bins.rows else "reference"
-        return Finding(
-            gate, Outcome.INCONCLUSIVE, f"{what} has no values in the {side}", None, limit, rows=rows
-        )
+        return Finding(gate, Outcome.INCONCLUSIVE, f"{what} has no values in the {side}", None, limit, rows=rows)
     counts = bins.count(known)
     value = psi([n / bins.rows for n in bins.counts], counts / rows)
     used = sum(1 for before, now in zip(bins.counts, counts, strict=True) if before or now)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sk
+
+from steward.errors import SpecError
+from steward.gates.measurement import measure, resampled, resamples
+from steward.gates.metrics import METRICS, metric_named
+
+REFERENCE = {
+    "roc_auc": sk.roc_auc_score,
+    "average_precision": sk.average_precision_score,
+    "brier": sk.brier_score_loss,
+    "log_loss": sk.log_loss,
+    "accuracy": lambda y, p: sk.accuracy_score(y, p >= 0.5),
+    "calibration_gap": lambda y, p: abs(p.mean() - y.mean()),
+    "mae": sk.mean_absolute_error,
+    "rmse": sk.root_mean_squared_error,
+}
+
+
+def scored(rows: int = 2000, seed: int = 0, decimals: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores with many ties."""
+    draw = np.random.default_rng(seed)
+    labels = (draw.random(rows) < 0.25).astype(float)
+    scores = 1 / (1 + np.exp(1 - labels - draw.normal(size=rows)))
+    return labels, np.round(scores, decimals)
+
+
+def test_every_metric_of_the_table_is_held_to_scikit_learn() -> None:
+    assert REFERENCE.keys() == METRICS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+@pytest.mark.parametrize("seed", range(3))
+def test_value_is_scikit_learns(name: str, seed: int) -> None:
+    labels, scores = scored(seed=seed)
+    assert measure(name, labels, scores).value == pytest.approx(REFERENCE[name](labels, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+def test_weights_count_rows_as_often_as_they_were_drawn(name: str) -> None:
+    labels, scores = scored(300)
+    weights = resamples(300, 4, seed=1)
+    values = resampled(name, labels, scores, weights)
+    for value, counts in zip(values, weights.astype(int), strict=True):
+        drawn = np.repeat(np.arange(300), counts)
+        assert value == pytest.approx(REFERENCE[name](labels[drawn], scores[drawn]), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+def test_standard_error_is_the_spread_of_resamples(name: str) -> None:
+    labels, scores = scored(1500, decimals=4)
+    spread = resampled(name, labels, scores, resamples(1500, 600, seed=2)).std(ddof=1)
+    assert measure(name, labels, scores).error == pytest.approx(spread, rel=0.15)
+
+
+def test_auc_error_agrees_with_hanley_and_mcneil_1982() -> None:
+    """Their formula assumes exponential scores, so give it those."""
+    labels = (np.arange(20_000) % 4 == 0).astype(float)
+    scores = np.random.default_rng(0).exponential(1 + labels)
+    auc, positives = sk.roc_auc_score(labels, scores), labels.sum()
+    q1, q2, negatives = auc / (2 - auc), 2 * auc**2 / (1 + auc), len(labels) - labels.sum()
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    expected = math.sqrt(variance / (positives * negatives))
+    assert measure("roc_auc", labels, scores).error == pytest.approx(expected, rel=0.05)
+
+
+@given(arrays(np.float64, 50, elements=st.floats(0, 1)), st.integers(1, 49))
+def test_auc_ignores_any_rising_change_of_scale_and_flips_with_the_sign(scores: np.ndarray, cut: int) -> None:
+    labels = (np.arange(50) < cut).astype(float)
+    value = measure("roc_auc", labels, scores).value
+    ranks = np.unique(scores, return_inverse=True)[1].astype(float)
+    assert value == pytest.approx(measure("roc_auc", labels, ranks).value)
+    assert value == pytest.approx(1 - measure("roc_auc", labels, -ranks).value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "said"),
+    [
+        (np.ones(100), np.full(100, 0.5), "all 100 outcomes are 1: ranking needs both classes"),
+        (np.ones(5), np.ones(5), "5 rows with a known outcome, 30 are needed"),
+        (np.eye(1, 100)[0], np.full(100, np.nan), "100 of 100 scores are not finite numbers"),
+        (np.full(100, np.nan), np.full(100, 0.5), "100 of 100 outcomes are unknown"),
+    ],
+)
+def test_no_value_comes_with_the_reason(labels: np.ndarray, scores: np.ndarray, said: str) -> None:
+    found = measure("roc_auc", labels, scores)
+    assert (found.value, found.error, found.problem) == (None, None, said)
+
+
+def test_a_metric_of_another_task_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SpecError, match="did you mean roc_auc"):
+        metric_named("roc_au", "binary_classification")
+    with pytest.raises(SpecError, match="mae does not measure a binary_classification model"):
+        metric_named("mae", "binary_classification")
