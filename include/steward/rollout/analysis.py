@@ -15,7 +15,7 @@ from steward.gates import Finding, Outcome, Verdict, at_most
 from steward.spec import Guardrails
 
 ALPHA = 0.01
-_BETS = tuple(i / 20 for i in range(1, 20))
+_BETS = tuple(0.9 / 2**i for i in range(9))  # of the wealth, on the next request being an error
 
 
 @dataclass(frozen=True)

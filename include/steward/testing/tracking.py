@@ -1,0 +1,74 @@
+"""Fakes of the training room's Protocols: models stay in memory, aliases in a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steward.errors import IntegrityError, NotFoundError, UnavailableError
+from steward.training import LoggedModel, TrainingRecord
+from steward.types import JsonObject, digest_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class FakeTracker:
+    """Tracker, model store and registry mirror in one. While `away` is set, the registry does not answer."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Any] = {}
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.registered: dict[tuple[str, int], LoggedModel] = {}
+        self.aliases: dict[tuple[str, str], int | None] = {}
+        self.tampered: set[str] = set()
+        self.away = False
+
+    def log(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> LoggedModel:
+        run = f"run-{len(self.models) + 1}"
+        self.models[run] = model
+        return LoggedModel(run, f"memory:{run}", digest_of([run, record.params]))
+
+    def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None:
+        self.metrics[run_id] = metrics
+
+    def fetch(self, logged: LoggedModel) -> Path:
+        raise NotFoundError("a fake keeps no files", where=logged.uri)
+
+    def load(self, logged: LoggedModel) -> Any:
+        if logged.run_id in self.tampered:
+            raise IntegrityError("the artefact has another digest", where=logged.uri)
+        return self.models[logged.run_id]
+
+    def register(self, logged: LoggedModel, model: str, number: int, tags: dict[str, str]) -> None:
+        self._check()
+        self.registered[model, number] = logged
+
+    def assert_aliases(self, model: str, aliases: dict[str, int | None]) -> dict[str, int | None]:
+        self._check()
+        differing = {a: self.aliases.get((model, a)) for a, n in aliases.items() if self.aliases.get((model, a)) != n}
+        self.aliases |= {(model, alias): number for alias, number in aliases.items()}
+        return differing
+
+    def _check(self) -> None:
+        if self.away:
+            raise UnavailableError("the registry does not answer", where="memory", hint="set away = False")
+
+
+class FakeValidator:
+    """Answers what it was told to."""
+
+    def __init__(self, *, success: bool = True) -> None:
+        self.success = success
+
+    def validate(self, contract: JsonObject, frame: pd.DataFrame) -> JsonObject:
+        result = {"expectation": "rows", "column": None, "success": self.success, "observed": len(frame)}
+        return {"success": self.success, "results": [{**result, "unexpected_share": None}]}
+
+
+class FakeReporter:
+    def __init__(self) -> None:
+        self.written: list[Path] = []
+
+    def write(self, reference: Any, current: Any, columns: Any, path: Path, title: str) -> None:
+        self.written.append(path)
