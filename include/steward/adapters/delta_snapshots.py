@@ -1,7 +1,7 @@
 """Snapshots as versions of one Delta table per model.
 
-Each snapshot overwrites the table, so that a Delta version is exactly one snapshot; older versions stay readable because
-the table's log and files are kept for ten years. Row order is pinned by a position column.
+Each snapshot overwrites the table, so that a Delta version is exactly one snapshot; older versions stay readable
+because the table's log and files are kept for ten years. Row order is pinned by a position column.
 """
 
 from __future__ import annotations

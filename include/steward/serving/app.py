@@ -47,7 +47,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class ServerOptions:
     """`home` keeps the saved routing table and the artefact cache. `token`: every route but health asks for it.
 
-    `hash_key` keys the hashes of columns whose privacy is `hash`; `flush_interval` in seconds bounds what a crash loses.
+    `hash_key` keys the hashes of columns whose privacy is `hash`; `flush_interval` in seconds bounds a crash's loss.
     """
 
     home: Path

@@ -9,7 +9,7 @@ ERRORS_TO_TRIP = 5
 
 
 class CanaryBreaker:
-    """Trips at ERRORS_TO_TRIP errors among the last WINDOW canary requests; only a newer routing epoch makes a new one."""
+    """Trips at ERRORS_TO_TRIP errors among the last WINDOW canary requests, until a newer epoch makes a new one."""
 
     def __init__(self) -> None:
         self._failed: deque[bool] = deque(maxlen=WINDOW)

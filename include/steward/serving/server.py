@@ -6,9 +6,12 @@ import hashlib
 import ipaddress
 import os
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from steward.errors import PolicyError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 TOKEN_VARIABLE = "STEWARD_SERVER_TOKEN"
 # A model that is being loaded holds Python's lock in slices; short slices keep answers quick meanwhile.
@@ -16,18 +19,15 @@ _SWITCH_INTERVAL = 0.001
 _DRAIN_SECONDS = 10
 
 
-def serve(
-    host: str = "127.0.0.1", port: int = 8000, *, wait_for_notice: Callable[[float], object] | None = None
-) -> None:
+def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
     """Answer until SIGTERM or SIGINT, then finish what is in flight and store the prediction log.
 
     Raises PolicyError for an address others can reach while STEWARD_SERVER_TOKEN is not set.
     """
     # Before NumPy and scikit-learn load: one row gains nothing from many threads, and loses to their start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    import uvicorn
-
     from steward import wiring
+    from steward.adapters.route_notices import RouteNotices
     from steward.serving.app import ServerOptions, create_app
     from steward.serving.sources import LedgerSources
 
@@ -40,7 +40,14 @@ def serve(
         hash_key=hashlib.sha256(b"prediction-log:" + settings.ledger_key_path.read_bytes()).digest(),
         token=token,
     )
-    app = create_app(LedgerSources(services), services.predictions, services.clock, options, wait_for_notice)
+    notices = RouteNotices(settings.wanted("database_url"))
+    run(create_app(LedgerSources(services), services.predictions, services.clock, options, notices.wait), host, port)
+
+
+def run(app: Starlette, host: str, port: int) -> None:
+    """Until SIGTERM or SIGINT; requests in flight are answered first."""
+    import uvicorn
+
     sys.setswitchinterval(_SWITCH_INTERVAL)
     uvicorn.run(
         app,

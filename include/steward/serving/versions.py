@@ -129,7 +129,7 @@ class ArtefactCache:
         self.root = root
 
     def folder(self, digest: str, fetch: Callable[[], Path]) -> Path:
-        """The cached folder, filled by `fetch` if it is absent or was altered. Raises IntegrityError, or what fetch raises."""
+        """The cached folder, filled by `fetch` if absent or altered. Raises IntegrityError, or what `fetch` raises."""
         kept = self.root / digest
         if kept.is_dir() and folder_digest(kept) == digest:
             return kept

@@ -18,7 +18,7 @@ _NEW_YEAR = datetime(2013, 1, 1, tzinfo=UTC)
 
 
 class FakeServingSources:
-    """`ServingSources` over a folder of real artefacts. While `away` is set, the ledger and the tracker are not there."""
+    """`ServingSources` over a folder of real artefacts. While `away` is set, ledger and tracker are not there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

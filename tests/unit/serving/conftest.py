@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from starlette.testclient import TestClient
 
-from steward.serving.answering import TripReport, log_trip
+from steward.serving.answering import TripReport
 from steward.serving.app import ServerOptions, create_app
 from steward.spec import ModelSpec
 from steward.testing.control_plane import FakeServingSources

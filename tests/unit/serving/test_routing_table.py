@@ -1,0 +1,223 @@
+"""Canaries, their breaker, and a control plane that comes and goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from steward.serving.breaker import CanaryBreaker
+from steward.spec import ModelSpec
+
+from .conftest import (
+    MODEL,
+    ROW,
+    Stack,
+    at_epoch,
+    make_estimator,
+    make_spec,
+    not_a_number_estimator,
+    ready,
+    tensors,
+    wait_until,
+)
+
+INFER = f"/v2/models/{MODEL}/infer"
+
+
+def ask(client: TestClient, key: str = "k") -> tuple[str, str]:
+    """→ version and role of the answer, which must be one."""
+    response = client.post(INFER, json=tensors(ROW, key=key))
+    assert response.status_code == 200, response.text
+    return response.json()["model_version"], response.json()["parameters"]["role"]
+
+
+@pytest.fixture
+def two(stack: Stack, spec: ModelSpec) -> Stack:
+    """Champion 1 in force; version 2 registered and sound."""
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.register(spec, 2, make_estimator(flip=True))
+    stack.sources.route(MODEL, champion=1)
+    return stack
+
+
+def test_a_canary_takes_its_share_and_keys_stay(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=1, canary=2, percent=25)
+    at_epoch(client, 2)
+    first = {f"k{i}": ask(client, f"k{i}") for i in range(200)}
+    assert 25 <= Counter(first.values())[("2", "canary")] <= 75
+    two.sources.route(MODEL, champion=1, canary=2, percent=50)
+    at_epoch(client, 3)
+    assert all(ask(client, key) == answer for key, answer in first.items() if answer[1] == "canary")
+
+
+def test_a_first_release_needs_no_champion(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.route(MODEL, champion=None, canary=1, percent=100)
+    assert ask(ready(stack.start())) == ("1", "canary")
+
+
+@pytest.mark.parametrize(
+    ("canary", "kind"),
+    [(lambda: make_estimator(strict_carriers=("XX",)), "model_failed"), (not_a_number_estimator, "not_finite")],
+)
+def test_the_champion_answers_for_a_failing_canary_until_it_is_taken_off(
+    two: Stack, spec: ModelSpec, canary, kind
+) -> None:  # type: ignore[no-untyped-def]
+    two.sources.register(spec, 3, canary())
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=1, canary=3, percent=50)
+    at_epoch(client, 2)
+    assert {ask(client, f"k{i}") for i in range(40)} == {("1", "champion")}
+    wait_until(lambda: two.trips)
+    assert two.trips == [(MODEL, 3, "5 errors among its last 5 requests")]
+    metrics = client.get("/metrics").text
+    assert f'steward_request_errors_total{{kind="{kind}",model="{MODEL}",role="canary",version="3"}} 5.0' in metrics
+    assert f'steward_canary_trips_total{{model="{MODEL}",version="3"}} 1.0' in metrics
+    failed = (rows := two.logged())[rows["role"] == "canary"]
+    assert failed["error"].tolist() == [kind] * 5
+    assert failed["score"].isna().all()
+    answered = rows[rows["role"] == "champion"]
+    assert len(answered) == 40
+    assert set(failed["decision_id"]) <= set(answered["decision_id"])
+
+
+def test_a_newer_epoch_gives_a_tripped_canary_another_chance(two: Stack, spec: ModelSpec) -> None:
+    two.sources.register(spec, 3, not_a_number_estimator())
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=1, canary=3, percent=100)
+    at_epoch(client, 2)
+    for i in range(10):
+        ask(client, f"k{i}")
+    assert len(two.trips) == 1
+    two.sources.route(MODEL, champion=1, canary=2, percent=100)
+    at_epoch(client, 3)
+    assert ask(client) == ("2", "canary")
+
+
+def test_without_a_champion_a_failure_is_told(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, not_a_number_estimator())
+    stack.sources.route(MODEL, champion=None, canary=1, percent=100)
+    response = ready(stack.start()).post(INFER, json=tensors(ROW))
+    assert (response.status_code, response.json()["code"]) == (500, "not_finite")
+
+
+def test_a_report_that_fails_does_no_harm(two: Stack, spec: ModelSpec) -> None:
+    def refuse(model: str, version: int, reason: str) -> None:
+        raise ConnectionError("nobody listens")
+
+    two.sources.register(spec, 3, not_a_number_estimator())
+    client = ready(two.start(report_trip=refuse))
+    two.sources.route(MODEL, champion=1, canary=3, percent=100)
+    at_epoch(client, 2)
+    assert {ask(client, f"k{i}") for i in range(12)} == {("1", "champion")}
+
+
+def test_an_altered_canary_is_never_loaded_and_counts_as_failing(two: Stack, spec: ModelSpec) -> None:
+    two.sources.register(spec, 3, make_estimator())
+    (two.sources.folder / f"{MODEL}@3" / "extra.txt").write_text("not approved")
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=1, canary=3, percent=100)
+    at_epoch(client, 2)
+    assert {ask(client, f"k{i}") for i in range(8)} == {("1", "champion")}
+    assert "the artefact has digest" in client.get("/v2/health/ready").json()["reasons"][0]
+    rows = two.logged()
+    assert rows.loc[rows["role"] == "canary", "error"].tolist() == ["not_loaded"] * 5
+
+
+def test_an_altered_champion_does_not_replace_a_good_one(two: Stack) -> None:
+    client = ready(two.start())
+    (two.sources.folder / f"{MODEL}@2" / "extra.txt").write_text("not approved")
+    two.sources.route(MODEL, champion=2)
+    wait_until(lambda: client.get("/v2/health/ready").json()["status"] == "degraded")
+    assert ask(client) == ("1", "champion")
+
+
+def test_wrong_smoke_answers_keep_a_version_off(two: Stack, spec: ModelSpec) -> None:
+    sound = {"row": {**ROW, "distance": 2900.0}, "expect": {"min": 0.5}}
+    two.sources.register(spec, 3, make_estimator(), smoke=[sound])
+    two.sources.register(spec, 4, make_estimator(flip=True), smoke=[sound])
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=3)
+    at_epoch(client, 2)
+    two.sources.route(MODEL, champion=4)
+    wait_until(lambda: client.get("/v2/health/ready").json()["status"] == "degraded")
+    assert "smoke row 0 scored" in client.get("/v2/health/ready").json()["reasons"][0]
+    assert ask(client) == ("3", "champion")
+
+
+def test_a_version_that_needs_an_undeclared_feature_is_not_served(two: Stack) -> None:
+    narrow = make_spec(features={"distance": {"type": "number"}})
+    two.sources.specs[MODEL] = narrow
+    client = two.start()
+    wait_until(lambda: "no longer declares" in str(client.get("/v2/health/ready").json()["reasons"]))
+    assert client.post(INFER, json=tensors(ROW)).status_code == 503
+
+
+def test_an_older_epoch_is_refused(two: Stack) -> None:
+    client = ready(two.start())
+    newer = two.sources.route(MODEL, champion=2)
+    at_epoch(client, 2)
+    two.sources.table[MODEL] = two.sources.table[MODEL].__class__(MODEL, 1, None, 0, 1, newer.updated_at)
+    wait_until(lambda: client.get("/v2/health/ready").json()["status"] == "ok")
+    assert ask(client) == ("2", "champion")
+
+
+def test_traffic_goes_on_while_the_control_plane_is_away(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.away = True
+    wait_until(lambda: client.get("/v2/health/ready").json()["status"] == "degraded")
+    health = client.get("/v2/health/ready")
+    assert health.status_code == 200
+    assert "control plane unreachable since" in health.json()["reasons"][0]
+    assert ask(client) == ("1", "champion")
+    two.sources.away = False
+    two.sources.route(MODEL, champion=2)
+    at_epoch(client, 2)
+    assert client.get("/v2/health/ready").json()["status"] == "ok"
+
+
+def test_a_server_starts_from_its_last_table_without_the_control_plane(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=1, canary=2, percent=100)
+    at_epoch(client, 2)
+    two.stop()
+    two.sources.away = True
+    again = ready(two.start())
+    assert ask(again) == ("2", "canary")
+    assert again.get("/v2/health/ready").json()["status"] == "degraded"
+
+
+def test_an_artefact_altered_in_the_cache_is_fetched_again(two: Stack) -> None:
+    ready(two.start())
+    two.stop()
+    (cached,) = (two.home / "serving" / "artefacts").iterdir()
+    (cached / "model.skops").write_bytes(b"altered")
+    assert ask(ready(two.start())) == ("1", "champion")
+    assert len(two.sources.fetched) == 2
+
+
+def test_a_broken_saved_table_is_as_good_as_none(two: Stack) -> None:
+    saved = two.home / "serving" / "routes.json"
+    saved.parent.mkdir(parents=True)
+    saved.write_text('{"routes": [{"model":')
+    assert ask(ready(two.start())) == ("1", "champion")
+
+
+def test_the_saved_table_names_only_what_is_served(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=2)
+    at_epoch(client, 2)
+    assert Path(two.home / "serving" / "routes.json").read_text().count("@") == 1
+
+
+def test_the_breaker_looks_at_the_last_twenty() -> None:
+    breaker = CanaryBreaker()
+    pattern = [True, True, True, True] + [False] * 17 + [True] * 4
+    assert not any(breaker.record(failed) for failed in pattern)
+    assert breaker.record(True)
+    assert not breaker.record(True)
+    assert breaker.tripped
