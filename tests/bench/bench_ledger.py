@@ -62,8 +62,13 @@ def bench_verify(server, name, database):
         result.require()
         assert result.events == EVENTS
 
+    before = time.process_time()
     streamed = min(seconds(from_postgres) for _ in range(3))
-    print(f"verify {EVENTS:,} events: {in_memory:.2f} s in memory, {streamed:.2f} s from PostgreSQL (limit 1 s)")
+    cpu = (time.process_time() - before) / 3
+    print(
+        f"verify {EVENTS:,} events: {in_memory:.2f} s in memory, "
+        f"{streamed:.2f} s from PostgreSQL ({cpu:.2f} s of it CPU; limit 1 s)"
+    )
 
 
 def bench_append(database):
