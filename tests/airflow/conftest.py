@@ -1,6 +1,7 @@
 """Airflow in the test process: an empty home of its own, SQLite metadata, the fixed model, scripted actions.
 
-The environment is set before anything imports Airflow, which reads it once.
+Airflow reads its environment when it is first imported. So these tests import it inside functions only, and the
+environment is theirs alone: other tests in the same process never see it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ build(globals(), shard=0, of=1)
 """
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
-for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "STEWARD_"))]:
-    del os.environ[name]
-os.environ |= {
+ENVIRONMENT = {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
@@ -44,9 +43,28 @@ os.environ |= {
 }
 
 
-@pytest.fixture(scope="session")
-def airflow_db() -> None:
-    """An empty metadata database, and one DAG file in the DAGs folder that loads the fixed model."""
+@pytest.fixture(scope="module", autouse=True)
+def environment() -> Iterator[None]:
+    from steward import wiring
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "STEWARD_"))]:
+            patch.delenv(name)
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        forget(wiring)
+        yield
+    forget(wiring)
+
+
+@pytest.fixture(scope="module")
+def airflow_db(environment: None) -> None:
+    """A metadata database, and one DAG file in the DAGs folder that loads the fixed model."""
+    if not DAGS.exists():
+        _create_database()
+
+
+def _create_database() -> None:
     from airflow.utils.db import initdb
 
     DAGS.mkdir()
@@ -68,6 +86,7 @@ def models_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path
 
 
 def forget(wiring: Any) -> None:
+    """Settings are read once a process; a test that changes the environment wants them read again."""
     for cached in (wiring.settings, wiring.specs, wiring.clock):
         cached.cache_clear()
 

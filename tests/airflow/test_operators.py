@@ -112,6 +112,28 @@ def test_only_what_may_pass_by_itself_is_tried_again(actions: ScriptedActions, e
     assert isinstance(caught.value, AirflowFailException) is not again
 
 
+def test_a_rollback_is_of_the_model_the_form_names(actions: ScriptedActions) -> None:
+    actions.answers["roll_back"] = {"from": 7, "to": 6}
+    form = {"model": "flight_delays", "reason": "wrong answers"}
+    context = context_of(params=form, dag_run={"triggering_user_name": "oscar"})
+    assert portfolio_task("steward__rollback", "roll_back").execute(context) == {"from": 7, "to": 6}
+    assert actions.called("roll_back") == [{"run": "r", "actor": "airflow:oscar", "reason": "wrong answers"}]
+
+
+def test_a_portfolio_action_is_told_who_calls_it(actions: ScriptedActions) -> None:
+    actions.answers["verify_ledger"] = {"events": 12}
+    portfolio_task("steward__audit", "verify_ledger").execute(context_of(dag_run={"dag_id": "steward__audit"}))
+    assert actions.called("verify_ledger") == [{"actor": "airflow:steward__audit"}]
+
+
+def portfolio_task(dag_id: str, task_id: str) -> Any:
+    from steward.plan import portfolio_plans
+    from steward_airflow.render import render
+
+    (plan,) = [plan for plan in portfolio_plans(("flight_delays",)) if plan.id == dag_id]
+    return render(plan).get_task(task_id)
+
+
 # --- the canary sensor ---------------------------------------------------------------------------
 
 

@@ -114,6 +114,8 @@ class Stack:
             return stopped
 
     def status(self) -> list[ServiceStatus]:
+        """Raises NotFoundError before the first `up`."""
+        self._ports()
         return [self._status_of(service) for service in self._services(self.services)]
 
     # --- one service ------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def served(life: Any) -> Any:
 
 def test_a_version_goes_all_the_way_round(life: Any) -> None:
     first = life.train()
-    assert first["outcome"] == "PASSED" and first["proceed"]
+    assert first["outcome"] == "PASSED"
+    assert first["proceed"]
     life.approve(first)
     assert life.release(first)["replaced"] is None
     second = life.train()
@@ -56,7 +57,8 @@ def test_the_same_run_answers_what_it_answered(life: Any) -> None:
 
 def test_a_weak_candidate_is_rejected_with_its_reason(life: Any) -> None:
     refused = life.train({"C": 0})
-    assert refused["outcome"] == "FAILED" and not refused["proceed"]
+    assert refused["outcome"] == "FAILED"
+    assert not refused["proceed"]
     assert "ROC curve is 0.5, below the limit 0.7" in refused["reasons"][0]
     assert life.state(refused["version"]) == "rejected"
     with pytest.raises(PolicyError):
@@ -83,7 +85,8 @@ def test_broken_data_registers_nothing(life: Any) -> None:
 def test_author_owner_and_strangers_do_not_approve(life: Any, who: str) -> None:
     asked = life.ask(life.train())
     said = life.answer(asked, who)
-    assert not said["counted"] and said["state"] == "open"
+    assert not said["counted"]
+    assert said["state"] == "open"
     assert life.events("approval.refused")
     with pytest.raises(PolicyError, match="no valid approval"):
         life.do("start_rollout", "run1", version=1)
@@ -135,9 +138,11 @@ def test_a_bad_canary_is_rolled_back_to_the_recorded_champion(served: Any, fault
     served.approve(trained)
     rollout = served.do("start_rollout", trained["run"], version=2)["rollout"]
     verdict = served.bake(rollout, trained["run"], 20, **fault)
-    assert verdict["outcome"] == "FAILED" and verdict["final"]
+    assert verdict["outcome"] == "FAILED"
+    assert verdict["final"]
     settled = served.do("settle_rollout", trained["run"], reason="analysis failed")
-    assert settled["rolled_back"] and settled["to"] == 1
+    assert settled["rolled_back"]
+    assert settled["to"] == 1
     assert (served.champion(), served.state(2)) == (1, "rejected")
     assert served.tracker.aliases["toy", "champion"] == 1
     with pytest.raises(PolicyError, match="rolled_back"):
@@ -149,10 +154,12 @@ def test_too_few_requests_hold_and_then_give_up(served: Any) -> None:
     served.approve(trained)
     rollout = served.do("start_rollout", trained["run"], version=2)["rollout"]
     verdict = served.bake(rollout, trained["run"], 20, count=20)
-    assert verdict["outcome"] == "INCONCLUSIVE" and not verdict["final"]
+    assert verdict["outcome"] == "INCONCLUSIVE"
+    assert not verdict["final"]
     served.clock.advance(timedelta(minutes=11))
     verdict = served.do("analyse_canary", trained["run"], rollout=rollout)
-    assert verdict["outcome"] == "INCONCLUSIVE" and verdict["final"]
+    assert verdict["outcome"] == "INCONCLUSIVE"
+    assert verdict["final"]
     assert served.do("settle_rollout", trained["run"], reason="gave up")["rolled_back"]
 
 
@@ -187,7 +194,8 @@ def test_a_registry_that_is_away_delays_only_its_shadow(life: Any) -> None:
     trained = life.train()
     life.approve(trained)
     life.release(trained)
-    assert life.champion() == 1 and ("toy", "champion") not in life.tracker.aliases
+    assert life.champion() == 1
+    assert ("toy", "champion") not in life.tracker.aliases
     life.tracker.away = False
     assert actions.reassert_aliases(life.services, actor="nightly")["waiting"] == 0
     assert life.tracker.aliases["toy", "champion"] == 1
@@ -223,16 +231,19 @@ def test_lost_performance_asks_for_retraining_once(served: Any) -> None:
     judged = served.do("judge_window", "night1")
     assert judged["outcome"] == "FAILED" and "performance" in judged["causes"], judged["reasons"]
     opened = served.do("open_incident", "night1", evidence=judged["evidence"])
-    assert opened["incidents"] and opened["report_wanted"]
+    assert opened["incidents"]
+    assert opened["report_wanted"]
     report = served.do("write_report", "night1", evidence=judged["evidence"])
     assert served.services.reporter.written == [served.services.reports_dir / report["report"]]
     decision = served.do("decide_retraining", "night1", evidence=judged["evidence"])
     assert decision["requested"], decision["reason"]
     judged = served.do("judge_window", "night2")
     second = served.do("open_incident", "night2", evidence=judged["evidence"])
-    assert second["incidents"] == opened["incidents"] and not second["report_wanted"]
+    assert second["incidents"] == opened["incidents"]
+    assert not second["report_wanted"]
     refused = served.do("decide_retraining", "night2", evidence=judged["evidence"])
-    assert not refused["requested"] and refused["reason"]
+    assert not refused["requested"]
+    assert refused["reason"]
     assert len(served.events("retraining.requested")) == len(served.events("retraining.declined")) == 1
 
 
@@ -246,7 +257,8 @@ def test_a_good_window_resolves_the_incident(served: Any) -> None:
     good = served.do("judge_window", "night2")
     assert "performance" not in good["causes"], good["reasons"]
     resolved = served.do("open_incident", "night2", evidence=good["evidence"])["resolved"]
-    assert len(resolved) == 1 and len(served.events("incident.resolved")) == 1
+    assert len(resolved) == 1
+    assert len(served.events("incident.resolved")) == 1
 
 
 def test_a_night_without_traffic_is_inconclusive_and_starts_nothing(served: Any) -> None:
@@ -259,11 +271,13 @@ def test_a_night_without_traffic_is_inconclusive_and_starts_nothing(served: Any)
 
 def test_the_ledger_of_a_life_verifies(served: Any) -> None:
     found = actions.verify_ledger(served.services, actor="nightly")
-    assert found["intact"] and found["events"] == len(served.events())
+    assert found["intact"]
+    assert found["events"] == len(served.events())
     assert served.services.checkpoints.read_text().count("\n") == 1
 
 
 def test_closing_a_run_sums_it_up(life: Any) -> None:
     trained = life.train()
     closed = life.do("close_run", trained["run"])
-    assert closed["version"] == 1 and "version.registered" in closed["summary"]
+    assert closed["version"] == 1
+    assert "version.registered" in closed["summary"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from steward import actions
 from steward.plan import DagPlan, Plan, Step, StepKind, TriggerRule, compile_plan, portfolio_plans
 from steward.spec import ModelSpec, load_spec
 
@@ -153,6 +155,17 @@ def test_the_document_carries_the_digest_so_that_a_changed_spec_is_a_changed_dag
     assert SPEC.digest != other.digest
     for dag in compile_plan(other).dags:
         assert other.digest in dag.doc
+
+
+def test_every_step_calls_an_action_that_takes_its_arguments(plan: Plan) -> None:
+    """The contract with `steward.actions`, by name and by signature."""
+    for step in [s for dag in [*plan.dags, *portfolio_plans(("churn",))] for s in dag.steps]:
+        if step.kind is StepKind.APPROVAL:
+            continue  # the answer's arguments come from a person
+        given = {**step.arguments, "actor": "a", **({"run": "r"} if step.model else {})}
+        inspect.signature(getattr(actions, step.action)).bind(
+            *(["services", "spec"][: 2 if step.model else 1]), **given
+        )
 
 
 def test_compiling_loads_nothing_heavy() -> None:

@@ -40,7 +40,8 @@ def test_the_holdout_is_the_last_days_and_nothing_else(spec: Any) -> None:
     parts = split(spec, rows(), Window.ending(END, timedelta(days=20)))
     cut = pd.Timestamp(END - timedelta(days=5))
     assert parts.fit["departure"].max() < cut <= parts.holdout["departure"].min()
-    assert len(parts.fit) == 15 * 24 and len(parts.holdout) == 5 * 24
+    assert len(parts.fit) == 15 * 24
+    assert len(parts.holdout) == 5 * 24
 
 
 def test_labels_that_never_arrived_are_said(spec: Any) -> None:
@@ -57,7 +58,8 @@ def test_every_open_random_state_gets_the_seed(spec: Any, tmp_path: Path) -> Non
     )
     part = rows().assign(carrier=1.0)
     fitted = fit(spec, ModelCode(tmp_path / "model.py"), part, {})
-    assert isinstance(fitted.model, RandomForestClassifier) and fitted.model.random_state == 11
+    assert isinstance(fitted.model, RandomForestClassifier)
+    assert fitted.model.random_state == 11
     assert fitted.cpu_seconds > 0
 
 
