@@ -6,8 +6,10 @@ given here is judged by the action, a decision made elsewhere is seen at the nex
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +25,7 @@ from steward_airflow.calls import airflow_errors
 from steward_airflow.gates import Gate
 from steward_airflow.runs import AirflowRun
 
+log = logging.getLogger(__name__)
 LOOK_EVERY = timedelta(minutes=10)
 PAUSE_SECONDS = 10.0
 
@@ -34,11 +37,12 @@ class AwaitApproval(HITLOperator, Gate):
     template_fields = ()
     ui_color = "#fff4ce"
 
-    def __init__(self, *, model: str, arguments: JsonObject, skips: Sequence[str], wait: timedelta, **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: str, arguments: JsonObject, skips: Sequence[str], wait: timedelta, **kwargs: Any
+    ) -> None:
         # Airflow hands over the DAG's own fields as `params`; the form that people answer has this one only.
-        form = {"params": {"reason": reason_field()}}
-        about = {"subject": f"Release a new version of {model}?", "options": [APPROVE, REJECT], "defaults": REJECT}
-        super().__init__(response_timeout=wait, **about, **kwargs | form)
+        form: dict[str, Any] = {"options": [APPROVE, REJECT], "defaults": REJECT, "params": {"reason": reason_field()}}
+        super().__init__(subject=f"Release a new version of {model}?", response_timeout=wait, **kwargs | form)
         self.arguments, self.skips, self.wait = arguments, tuple(skips), wait
 
     def execute(self, context: Context) -> JsonObject:
@@ -46,11 +50,44 @@ class AwaitApproval(HITLOperator, Gate):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> JsonObject:
         request, who = self._request(context), event.get("responded_by_user")
-        with kept_while_away(self):
+        with kept_while_away():
             if who:
-                answered = request.answer(who["name"], event)
-                self.log.info("%s: %s", "Counted" if answered["counted"] else "Does not count", answered["message"])
-                context["ti"].xcom_push(key="last_answer", value=answered)
+                context["ti"].xcom_push(key="last_answer", value=request.answer(who["name"], event))
             elif request.remaining <= timedelta(0):
                 request.expire(AirflowRun(context).actor)
             return self._conclude_or_park(context, request)
+
+    def _request(self, context: Context) -> ApprovalRequest:
+        """Raises when nobody was asked: a step marked successful by hand leaves no answer."""
+        run, reference = AirflowRun(context), self.arguments["request"]
+        with airflow_errors():
+            resolve(reference, run)
+        return ApprovalRequest(run.answer(reference["from"]) or {})
+
+    def _conclude_or_park(self, context: Context, request: ApprovalRequest) -> JsonObject:
+        decided = request.decision()
+        if decided is not None:
+            return self.conclude(context, decided)
+        self.subject, self.body = request.subject, request.body
+        self.params["reason"] = ""  # Airflow fills it with the run's own reason, which is not the approver's
+        self.response_timeout = max(timedelta(seconds=1), min(request.remaining, self.wait, LOOK_EVERY))
+        return super().execute(context)
+
+
+def reason_field() -> Param:
+    said = "Say why. It is written to the ledger under your name."
+    return Param("", type="string", title="Reason", description=said, source="task")
+
+
+@contextmanager
+def kept_while_away() -> Iterator[None]:
+    """Keep a person's answer while the ledger cannot be reached.
+
+    Airflow has it on record until the question is asked anew; parking without asking resumes with that same answer.
+    """
+    try:
+        yield
+    except UnavailableError as away:
+        log.warning("Trying again with the answer at hand: %s", away)
+        time.sleep(PAUSE_SECONDS)
+        raise TaskAwaitingInput(method_name="execute_complete", timeout=LOOK_EVERY) from away

@@ -23,11 +23,11 @@ OPERATORS: dict[StepKind, type[BaseOperator]] = {
     StepKind.RETRAINING: RetrainingOperator,
 }
 _OWN_FIELDS: dict[StepKind, tuple[str, ...]] = {
-    StepKind.ACTION: ("idle_without",),
-    StepKind.GATE: ("idle_without", "skips", "decides"),
+    StepKind.ACTION: ("action", "idle_without"),
+    StepKind.GATE: ("action", "idle_without", "skips", "decides"),
     StepKind.APPROVAL: ("skips", "wait"),
-    StepKind.SENSOR: ("skips", "wait", "poll"),
-    StepKind.RETRAINING: ("asset",),
+    StepKind.SENSOR: ("action", "skips", "wait", "poll"),
+    StepKind.RETRAINING: ("action", "asset"),
 }
 
 
@@ -67,7 +67,6 @@ def _task(step: Step, dag: DAG, groups: dict[str, TaskGroup]) -> BaseOperator:
         task_id=step.name,
         task_group=groups[step.group] if step.group else None,
         doc_md=step.doc,
-        action=step.action,
         model=step.model,
         arguments=step.arguments,
         trigger_rule=step.trigger.value,

@@ -260,7 +260,7 @@ def test_a_decision_made_elsewhere_needs_no_waiting(screen: list[dict[str, Any]]
 
 
 def test_where_the_policy_asks_nobody_nobody_is_asked(screen: list[dict[str, Any]], ledger: FakeLedger) -> None:
-    operator, context, _ = waiting({"request": None, "needed": False})
+    operator, context, _ = waiting(asked(request=None, needed=False))
     assert operator.execute(context)["outcome"] == "PASSED"
     assert not screen
 

@@ -88,7 +88,7 @@ def desk(monkeypatch: pytest.MonkeyPatch, actions: ScriptedActions) -> Desk:
     """Answers at once whatever the task asks when it parks: `dag.test()` itself would wait for ever."""
     from airflow.providers.standard.operators.hitl import HITLOperator
 
-    from steward_airflow import approval
+    from steward_airflow.approval_request import ApprovalRequest
 
     desk = Desk()
     actions.answers |= TRAINING | {
@@ -108,7 +108,7 @@ def desk(monkeypatch: pytest.MonkeyPatch, actions: ScriptedActions) -> Desk:
         return self.execute_complete(context, event | {"responded_by_user": {"id": by, "name": by}, "timedout": False})
 
     monkeypatch.setattr(HITLOperator, "execute", execute)
-    monkeypatch.setattr(approval, "decision", desk.decision)
+    monkeypatch.setattr(ApprovalRequest, "decision", lambda request: desk.decision(request.id))
     return desk
 
 
@@ -229,10 +229,10 @@ def test_a_rejected_candidate_is_not_released(desk: Desk, actions: ScriptedActio
 
 
 def test_no_answer_is_a_no(desk: Desk, actions: ScriptedActions, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from steward_airflow import approval
+    from steward_airflow.approval_request import ApprovalRequest
 
     desk.people = [None]
-    monkeypatch.setattr(approval, "remaining", lambda asked: timedelta(0))
+    monkeypatch.setattr(ApprovalRequest, "remaining", timedelta(0))
     _, tasks = run(TRAIN)
     assert states(tasks, "skipped") == {*ROLLOUT, "settle"}
     assert desk.state == "expired"

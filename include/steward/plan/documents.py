@@ -14,9 +14,7 @@ def needs_people(spec: ModelSpec) -> bool:
 
 
 def training_document(spec: ModelSpec) -> str:
-    return _document(
-        spec, "Trains a candidate, judges it and releases it in steps.", _list(_training_gates(spec))
-    )
+    return _document(spec, "Trains a candidate, judges it and releases it in steps.", _list(_training_gates(spec)))
 
 
 def monitoring_document(spec: ModelSpec) -> str:
