@@ -8,15 +8,17 @@ one how many rows a crash took.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import math
 import mmap
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,26 +70,37 @@ class FeatureLayout:
             if (rule := spec.data.privacy.get(name, "keep")) != "drop":
                 self._columns[name] = (feature.type, rule == "hash")
 
-    def columns(self, batch: Batch) -> dict[str, pa.Array]:
+    def columns(self, batches: Sequence[Batch]) -> dict[str, pa.Array]:
+        """The logged features of all rows of the batches, as `f_<name>`; what a batch left out is null."""
+        import numpy as np
         import pyarrow as pa
 
         logged = {}
         for name, (type_, hashed) in self._columns.items():
-            values = batch.columns.get(name)
+            values = np.concatenate([_column(batch, name, type_) for batch in batches])
             if hashed:
-                texts = [None] * batch.rows if values is None else [self._hash(value) for value in values.tolist()]
-                logged[f"f_{name}"] = pa.array(texts, pa.string())
-            elif type_ in NUMERIC or type_ is FeatureType.BOOLEAN:
-                numbers = None if values is None else [None if v is None else float(v) for v in values.tolist()]
-                logged[f"f_{name}"] = pa.array(numbers or [None] * batch.rows, pa.float64(), from_pandas=True)
+                logged[f"f_{name}"] = pa.array([self._hash(value) for value in values.tolist()], pa.string())
+            elif type_ in NUMERIC:
+                logged[f"f_{name}"] = pa.array(values, pa.float64(), from_pandas=True)
+            elif type_ is FeatureType.BOOLEAN:
+                numbers = [None if value is None else float(value) for value in values.tolist()]
+                logged[f"f_{name}"] = pa.array(numbers, pa.float64())
             else:
-                logged[f"f_{name}"] = pa.array([None] * batch.rows if values is None else values.tolist(), pa.string())
+                logged[f"f_{name}"] = pa.array(values, pa.string())
         return logged
 
     def _hash(self, value: Any) -> str | None:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         return hashlib.blake2b(str(value).encode(), digest_size=16, key=self._key, salt=_salt(self._model)).hexdigest()
+
+
+def _column(batch: Batch, name: str, type_: FeatureType) -> Any:
+    import numpy as np
+
+    if (values := batch.columns.get(name)) is not None:
+        return values
+    return np.full(batch.rows, np.nan) if type_ in NUMERIC else np.full(batch.rows, None, dtype=object)
 
 
 def _salt(model: bytes) -> bytes:
@@ -208,36 +221,32 @@ class PredictionRecorder:
         self.flush()
 
 
-def to_table(group: list[Answered]) -> pa.Table:
-    """One row per decision: PREDICTION_COLUMNS and the logged features."""
+def to_table(group: Sequence[Answered]) -> pa.Table:
+    """One row per decision: PREDICTION_COLUMNS and the logged features. Built by column: row by row costs ten times."""
     import pyarrow as pa
 
-    return pa.concat_tables([_rows(answered) for answered in group], promote_options="default")
+    runs = [list(run) for _, run in itertools.groupby(group, key=lambda answered: id(answered.layout))]
+    return pa.concat_tables([_run_table(run) for run in runs], promote_options="default")
 
 
-def _rows(answered: Answered) -> pa.Table:
+def _run_table(run: Sequence[Answered]) -> pa.Table:
     import pyarrow as pa
 
-    rows = len(answered.decision_ids)
-    scores = answered.scores.tolist() if answered.scores is not None else [None] * rows
-    same = {
-        "request_key": answered.key,
-        "version": answered.version,
-        "role": answered.role.value,
-        "epoch": answered.epoch,
-        "at": answered.at,
-        "recorded_at": answered.recorded_at,
-        "latency_ms": answered.latency_ms,
-        "error": answered.error,
-        "source": answered.source,
-    }
-    values = {
-        "decision_id": answered.decision_ids,
-        "score": scores,
-        **{name: [value] * rows for name, value in same.items()},
-    }
+    values: dict[str, list[Any]] = {name: [] for name in PREDICTION_COLUMNS}
+    for answered in run:
+        rows = len(answered.decision_ids)
+        values["decision_id"] += answered.decision_ids
+        values["score"] += [None] * rows if answered.scores is None else answered.scores.tolist()
+        for name, read in _SAME_FOR_ALL_ROWS.items():
+            values[name] += [read(answered)] * rows
     columns = {name: pa.array(values[name], _TYPES[type_]()) for name, type_ in PREDICTION_COLUMNS.items()}
-    return pa.table({**columns, **answered.layout.columns(answered.batch)})
+    return pa.table({**columns, **run[0].layout.columns([answered.batch for answered in run])})
+
+
+_SAME_FOR_ALL_ROWS: dict[str, Callable[[Answered], Any]] = {
+    "request_key": attrgetter("key"),
+    **{name: attrgetter(name) for name in PREDICTION_COLUMNS if name not in {"decision_id", "score", "request_key"}},
+}
 
 
 def _instant() -> pa.DataType:
