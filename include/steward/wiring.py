@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from steward.errors import UnavailableError
 if TYPE_CHECKING:
     from steward.actions.state import Database, Services
     from steward.approval.policy import Policy
-    from steward.spec import SpecFolder
+    from steward.spec import ModelSpec, SpecFolder
+    from steward.spec.fields import Contradiction
+    from steward.spec.loading import Rule
 
 
 class Settings(BaseSettings):
@@ -76,7 +79,31 @@ def clock() -> Clock:
 def specs() -> SpecFolder:
     from steward.spec import SpecFolder
 
-    return SpecFolder(settings().models_dir)
+    return SpecFolder(settings().models_dir, spec_rules(policy))
+
+
+def spec_rules(policy: Callable[[], Policy | None]) -> list[Rule]:
+    """What one spec must also keep to, beyond what it can say of itself: the rooms' own readings of it."""
+
+    def strong_enough(spec: ModelSpec) -> Iterable[Contradiction]:
+        from steward.approval.policy import weaker_than_policy
+
+        known = policy()
+        return weaker_than_policy(known, spec) if known is not None else []
+
+    return [_readable_slices, strong_enough]
+
+
+def _readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
+    """Slices as the evaluation room reads them."""
+    from steward.evaluation.slices import check_slice
+    from steward.spec.fields import Contradiction
+
+    types = {name: feature.type for name, feature in spec.data.features.items()}
+    columns = {**dict.fromkeys(spec.data.columns), **types}
+    for place, text in enumerate(spec.evaluation.slices):
+        for sentence in check_slice(text, columns):
+            yield Contradiction(("evaluation", "slices", place), sentence)
 
 
 @lru_cache(maxsize=1)
@@ -111,7 +138,7 @@ def services() -> Services:
         database=database(),
         clock=clock(),
         specs=specs(),
-        policy=policy(),
+        policy=policy,
         snapshots=DeltaSnapshotStore(storage),
         predictions=DeltaPredictionLog(storage),
         validator=GxDataValidator(),

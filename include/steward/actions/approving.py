@@ -24,7 +24,7 @@ def request_approval(
 ) -> JsonObject:
     """Open a request bound to the evaluation's digest. `needed` is False where the tier asks nobody."""
     op = Operation.begin(services, "request_approval", spec.model, run, actor, version=version)
-    wanted = requirement(services.policy, spec)
+    wanted = requirement(services.policy(), spec)
     if wanted.quorum == 0:
         return {
             "request": None,
@@ -102,13 +102,13 @@ def answer_approval(
     with services.database.begin() as tx:
         asked = tx.approvals.get(request)
         answer = Answer(request, by, approved, reason, evidence, services.clock.now(), via)
-        finding = judge_answer(asked, answer, services.policy, answer.at)
+        finding = judge_answer(asked, answer, services.policy(), answer.at)
         if finding.outcome is not Outcome.PASSED:
             tx.events.append(_answer_event(EventType.APPROVAL_REFUSED, asked, answer, finding.reason))
             return {"state": asked.state.value, "counted": False, "message": finding.reason}
         tx.approvals.record(answer)
         said = f"{'approved' if approved else 'rejected'} by {by}: {reason}"
-        verdict = judge_request(asked, tx.approvals.answers(request), services.policy, answer.at)
+        verdict = judge_request(asked, tx.approvals.answers(request), services.policy(), answer.at)
         state = verdict.state
         if state is not RequestState.OPEN:
             _close(tx, asked, state)
@@ -161,7 +161,7 @@ def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candi
 
     Reads the ledger's own tables: a task state, an XCom or an alias proves nothing. Raises PolicyError.
     """
-    if requirement(services.policy, spec).quorum == 0:
+    if requirement(services.policy(), spec).quorum == 0:
         return None
     for request in tx.approvals.find(spec.model, candidate.number, RequestState.APPROVED):
         if request.evidence == candidate.evidence["evaluation"] and request.expires_at > services.clock.now():

@@ -168,8 +168,7 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
         going = tx.rollouts.get(rollout)
         if done := _analysed(tx, going):
             return done
-        profile = tx.evidence.get(tx.versions.get(VersionRef(spec.model, going.version)).profile or "").body
-    seen = observe(services, spec, going, profile)
+    seen = observe(services, spec, going)
     verdict = judge_step(spec, seen)
     bake = spec.deployment.bake
     expired = bake is not None and seen.baked >= bake.at_most

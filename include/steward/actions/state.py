@@ -123,7 +123,7 @@ class Services:
     database: Database
     clock: Clock
     specs: SpecFolder
-    policy: Policy
+    policy: Callable[[], Policy]  # read when asked for: a broken policy must not stand in the way of a rollback
     snapshots: SnapshotStore
     predictions: PredictionLog
     validator: DataValidator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from steward.cli.output import Json, print_json
 if TYPE_CHECKING:
     from steward.approval.policy import Policy
     from steward.spec import Fault, ModelSpec
-    from steward.spec.fields import Contradiction
     from steward.spec.loading import Rule
 
 FAULTY = 2
@@ -36,8 +34,10 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check specs, the functions they name, and the policy. Exit code 2 when there are faults."""
+    from steward import wiring
+
     policy, faults = _policy()
-    rules = _rules(policy)
+    rules = wiring.spec_rules(lambda: policy)
     sound: list[ModelSpec] = []
     folders = _folders(paths)
     if not paths:
@@ -107,28 +107,6 @@ def _policy() -> tuple[Policy | None, list[Fault]]:
         return load_policy(wiring.settings().policy_file), []
     except FaultsError as error:
         return None, list(error.faults)
-
-
-def _rules(policy: Policy | None) -> list[Rule]:
-    """What one spec must also keep to, beyond what it can say of itself: the rooms' own readings of it."""
-    from steward.approval.policy import weaker_than_policy
-
-    rules: list[Rule] = [readable_slices]
-    if policy is not None:
-        rules.append(lambda spec: weaker_than_policy(policy, spec))
-    return rules
-
-
-def readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
-    """Slices as the evaluation room reads them."""
-    from steward.evaluation.slices import check_slice
-    from steward.spec.fields import Contradiction
-
-    types = {name: feature.type for name, feature in spec.data.features.items()}
-    columns = {**dict.fromkeys(spec.data.columns), **types}
-    for place, text in enumerate(spec.evaluation.slices):
-        for sentence in check_slice(text, columns):
-            yield Contradiction(("evaluation", "slices", place), sentence)
 
 
 def _checked(folder: Path, rules: list[Rule]) -> tuple[ModelSpec | None, list[Fault]]:

@@ -29,7 +29,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Observation:
-    """A step so far. `psi` of the canary's scores against the champion's (or the profile's); `psi_noise` is the value
+    """A step so far. `psi` of the canary's scores against the champion's; `psi_noise` is the value
     sampling alone may reach at these counts."""
 
     canary: Arm
@@ -50,7 +50,11 @@ def log_wealth(hits: int, trials: int, rate: float) -> float:
 
 
 def judge(guardrails: Guardrails, seen: Observation, needed: int) -> Verdict:
-    """One finding per guardrail. Damage is reported as soon as it is proven; a pass needs `needed` canary requests."""
+    """One finding per guardrail. Damage is reported as soon as it is proven; a pass needs `needed` canary requests.
+
+    Answers are compared only with a champion that answered the same hours: a first release's early requests are no
+    fair sample of anything stored, and would be called skewed for the time of day.
+    """
     findings = [_enough(seen, needed)]
     if guardrails.error_rate is not None:
         findings.append(_errors_absolute(seen.canary, guardrails.error_rate.max))
@@ -60,7 +64,7 @@ def judge(guardrails: Guardrails, seen: Observation, needed: int) -> Verdict:
     if guardrails.p99_latency is not None:
         limit = guardrails.p99_latency.max.total_seconds()
         findings.append(_when(ready, at_most("canary.p99_latency", seen.canary.p99, limit, "p99 latency in seconds")))
-    if guardrails.prediction_psi is not None:
+    if guardrails.prediction_psi is not None and seen.champion is not None:
         findings.append(_when(ready, _answers(seen, guardrails.prediction_psi.max)))
     return Verdict.of(findings)
 

@@ -53,7 +53,7 @@ class FakeAirflow:
 @pytest.fixture
 def services(store: FakeDatabase, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What these actions use of the services, upon the fake database."""
-    found = SimpleNamespace(database=store, clock=store.clock, policy=wiring.policy(), mirror=None)
+    found = SimpleNamespace(database=store, clock=store.clock, policy=wiring.policy, mirror=None)
     monkeypatch.setattr(wiring, "services", lambda: found)
     monkeypatch.setattr("steward.actions.operation.deliver", lambda _: 0)
     return found
