@@ -129,6 +129,7 @@ def test_the_stack_lives_through_a_lost_database_a_stop_and_a_second_start(stack
     assert set(stack.stop()) == set(stack.services)
     assert marked(str(stack.home.root)) == []
     assert postgres_processes(stack) == []
+    assert not socket_folder(stack.home.root).exists()
 
     again = Stack(stack.home.root, services=["mlflow"], environ={})
     assert again.up() == ports

@@ -80,6 +80,11 @@ class EmbeddedPostgres:
         else:
             self._initialise()
 
+    def tidy(self) -> None:
+        """After a stop: the temporary folder keeps nothing of a socket that had to lie there."""
+        if self.socket_folder.is_dir() and not any(self.socket_folder.iterdir()):
+            self.socket_folder.rmdir()
+
     def running_server(self) -> psutil.Process | None:
         """The postmaster on this data folder, whoever started it."""
         pid = self._pid_in_file()
@@ -244,7 +249,7 @@ def make_private(folder: Path) -> None:
         raise BrokenHomeError(
             f"is not a folder of user {_user_name(os.geteuid())}",
             where=str(folder),
-            hint="remove it, or set TMPDIR to a folder of your own",
+            hint="start as the user who owns it, remove it, or set TMPDIR to a folder of your own",
         )
     folder.chmod(0o700)
 

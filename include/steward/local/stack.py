@@ -111,6 +111,7 @@ class Stack:
             self._end_leftovers(services)
             stopped += stop_all((service for service in services if service.name == "postgres"), reporter)
             self._require_silence(services)
+            self._postgres.tidy()
             return stopped
 
     def status(self) -> list[ServiceStatus]:
