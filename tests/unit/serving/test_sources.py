@@ -1,0 +1,72 @@
+"""Where a server of a running stack gets its routes, versions and smoke rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from steward.errors import NotFoundError
+from steward.gates import Evidence
+from steward.registry import NewVersion, State
+from steward.rollout import Route
+from steward.serving.sources import LedgerSources
+from steward.testing import FakeDatabase
+from steward.training import LoggedModel
+from steward.types import VersionRef, Window
+
+from .conftest import MODEL, ROW, make_spec
+
+SMOKE = [{"row": ROW, "expect": {"max": 0.5}}]
+QUARTER = Window(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 4, 1, tzinfo=UTC))
+
+
+class FakeModelStore:
+    def fetch(self, logged: LoggedModel) -> Path:
+        return Path("/artefacts") / logged.run_id / logged.digest
+
+    def load(self, logged: LoggedModel) -> Any:
+        raise AssertionError("a server loads by itself, from its own verified copy")
+
+
+@pytest.fixture
+def sources(fake_database: FakeDatabase) -> LedgerSources:
+    services: Any = SimpleNamespace(
+        database=fake_database, specs=SimpleNamespace(get=lambda model: make_spec()), models=FakeModelStore()
+    )
+    return LedgerSources(services)
+
+
+def release(database: FakeDatabase, smoke: list[dict[str, Any]] | None) -> None:
+    with database.begin() as transaction:
+        evidence = {}
+        if smoke is not None:
+            evidence["training"] = transaction.evidence.put(Evidence("training", MODEL, {"smoke": smoke}))
+        transaction.versions.add(
+            NewVersion(MODEL, State.CHALLENGER, "ada", "spec", "run-1", "uri", "digest", QUARTER, evidence=evidence)
+        )
+        transaction.routes.set(Route(MODEL, None, 1, 100, 1, datetime(2013, 4, 1, tzinfo=UTC)))
+
+
+def test_a_release_is_found_with_its_smoke_rows(fake_database: FakeDatabase, sources: LedgerSources) -> None:
+    release(fake_database, SMOKE)
+    (route,) = sources.routes()
+    version = sources.version(VersionRef(route.model, route.canary or 0))
+    assert sources.fetch(version) == Path("/artefacts/run-1/digest")
+    assert sources.smoke(version) == SMOKE
+    assert sources.spec(MODEL).model == MODEL
+
+
+def test_a_version_without_training_evidence_has_no_smoke_rows(
+    fake_database: FakeDatabase, sources: LedgerSources
+) -> None:
+    release(fake_database, None)
+    assert sources.smoke(sources.version(VersionRef(MODEL, 1))) == []
+
+
+def test_a_version_nobody_registered_is_not_found(sources: LedgerSources) -> None:
+    with pytest.raises(NotFoundError):
+        sources.version(VersionRef(MODEL, 9))
