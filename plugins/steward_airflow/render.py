@@ -14,7 +14,7 @@ from steward_airflow.approval import AwaitApproval
 from steward_airflow.operators import ActionOperator, GateOperator, RetrainingOperator
 from steward_airflow.sensors import CanaryAnalysisSensor
 
-BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # tasks of a run dated before it would not exist: a replay goes far back
 OPERATORS: dict[StepKind, type[BaseOperator]] = {
     StepKind.ACTION: ActionOperator,
     StepKind.GATE: GateOperator,

@@ -10,6 +10,7 @@ from steward.actions.releasing import (
     settle_rollout,
     shift_traffic,
     start_rollout,
+    trip_canary,
 )
 from steward.actions.retrain import decide_retraining
 from steward.actions.upkeep import reassert_aliases, verify_ledger
@@ -34,6 +35,7 @@ __all__ = [
     "start_rollout",
     "take_snapshot",
     "train",
+    "trip_canary",
     "validate_data",
     "verify_ledger",
     "write_report",

@@ -314,6 +314,15 @@ def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, r
     return op.commit(write)
 
 
+def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: str, actor: str) -> JsonObject:
+    """A server took this canary off traffic by itself: end its rollout everywhere. Harmless when it has ended."""
+    with services.database.begin() as tx:
+        going = tx.rollouts.running(spec.model)
+    if going is None or going.version != version:
+        return {"rolled_back": False}
+    return {"rolled_back": True, **roll_back(services, spec, actor=actor, reason=reason, run=f"trip-{going.id}")}
+
+
 def _abort(services: Services, tx: Transaction, going: Rollout) -> tuple[int, int | None, int]:
     tx.versions.move(VersionRef(going.model, going.version), State.CHALLENGER, State.REJECTED)
     ended = _route(services, tx, going, champion=going.previous, canary=None, percent=0)

@@ -218,10 +218,8 @@ class Story:
         with self.database.begin() as tx:
             known = tx.versions.get(VersionRef(self.spec.model, version))
             body = tx.evidence.get(known.evidence["evaluation"]).body
-        shown = [
-            f"{name} {found['value']:.3f}" for name, found in body["metrics"].items() if found["value"] is not None
-        ]
-        return ", ".join(shown[:3])
+        shown = ("roc_auc", "brier", "calibration_gap")
+        return ", ".join(f"{name} {body['metrics'][name]['value']:.3f}" for name in shown)
 
     def _name(self, answer: JsonObject) -> str:
         return f"{self.spec.model}@{answer['version']}"

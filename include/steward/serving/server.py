@@ -26,7 +26,7 @@ def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
     """
     # Before NumPy and scikit-learn load: one row gains nothing from many threads, and loses to their start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from steward import wiring
+    from steward import actions, wiring
     from steward.adapters.route_notices import RouteNotices
     from steward.serving.app import ServerOptions, create_app
     from steward.serving.sources import LedgerSources
@@ -40,8 +40,13 @@ def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
         hash_key=hashlib.sha256(b"prediction-log:" + settings.ledger_key_path.read_bytes()).digest(),
         token=token,
     )
-    notices = RouteNotices(settings.wanted("database_url"))
-    run(create_app(LedgerSources(services), services.predictions, services.clock, options, notices.wait), host, port)
+
+    def report_trip(model: str, version: int, reason: str) -> None:
+        actions.trip_canary(services, services.specs.get(model), version=version, reason=reason, actor="model-server")
+
+    wait = RouteNotices(settings.wanted("database_url")).wait
+    sources = LedgerSources(services)
+    run(create_app(sources, services.predictions, services.clock, options, wait, report_trip), host, port)
 
 
 def run(app: Starlette, host: str, port: int) -> None:

@@ -281,3 +281,17 @@ def test_closing_a_run_sums_it_up(life: Any) -> None:
     closed = life.do("close_run", trained["run"])
     assert closed["version"] == 1
     assert "version.registered" in closed["summary"]
+
+
+def test_a_canary_the_server_took_off_is_rolled_back_everywhere(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    rollout = served.do("start_rollout", trained["run"], version=2)["rollout"]
+    served.do("shift_traffic", trained["run"], rollout=rollout, percent=20)
+    report = {"version": 2, "reason": "5 errors in 20 requests", "actor": "model-server"}
+    assert actions.trip_canary(served.services, served.spec, **report)["to"] == 1
+    assert not actions.trip_canary(served.services, served.spec, **report)["rolled_back"]
+    verdict = served.do("analyse_canary", trained["run"], rollout=rollout)
+    assert verdict["outcome"] == "FAILED"
+    assert verdict["final"]
+    assert (served.champion(), served.state(2)) == (1, "rejected")
