@@ -112,7 +112,8 @@ class ModelCode:
             yield
         except StewardError:
             raise
-        except Exception as error:
+        # A model that calls sys.exit() must not end the worker, with whatever exit code it chose.
+        except (Exception, SystemExit) as error:
             raise ModelCodeError(
                 f"{doing} raised {type(error).__name__}: {error}",
                 where=self._place(error),
