@@ -69,8 +69,8 @@ e2e: install ## one life story through a real scheduler
 faults: install ## kills, races, tampering
 	$(PYTEST) tests/faults
 
-bench: install ## print the figures the README shows
-	$(PYTEST) tests/bench -m bench -s
+bench: install ## print the figures the README shows, five minutes
+	$(PYTEST) tests/bench -m bench --disable-warnings
 
 lock: install ## resolve requirements.txt again; UPGRADE=1 moves every pin
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.bench.conftest import Report
+from tests.bench.figures import Figure
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Outcome
@@ -46,7 +48,7 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - started, found
 
 
-def test_a_drift_check_beside_evidently(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_drift_check_beside_evidently(report: Report) -> None:
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
@@ -64,12 +66,13 @@ def test_a_drift_check_beside_evidently(capsys: pytest.CaptureFixture[str]) -> N
     ours, verdict = min(
         (cpu_seconds(lambda: judge(spec, json.loads(profile), current)) for _ in range(3)), key=lambda t: t[0]
     )
-    theirs, report = cpu_seconds(beside)
+    theirs, found = cpu_seconds(beside)
     assert verdict.outcome is Outcome.PASSED
-    assert report["metrics"][0]["value"]["count"] == 0  # no drift: both say so
-    with capsys.disabled():
-        print(f"\ndrift check, {ROWS:,} rows × {FEATURES} features, CPU seconds")
-        print(f"  Steward, against a stored profile of {len(profile) / 1024:.0f} KiB  {ours:8.3f}")
-        print(f"  Evidently's PSI preset, reference rows in memory  {theirs:8.3f}")
-        print(f"  ratio                                             {theirs / ours:8.1f}")
-        print(f"  building the profile once                         {building:8.3f}")
+    assert found["metrics"][0]["value"]["count"] == 0  # no drift: both say so
+    report(
+        f"A drift check of {ROWS:,} rows × {FEATURES} features",
+        "Steward's check",
+        Figure(f"Steward, against a stored profile of {len(profile) / 1024:.0f} KiB", ours, "CPU s", 1.0),
+        Figure("Evidently's PSI preset, reference rows in memory", theirs, "CPU s", theirs / ours),
+        Figure("building the profile, once a version", building, "CPU s", building / ours),
+    )

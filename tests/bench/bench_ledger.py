@@ -1,15 +1,23 @@
-"""The ledger's figures: 100,000 events verified, appends, and 200 rounds of 8 promoters.
+"""The ledger: 100,000 events verified, appends beside a bare INSERT, and 200 rounds of 8 promoters.
 
-Run it: `python -m tests.bench.bench_ledger`. PostgreSQL is started for it, with its ordinary durability.
+On a PostgreSQL with its ordinary durability: what an append costs is mostly the disk.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
+import hmac
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from statistics import median, quantiles
+from typing import Any
 
+import pytest
+from tests.bench.conftest import Report
+from tests.bench.figures import Figure
 from tests.postgres import PostgresServer
 
 from steward.adapters.postgres import PostgresDatabase
@@ -19,11 +27,56 @@ from steward.ledger import GENESIS_HASH, EventType, seal, verify
 from steward.registry import State
 from steward.testing.builders import MODEL, NOON, a_draft, a_new_version
 from steward.testing.database import FAKE_KEY
+from steward.types import VersionRef
 
-EVENTS, APPENDS, ROUNDS, PROMOTERS = 100_000, 500, 200, 8
+EVENTS, APPENDS, ROUNDS, PROMOTERS = 100_000, 300, 200, 8
+
+pytestmark = pytest.mark.bench
 
 
-def make_links(count):
+@pytest.fixture(scope="module")
+def durable() -> Iterator[PostgresServer]:
+    server = PostgresServer(durable=True)
+    server.start()
+    try:
+        server.make_template()
+        yield server
+    finally:
+        server.discard()
+
+
+@pytest.fixture
+def name(durable: PostgresServer) -> str:
+    return durable.new_database()
+
+
+@pytest.fixture
+def ledger(durable: PostgresServer, name: str) -> Iterator[PostgresDatabase]:
+    database = PostgresDatabase(durable.url(name), SystemClock(), FAKE_KEY)
+    yield database
+    database.close()
+
+
+def wall(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def cpu(action: Callable[[], Any]) -> float:
+    started = time.process_time()
+    action()
+    return time.process_time() - started
+
+
+def p99(taken: list[float]) -> float:
+    return quantiles(taken, n=100)[98]
+
+
+# --- verification ---------------------------------------------------------------------------------
+
+
+def make_links(count: int) -> list[tuple[Any, ...]]:
     """A chain of events of an ordinary size (about 700 bytes each with hashes)."""
     body = {"run": "scheduled__2013-06-01", "rollout": "r" * 32, "percent": 25, "p99": 0.0123, "note": "x" * 120}
     links, previous = [], GENESIS_HASH
@@ -35,103 +88,123 @@ def make_links(count):
     return links
 
 
-def store(server, name, links):
-    with server.connect(name) as connection, connection.cursor().copy("COPY events FROM STDIN") as copy:
+def sign_alone(messages: list[bytes]) -> None:
+    """The least a keyed chain costs: nothing read, nothing compared."""
+    for message in messages:
+        hmac.new(FAKE_KEY, message, hashlib.sha256).hexdigest()
+
+
+def test_verifying(report: Report, durable: PostgresServer, name: str, ledger: PostgresDatabase) -> None:
+    links = make_links(EVENTS)
+    with durable.connect(name) as connection, connection.cursor().copy("COPY events FROM STDIN") as copy:
         for link in links:
             copy.write_row(link)
 
-
-def seconds(action):
-    gc.collect()
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
-def store_and_verify(server, name, links):
-    store(server, name, links)
-    return min(seconds(lambda: verify(links, FAKE_KEY).require()) for _ in range(3))
-
-
-def bench_verify(server, name, database):
-    in_memory = store_and_verify(server, name, make_links(EVENTS))
-
-    def from_postgres():
-        with database.begin() as tx:
+    def from_postgres() -> None:
+        with ledger.begin() as tx:
             result = tx.events.verify()
         result.require()
         assert result.events == EVENTS
 
-    before = time.process_time()
-    streamed = min(seconds(from_postgres) for _ in range(3))
-    cpu = (time.process_time() - before) / 3
-    print(
-        f"verify {EVENTS:,} events: {in_memory:.2f} s in memory, "
-        f"{streamed:.2f} s from PostgreSQL ({cpu:.2f} s of it CPU; limit 1 s)"
+    messages = [repr(link).encode() for link in links]
+    gc.collect()
+    alone = min(cpu(lambda: sign_alone(messages)) for _ in range(3))
+    in_memory = min(cpu(lambda: verify(links, FAKE_KEY).require()) for _ in range(3))
+    streamed = min(cpu(from_postgres) for _ in range(3))
+    waited = min(wall(from_postgres) for _ in range(3))
+    report(
+        f"Verifying a ledger of {EVENTS:,} events",
+        "HMAC-SHA-256 alone",
+        Figure("HMAC-SHA-256 of as many bytes", alone, "CPU s", 1.0),
+        Figure("the chain, in memory", in_memory, "CPU s", in_memory / alone),
+        Figure("the chain, from PostgreSQL", streamed, "CPU s", streamed / alone),
+        Figure("the chain, from PostgreSQL: wall", waited, "s"),
     )
 
 
-def bench_append(database):
-    def append_one():
-        with database.begin() as tx:
+# --- appending ------------------------------------------------------------------------------------
+
+
+def test_appending(report: Report, durable: PostgresServer, name: str, ledger: PostgresDatabase) -> None:
+    durable.execute("CREATE TABLE bare (body text)", name)
+
+    def append() -> None:
+        with ledger.begin() as tx:
             tx.events.append(a_draft())
 
-    taken = [1000 * seconds(append_one) for _ in range(APPENDS)]
-    print(f"append one event, one transaction: median {median(taken):.1f} ms, p99 {quantiles(taken, n=100)[98]:.1f} ms")
-
-
-def promote(database, ref, champion):
-    started = time.perf_counter()
-    try:
-        with database.begin() as tx:
-            tx.versions.move(champion, State.CHAMPION, State.SUPERSEDED)
-            tx.versions.move(ref, State.CHALLENGER, State.CHAMPION)
-            tx.events.append(a_draft(EventType.VERSION_PROMOTED, version=ref.number))
-    except ConflictError:
-        return False, time.perf_counter() - started
-    return True, time.perf_counter() - started
-
-
-def bench_promotion(database):
-    with database.begin() as tx:
-        champion = tx.versions.add(a_new_version()).ref
-        tx.versions.move(champion, State.CHALLENGER, State.CHAMPION)
-    wrong, told, taken = 0, 0, []
-    with ThreadPoolExecutor(PROMOTERS) as pool:
-        for _ in range(ROUNDS):
-            with database.begin() as tx:
-                refs = [tx.versions.add(a_new_version()).ref for _ in range(PROMOTERS)]
-            answers = list(pool.map(lambda ref, was=champion: promote(database, ref, was), refs))
-            with database.begin() as tx:
-                champions = [v.ref for v in tx.versions.all(MODEL) if v.state is State.CHAMPION]
-            won = [ref for ref, (success, _) in zip(refs, answers, strict=True) if success]
-            wrong += champions != won or len(won) != 1
-            told += sum(not success for success, _ in answers)
-            taken += [1000 * length for _, length in answers]
-            champion = champions[0]
-    print(
-        f"promotion, {ROUNDS} rounds x {PROMOTERS} promoters: {wrong} wrong champions, "
-        f"{told} of {ROUNDS * (PROMOTERS - 1)} losers told, p99 {quantiles(taken, n=100)[98]:.0f} ms (limit 100 ms)"
+    insert, appended = [], []
+    with durable.connect(name) as connection:
+        row = ("x" * 700,)
+        for _ in range(APPENDS):  # in turn, so that a busy moment of the machine meets both
+            insert.append(1000 * wall(lambda: connection.execute("INSERT INTO bare VALUES (%s)", row)))
+            appended.append(1000 * wall(append))
+    report(
+        "Appending one event, committed to disk",
+        "a bare INSERT",
+        Figure("INSERT of 700 bytes: median wall", median(insert), "ms", 1.0),
+        Figure("append: median wall", median(appended), "ms", median(appended) / median(insert)),
+        Figure("INSERT of 700 bytes: p99 wall", p99(insert), "ms", p99(insert) / median(insert)),
+        Figure("append: p99 wall", p99(appended), "ms", p99(appended) / median(insert)),
     )
 
 
-def main():
-    server = PostgresServer(durable=True)
-    server.start()
-    try:
-        server.make_template()
-        name = server.new_database()
-        database = PostgresDatabase(server.url(name), SystemClock(), FAKE_KEY)
-        bench_promotion(database)
-        database.close()
-        fresh = server.new_database()
-        database = PostgresDatabase(server.url(fresh), SystemClock(), FAKE_KEY)
-        bench_verify(server, fresh, database)
-        bench_append(database)
-        database.close()
-    finally:
-        server.discard()
+# --- promotion ------------------------------------------------------------------------------------
 
 
-if __name__ == "__main__":
-    main()
+@dataclass
+class Race:
+    """Rounds of promoters who all want the place of one champion."""
+
+    database: PostgresDatabase
+    champion: VersionRef
+    wrong: int = 0
+    losers_told: int = 0
+    taken: list[float] = field(default_factory=list)
+
+    def promote(self, ref: VersionRef) -> bool:
+        started = time.perf_counter()
+        try:
+            with self.database.begin() as tx:
+                tx.versions.move(self.champion, State.CHAMPION, State.SUPERSEDED)
+                tx.versions.move(ref, State.CHALLENGER, State.CHAMPION)
+                tx.events.append(a_draft(EventType.VERSION_PROMOTED, version=ref.number))
+            return True
+        except ConflictError:
+            return False
+        finally:
+            self.taken.append(1000 * (time.perf_counter() - started))
+
+    def run(self, promoters: int, pool: ThreadPoolExecutor) -> None:
+        with self.database.begin() as tx:
+            refs = [tx.versions.add(a_new_version()).ref for _ in range(promoters)]
+        answers = list(pool.map(self.promote, refs))
+        with self.database.begin() as tx:
+            champions = [v.ref for v in tx.versions.all(MODEL) if v.state is State.CHAMPION]
+        won = [ref for ref, success in zip(refs, answers, strict=True) if success]
+        self.wrong += champions != won or len(won) != 1
+        self.losers_told += answers.count(False)
+        self.champion = champions[0]
+
+
+def test_promoting(report: Report, ledger: PostgresDatabase) -> None:
+    with ledger.begin() as tx:
+        champion = tx.versions.add(a_new_version()).ref
+        tx.versions.move(champion, State.CHALLENGER, State.CHAMPION)
+    alone, crowd = Race(ledger, champion), Race(ledger, champion)
+    with ThreadPoolExecutor(PROMOTERS) as pool:
+        for _ in range(ROUNDS):
+            crowd.run(PROMOTERS, pool)
+            alone.champion = crowd.champion
+            alone.run(1, pool)
+            crowd.champion = alone.champion
+    assert alone.wrong == crowd.wrong == 0
+    one, many = median(alone.taken), crowd.taken
+    report(
+        f"{PROMOTERS} promoters at once, {ROUNDS} rounds",
+        "one promoter alone",
+        Figure("one promoter alone: median wall", one, "ms", 1.0),
+        Figure(f"{PROMOTERS} at once: median wall", median(many), "ms", median(many) / one),
+        Figure(f"{PROMOTERS} at once: p99 wall", p99(many), "ms", p99(many) / one),
+        Figure("rounds with no champion, two, or the wrong one", crowd.wrong, f"of {ROUNDS}"),
+        Figure("losers told so", crowd.losers_told, f"of {ROUNDS * (PROMOTERS - 1)}"),
+    )
