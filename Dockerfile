@@ -21,7 +21,7 @@ RUN install --directory --owner=airflow --group=0 --mode=0770 /var/lib/steward
 USER airflow
 
 # The dependencies change less often than the code: they are a layer of their own, without the test tools.
-COPY --chown=airflow:0 pyproject.toml requirements.txt LICENSE ./
+COPY --chown=airflow:0 pyproject.toml requirements.txt README.md LICENSE ./
 RUN mkdir -p include/steward plugins/steward_airflow \
  && pip install --no-cache-dir --constraint requirements.txt --editable .
 
@@ -34,7 +34,7 @@ FROM astrocrpublic.azurecr.io/runtime:3.3-8-base
 
 ENV DO_NOT_TRACK=1 GX_ANALYTICS_ENABLED=False MLFLOW_DISABLE_TELEMETRY=true OMP_NUM_THREADS=1
 
-COPY pyproject.toml requirements.txt LICENSE ./
+COPY pyproject.toml requirements.txt README.md LICENSE ./
 USER root
 RUN mkdir -p include/steward plugins/steward_airflow \
  && grep -vE '^apache-airflow(-core|-task-sdk)?==' requirements.txt > /tmp/constraints.txt \
