@@ -189,7 +189,7 @@ class RoutingTable:
         return prepare(ref, version.artefact_digest, folder, spec, smoke)
 
     def _activate(self, route: Route, champion: _Load | None, canary: _Load | None) -> None:
-        spec = self._sources.spec(route.model)
+        spec = self._sound_spec(route.model)
         fault = str(canary.fault) if canary and canary.fault else None
         self.active[route.model] = ActiveRoute(
             route,
@@ -207,6 +207,17 @@ class RoutingTable:
         self._on_routed(route.model, route.epoch)
         self._forget_unrouted()
         self._saved.save(self.active.values())
+
+    def _sound_spec(self, model: str) -> ModelSpec:
+        """The one in force while the file is broken: versions in memory, the way back first, do not wait for a mended
+        file. Raises what the source raises when none is in force."""
+        try:
+            return self._sources.spec(model)
+        except StewardError as error:
+            if model not in self.active:
+                raise
+            log.warning("%s: its spec cannot be read, the one in force stays: %s", model, error)
+            return self.active[model].spec
 
     def _forget_unrouted(self) -> None:
         routes = [active.route for active in self.active.values()] + list(self._wanted.values())
