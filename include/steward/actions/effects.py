@@ -53,15 +53,17 @@ def deliver(services: Services) -> int:
     """Deliver what is pending; returns how many are left for later."""
     with services.database.begin() as tx:
         pending = tx.outbox.pending()
-    for position, (effect_id, kind, body) in enumerate(pending):
+    left = 0
+    for effect_id, kind, body in pending:
         try:
             _do(services, kind, body)
-        except StewardError as error:
+        except StewardError as error:  # no effect may stand in the way of another: each is safe in any order
             log.warning("effect %s for %s waits for the next try: %s", kind, body.get("model"), error)
-            return len(pending) - position
+            left += 1
+            continue
         with services.database.begin() as tx:
             tx.outbox.delivered(effect_id)
-    return 0
+    return left
 
 
 def _do(services: Services, kind: str, body: JsonObject) -> None:

@@ -29,8 +29,9 @@ def take_snapshot(
     actor: str,
     as_of: str | None = None,
     window_days: int | None = None,
+    reason: str | None = None,
 ) -> JsonObject:
-    """Freeze the training window that ends with the last full day before `as_of`."""
+    """Freeze the training window that ends with the last full day before `as_of`. `reason` is why the run was begun."""
     op = Operation.begin(services, "take_snapshot", spec.model, run, actor, as_of=as_of, window_days=window_days)
     if done := op.earlier():
         return done
@@ -43,8 +44,8 @@ def take_snapshot(
 
     def write(tx: Any) -> JsonObject:
         digest = tx.evidence.put(evidence)
-        reason = f"{snapshot.rows} rows of {window}"
-        tx.events.append(op.event(EventType.SNAPSHOT_TAKEN, reason, evidence=digest, snapshot=snapshot.to_json()))
+        said = f"{snapshot.rows} rows of {window}" + (f", because: {reason}" if reason else "")
+        tx.events.append(op.event(EventType.SNAPSHOT_TAKEN, said, evidence=digest, snapshot=snapshot.to_json()))
         return {
             "snapshot": digest,
             "rows": snapshot.rows,
@@ -138,6 +139,7 @@ def train(
                 reason,
                 evidence=digest,
                 artefact=logged.digest,
+                snapshot=snapshot,
                 cpu_seconds=record.cpu_seconds,
                 seed=record.seed,
                 code_commit=record.code_commit,

@@ -60,9 +60,7 @@ class DeltaPredictionLog:
             return _empty(columns if columns is not None else [*PREDICTION_COLUMNS, "label"])
         rows = _one_per_answer(rows)
         if columns is None or "label" in columns:
-            rows = rows.merge(
-                self._labels(model, window.start - timedelta(days=1)), on="decision_id", how="left"
-            )
+            rows = rows.merge(self._labels(model, window.start - timedelta(days=1)), on="decision_id", how="left")
         return rows[columns] if columns is not None else rows
 
     def arm(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
@@ -118,9 +116,7 @@ class DeltaPredictionLog:
         """`ignore`: whoever is first creates it, the others find it."""
         from deltalake import DeltaTable
 
-        DeltaTable.create(
-            address, schema, mode="ignore", partition_by=[DAY], storage_options=self.storage_options
-        )
+        DeltaTable.create(address, schema, mode="ignore", partition_by=[DAY], storage_options=self.storage_options)
 
     def _due(self, name: str) -> bool:
         with self._lock:
@@ -158,9 +154,7 @@ class DeltaPredictionLog:
         columns = list(OUTCOME_COLUMNS)
         rows = self._read(f"outcomes/{model}", "observed_at", start, None, None)
         if rows is None:
-            return _empty(columns)[["decision_id", "label"]].astype(
-                {"decision_id": "object", "label": "float64"}
-            )
+            return _empty(columns)[["decision_id", "label"]].astype({"decision_id": "object", "label": "float64"})
         newest = rows.sort_values("recorded_at", kind="stable").drop_duplicates("decision_id", keep="last")
         return newest[["decision_id", "label"]]
 

@@ -59,9 +59,7 @@ class DeltaSnapshotStore:
             rows = table.to_pyarrow_table(columns=[*columns, POSITION] if columns is not None else None)
         except (DeltaError, FileNotFoundError) as error:
             hint = "was the table moved or vacuumed? take the snapshot again, or restore it from backup"
-            raise NotFoundError(
-                f"snapshot {snapshot.version} is gone: {error}", where=address, hint=hint
-            ) from error
+            raise NotFoundError(f"snapshot {snapshot.version} is gone: {error}", where=address, hint=hint) from error
         except OSError as error:
             raise UnavailableError(f"the store cannot be read: {error}", where=address) from error
         rows = rows.sort_by(POSITION).drop_columns([POSITION])
@@ -106,9 +104,7 @@ class DeltaSnapshotStore:
             if "exists" in str(error):  # two first writers
                 return
             hint = "check the space left and the rights on STEWARD_STORAGE"
-            raise UnavailableError(
-                f"the store refuses the snapshot: {error}", where=address, hint=hint
-            ) from error
+            raise UnavailableError(f"the store refuses the snapshot: {error}", where=address, hint=hint) from error
 
 
 def _find(table: Any, wanted: Snapshot) -> int | None:
@@ -124,9 +120,7 @@ def _find(table: Any, wanted: Snapshot) -> int | None:
             break
         table.update_incremental()
     else:
-        raise ConflictError(
-            "the table changes faster than it can be read", where=wanted.table, hint="try again"
-        )
+        raise ConflictError("the table changes faster than it can be read", where=wanted.table, hint="try again")
     for entry in history:
         if (entry.get(_DIGEST), entry.get(_WINDOW)) == (wanted.digest, str(wanted.window)):
             return int(entry["version"])
@@ -171,12 +165,7 @@ def _canonical_type(type_: pa.DataType) -> pa.DataType:
         return pa.int64()
     if types.is_floating(type_):
         return pa.float64()
-    if (
-        types.is_string(type_)
-        or types.is_large_string(type_)
-        or types.is_string_view(type_)
-        or types.is_null(type_)
-    ):
+    if types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_) or types.is_null(type_):
         return pa.string()
     if types.is_boolean(type_) or types.is_date32(type_):
         return type_
@@ -206,11 +195,7 @@ def _column_bytes(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     missing = np.packbits(array.is_null().to_numpy(zero_copy_only=False)).tobytes()
-    if (
-        pa.types.is_string(array.type)
-        or pa.types.is_large_string(array.type)
-        or pa.types.is_string_view(array.type)
-    ):
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         encoded = pc.fill_null(array.cast(pa.large_binary()), b"")
         lengths = pc.binary_length(encoded).to_numpy(zero_copy_only=False).astype("<i8")
         return [b"text", missing, lengths.tobytes(), b"".join(encoded.to_pylist())]

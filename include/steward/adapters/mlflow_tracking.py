@@ -132,7 +132,7 @@ class MlflowTracker:
                 continue
             differing[alias] = present.get(alias)
             if number is None:
-                self._call("DELETE", f"{_API}/registered-models/alias", params={"name": model, "alias": alias})
+                self._call("DELETE", f"{_API}/registered-models/alias", json={"name": model, "alias": alias})
             elif str(number) not in by_number:
                 raise NotFoundError(f"the registry has no version tagged {VERSION_TAG}={number}", where=model)
             else:

@@ -79,13 +79,9 @@ def save_model(model: Any, folder: Path) -> str:
     try:
         data = skops.io.dumps(model)
     except Exception as error:  # whatever the estimator's own reduction raises
-        raise ModelCodeError(
-            f"{type(model).__name__} cannot be saved by skops: {error}", hint=_USE_STOCK
-        ) from error
+        raise ModelCodeError(f"{type(model).__name__} cannot be saved by skops: {error}", hint=_USE_STOCK) from error
     if unknown := _unknown_types(data):
-        raise ModelCodeError(
-            f"the model holds types that no server loads: {', '.join(unknown)}", hint=_USE_STOCK
-        )
+        raise ModelCodeError(f"the model holds types that no server loads: {', '.join(unknown)}", hint=_USE_STOCK)
     (folder / MODEL_FILE).write_bytes(data)
     return folder_digest(folder)
 
@@ -100,9 +96,7 @@ def load_model(folder: Path, digest: str) -> Any:
     _refuse_pickles(folder)
     path = folder / MODEL_FILE
     if not path.is_file():
-        raise NotFoundError(
-            f"there is no {MODEL_FILE}", where=str(folder), hint="log the model in skops' format"
-        )
+        raise NotFoundError(f"there is no {MODEL_FILE}", where=str(folder), hint="log the model in skops' format")
     data = path.read_bytes()
     _check_types(data, path)
     model = _load(data, path)
@@ -110,9 +104,7 @@ def load_model(folder: Path, digest: str) -> Any:
     return model
 
 
-_USE_STOCK = (
-    "build the model from scikit-learn's own estimators; a function or class of model.py cannot be served"
-)
+_USE_STOCK = "build the model from scikit-learn's own estimators; a function or class of model.py cannot be served"
 _QUARANTINE = "do not serve it; find out who wrote it to the artefact store"
 
 
@@ -121,9 +113,7 @@ def _files(folder: Path) -> list[Path]:
         raise NotFoundError("there is no such artefact folder", where=str(folder))
     paths = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
     if links := [path.name for path in paths if path.is_symlink()]:
-        raise IntegrityError(
-            f"symbolic links in an artefact: {', '.join(links)}", where=str(folder), hint=_QUARANTINE
-        )
+        raise IntegrityError(f"symbolic links in an artefact: {', '.join(links)}", where=str(folder), hint=_QUARANTINE)
     return [path for path in paths if path.is_file()]
 
 
@@ -135,9 +125,7 @@ def _check_digest(folder: Path, digest: str) -> None:
 
 def _refuse_pickles(folder: Path) -> None:
     """By name and by first bytes: a pickle of protocol 2 or later starts with 0x80 and its protocol number."""
-    found = [
-        path.name for path in _files(folder) if path.suffix in _PICKLE_SUFFIXES or _starts_as_pickle(path)
-    ]
+    found = [path.name for path in _files(folder) if path.suffix in _PICKLE_SUFFIXES or _starts_as_pickle(path)]
     if found:
         said = f"pickle files in an artefact: {', '.join(found)}"
         raise IntegrityError(
@@ -160,12 +148,8 @@ def _unknown_types(data: bytes) -> list[str]:
 def _check_types(data: bytes, path: Path) -> None:
     try:
         unknown = _unknown_types(data)
-    except (
-        Exception
-    ) as error:  # a crafted file fails in many ways, all of them before anything of it is built
-        raise IntegrityError(
-            f"not a readable skops file: {error}", where=str(path), hint=_QUARANTINE
-        ) from error
+    except Exception as error:  # a crafted file fails in many ways, all of them before anything of it is built
+        raise IntegrityError(f"not a readable skops file: {error}", where=str(path), hint=_QUARANTINE) from error
     if unknown:
         said = f"types that are not on the allow-list: {', '.join(unknown)}"
         raise IntegrityError(said, where=str(path), hint=f"{_QUARANTINE}, or {_USE_STOCK}")
@@ -177,9 +161,7 @@ def _load(data: bytes, path: Path) -> Any:
     try:
         return skops.io.loads(data, trusted=list(TRUSTED_TYPES))
     except Exception as error:  # as above
-        raise IntegrityError(
-            f"the model cannot be rebuilt: {error}", where=str(path), hint=_QUARANTINE
-        ) from error
+        raise IntegrityError(f"the model cannot be rebuilt: {error}", where=str(path), hint=_QUARANTINE) from error
 
 
 def _check_trees(model: Any, path: Path) -> None:

@@ -12,15 +12,21 @@ from steward.types import JsonObject, parse_instant
 INK, BLUE, ORANGE, RED, GREEN = "#333a45", "#2c6fbb", "#d9822b", "#c23b3b", "#3a8f55"
 
 
+_MONITORED = {"roc_auc": "fall of AUC below evaluation", "calibration_gap": "calibration gap"}
+
+
 def monitored(windows: Sequence[JsonObject], marks: Sequence[tuple[datetime, str]]) -> str:
-    """AUC and calibration gap of every judged window, with its limits and the releases. One item per window:
-    {"end", "roc_auc", "roc_auc_limit", "calibration_gap", "calibration_gap_limit"}; None where nothing was judged."""
+    """Fall of AUC and calibration gap of every judged window, with their limits and the releases.
+
+    One item per window: {"end", "roc_auc", "roc_auc_limit", "calibration_gap", "calibration_gap_limit"}; None where
+    nothing was judged.
+    """
     figure, axes = _figure(2, 1, 9, 5.2)
-    for axis, name, colour in zip(axes, ("roc_auc", "calibration_gap"), (BLUE, ORANGE), strict=True):
+    for axis, (name, title), colour in zip(axes, _MONITORED.items(), (BLUE, ORANGE), strict=True):
         ends = [parse_instant(w["end"]) for w in windows]
         axis.plot(ends, [w[name] for w in windows], "o-", color=colour, markersize=3.5, label="seven-day window")
         axis.plot(ends, [w[f"{name}_limit"] for w in windows], "--", color=RED, linewidth=1, label="limit")
-        axis.set_ylabel(name.replace("_", " "))
+        axis.set_ylabel(title)
         for at, text in marks:
             axis.axvline(at, color=INK, linewidth=0.8, alpha=0.6)
             axis.annotate(
@@ -32,7 +38,7 @@ def monitored(windows: Sequence[JsonObject], marks: Sequence[tuple[datetime, str
                 va="top",
                 ha="right",
             )
-        axis.legend(loc="lower left", fontsize=7)
+        axis.legend(loc="upper left", fontsize=7)
     return _svg(figure)
 
 

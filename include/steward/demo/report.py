@@ -19,6 +19,7 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { margin-top: 2.2rem; font-siz
 table { border-collapse: collapse; width: 100%; font-size: .85rem }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top }
 figure { margin: 1rem 0; background: #fff; padding: .5rem; border-radius: 6px; overflow-x: auto }
+td:first-child { white-space: nowrap }
 svg { max-width: 100%; height: auto } .lead { opacity: .75 } li { margin: .2rem 0 }
 """
 QUIET = {"window.judged", "retraining.declined", "incident.updated", "report.made"}

@@ -57,10 +57,10 @@ def _people(stack: Stack) -> People:
 def _aftermath(story: Story, stream: FlightStream, narrator: Narrator) -> list[JsonObject]:
     versions = [story.facts["replaced"], story.facts["retrained"]]
     weeks = compare_weeks(wiring.services(), stream, versions, story.facts["after_from"], WEEKS_AFTER)
-    table = Table("week from", "version", "AUC", "predicted", "really late", "calibration gap", "Brier")
+    table = Table("week from", "version", "AUC", "predicted", "late", "gap", "Brier")
     for row in weeks:
         numbers = [f"{row[key]:.3f}" for key in ("roc_auc", "predicted", "seen", "calibration_gap", "brier")]
-        table.add_row(row["week"], f"{MODEL}@{row['version']}", *numbers)
+        table.add_row(row["week"], f"v{row['version']}", *numbers)
     narrator.console.print(table)
     return weeks
 
@@ -80,11 +80,14 @@ def _verified(story: Story, narrator: Narrator) -> list[AuditEvent]:
 
 
 def _print_timeline(narrator: Narrator, events: list[AuditEvent]) -> None:
-    table = Table("date", "event", "version", "who", "why", title="Timeline")
+    narrator.console.print("\n[bold]Timeline[/bold]")
     for row in timeline(events):
         if row.event not in QUIET_EVENTS:
-            table.add_row(f"{row.at:%d %b %H:%M}", row.event, row.version or "", row.actor, row.reason[:90])
-    narrator.console.print(table)
+            version = (row.version or "").rpartition("@")[2]
+            line = (
+                f"  {row.at:%d %b %H:%M}  {row.event:<21} {version and 'v' + version:<4} {row.actor:<29} {row.reason}"
+            )
+            narrator.console.print(line, markup=False, no_wrap=True, overflow="ellipsis")
 
 
 def _say_where(stack: Stack, narrator: Narrator) -> None:

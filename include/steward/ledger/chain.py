@@ -64,9 +64,7 @@ def hash_of(link: Link, key: bytes) -> str:
     return hmac.digest(key, message, "sha256").hex()
 
 
-def seal(
-    draft: EventDraft, *, seq: int, at: datetime, recorded_at: datetime, previous_hash: str, key: bytes
-) -> Link:
+def seal(draft: EventDraft, *, seq: int, at: datetime, recorded_at: datetime, previous_hash: str, key: bytes) -> Link:
     """The next link of the chain. Raises DataError for text that no database or JSON can hold."""
     _refuse_unstorable(draft)
     body = canonical(draft.body).decode()

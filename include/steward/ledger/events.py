@@ -46,7 +46,7 @@ class EventType(StrEnum):
 
 
 MEANING: dict[EventType, str] = {
-    EventType.SNAPSHOT_TAKEN: "An immutable snapshot of a data window was written: table, version, digest of rows.",
+    EventType.SNAPSHOT_TAKEN: "A run began: an immutable snapshot of its data window was written (table, version, digest of rows).",
     EventType.DATA_VALIDATED: "A snapshot was judged against the data contract: verdict.",
     EventType.MODEL_TRAINED: "A candidate was fitted: run, artefact digest, seed, code commit, CPU seconds.",
     EventType.MODEL_EVALUATED: "A candidate was judged on the hold-out: verdict, reasons.",

@@ -154,9 +154,7 @@ def timeline(events: Iterable[AuditEvent]) -> list[TimelineRow]:
 
 def _row(event: AuditEvent) -> TimelineRow:
     version = None if event.version is None else f"{event.model}@{event.version}"
-    return TimelineRow(
-        event.seq, event.at, event.type.value, version, event.actor, event.reason, event.evidence
-    )
+    return TimelineRow(event.seq, event.at, event.type.value, version, event.actor, event.reason, event.evidence)
 
 
 def _change_of_champion(event: AuditEvent) -> tuple[bool, int | None]:

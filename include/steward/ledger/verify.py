@@ -131,9 +131,7 @@ def _diagnose(link: Link, expected: int, previous: str, rest: Iterator[Link], ke
     if place is not None:
         return Break(seq, Tampering.REORDERED, f"event {place} was put in its place")
     if following and not any(_is_genuine(later, key) for later in following):
-        what = (
-            "it and every event after it were signed with another key, or this is not the key of this ledger"
-        )
+        what = "it and every event after it were signed with another key, or this is not the key of this ledger"
         return Break(seq, Tampering.REHASHED, what)
     return Break(seq, Tampering.EDITED, "its content does not match its hash")
 

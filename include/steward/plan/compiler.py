@@ -24,7 +24,7 @@ def compile_plan(spec: ModelSpec) -> Plan:
 def _train(spec: ModelSpec) -> DagPlan:
     return DagPlan(
         id=f"{spec.model}__{TRAIN}",
-        title=f"{spec.title} · train",
+        title=f"{spec.model} · train",
         doc=training_document(spec),
         schedule=Schedule(cron=spec.retraining.schedule, asset=retraining_asset(spec.model)),
         params=training_form(spec),
@@ -38,7 +38,7 @@ def _train(spec: ModelSpec) -> DagPlan:
 def _monitor(spec: ModelSpec) -> DagPlan:
     return DagPlan(
         id=f"{spec.model}__{MONITOR}",
-        title=f"{spec.title} · monitor",
+        title=f"{spec.model} · monitor",
         doc=monitoring_document(spec),
         schedule=Schedule(cron=spec.monitoring.schedule),
         params=monitoring_form(),

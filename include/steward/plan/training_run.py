@@ -48,7 +48,7 @@ def _candidate(spec: ModelSpec) -> list[Step]:
             "take_snapshot",
             "Freezes the rows of the training window; everything later works on exactly these.",
             model,
-            {"as_of": field_of_run("as_of"), "window_days": field_of_run("window_days")},
+            {name: field_of_run(name) for name in ("as_of", "window_days", "reason")},
             timeout=30 * _MINUTE,
         ),
         Step(

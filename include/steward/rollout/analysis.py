@@ -65,7 +65,8 @@ def judge(guardrails: Guardrails, seen: Observation, needed: int) -> Verdict:
         limit = guardrails.p99_latency.max.total_seconds()
         findings.append(_when(ready, at_most("canary.p99_latency", seen.canary.p99, limit, "p99 latency in seconds")))
     if guardrails.prediction_psi is not None and seen.champion is not None:
-        findings.append(_when(ready, _answers(seen, guardrails.prediction_psi.max)))
+        answers = _answers(seen, guardrails.prediction_psi.max)
+        findings.append(_when(ready or answers.outcome is Outcome.FAILED, answers))
     return Verdict.of(findings)
 
 

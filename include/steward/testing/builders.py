@@ -58,9 +58,7 @@ def a_request(**changes: Any) -> ApprovalRequest:
 
 
 def an_answer(**changes: Any) -> Answer:
-    answer = Answer(
-        "request-1", "bert", True, "it is better on every slice", digest_of("evaluation"), NOON, "cli"
-    )
+    answer = Answer("request-1", "bert", True, "it is better on every slice", digest_of("evaluation"), NOON, "cli")
     return replace(answer, **changes)
 
 

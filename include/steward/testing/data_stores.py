@@ -71,9 +71,7 @@ class FakePredictionLog:
 
     def _check(self) -> None:
         if self.away:
-            raise UnavailableError(
-                "the store refuses rows", where="FakePredictionLog", hint="set away to False"
-            )
+            raise UnavailableError("the store refuses rows", where="FakePredictionLog", hint="set away to False")
 
     def _answers(self, model: str) -> pd.DataFrame:
         rows = _joined(self.rows[model], list(PREDICTION_COLUMNS)).sort_values("recorded_at", kind="stable")

@@ -68,9 +68,7 @@ class FakeDatabase:
     `away = True` makes it unreachable. `notices` lists the models whose routes were set, once committed.
     """
 
-    def __init__(
-        self, clock: Clock | None = None, key: bytes = FAKE_KEY, *, wall: Clock | None = None
-    ) -> None:
+    def __init__(self, clock: Clock | None = None, key: bytes = FAKE_KEY, *, wall: Clock | None = None) -> None:
         self.clock = clock or FrozenClock()
         self.away = False
         self._wall, self._key = wall or self.clock, key
@@ -87,9 +85,7 @@ class FakeDatabase:
         if self.away:
             raise UnavailableError("the database is away", where="memory", hint="set away = False")
         if self._holder == threading.get_ident():
-            raise RuntimeError(
-                "a transaction inside a transaction would wait for itself: end the outer one first"
-            )
+            raise RuntimeError("a transaction inside a transaction would wait for itself: end the outer one first")
         with self._turn:
             self._holder = threading.get_ident()
             draft = self._state.draft()

@@ -68,9 +68,7 @@ class FakeEventLog:
 
     def checkpoint(self) -> Checkpoint:
         if not self._links:
-            raise NotFoundError(
-                "the ledger is empty: there is nothing to take a checkpoint of", where="ledger"
-            )
+            raise NotFoundError("the ledger is empty: there is nothing to take a checkpoint of", where="ledger")
         return Checkpoint.take(len(self._links), self._head_hash, self._wall.now(), self._key)
 
     @property

@@ -29,9 +29,7 @@ class FakeVersionTable:
 
     def get(self, ref: VersionRef) -> ModelVersion:
         if ref not in self._versions:
-            raise NotFoundError(
-                f"there is no version {ref}", hint=f"`steward history {ref.model}` lists them"
-            )
+            raise NotFoundError(f"there is no version {ref}", hint=f"`steward history {ref.model}` lists them")
         return copy.deepcopy(self._versions[ref])
 
     def all(self, model: str) -> list[ModelVersion]:
@@ -67,12 +65,8 @@ class FakeApprovalTable:
 
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
         if request.id in self._requests:
-            raise ConflictError(
-                f"the request {request.id} was opened before", hint="give every request its own id"
-            )
-        self._requests[request.id] = replace(
-            request, policy=to_json(request.policy), door=to_json(request.door)
-        )
+            raise ConflictError(f"the request {request.id} was opened before", hint="give every request its own id")
+        self._requests[request.id] = replace(request, policy=to_json(request.policy), door=to_json(request.door))
         return self.get(request.id)
 
     def get(self, request_id: str) -> ApprovalRequest:
@@ -83,15 +77,11 @@ class FakeApprovalTable:
             )
         return copy.deepcopy(self._requests[request_id])
 
-    def find(
-        self, model: str, version: int | None = None, state: RequestState | None = None
-    ) -> list[ApprovalRequest]:
+    def find(self, model: str, version: int | None = None, state: RequestState | None = None) -> list[ApprovalRequest]:
         found = [
             self.get(request.id)
             for request in self._requests.values()
-            if request.model == model
-            and version in (None, request.version)
-            and state in (None, request.state)
+            if request.model == model and version in (None, request.version) and state in (None, request.state)
         ]
         return sorted(found, key=lambda request: (request.requested_at, request.id))
 
@@ -130,17 +120,13 @@ class FakeRolloutTable:
                 hint="wait until it ends, or roll it back",
             )
         if rollout.id in self._rollouts:
-            raise ConflictError(
-                f"the rollout {rollout.id} was started before", hint="give every rollout its own id"
-            )
+            raise ConflictError(f"the rollout {rollout.id} was started before", hint="give every rollout its own id")
         self._rollouts[rollout.id] = rollout
         return rollout
 
     def get(self, rollout_id: str) -> Rollout:
         if rollout_id not in self._rollouts:
-            raise NotFoundError(
-                f"there is no rollout {rollout_id!r}", hint="`steward status` shows what is running"
-            )
+            raise NotFoundError(f"there is no rollout {rollout_id!r}", hint="`steward status` shows what is running")
         return self._rollouts[rollout_id]
 
     def running(self, model: str) -> Rollout | None:

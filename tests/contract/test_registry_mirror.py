@@ -1,0 +1,132 @@
+"""Tracker, model store and mirror, on the fake and on a real MLflow server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from steward.adapters.mlflow_tracking import MlflowTracker
+from steward.errors import IntegrityError, NotFoundError, UnavailableError
+from steward.testing.tracking import FakeTracker
+from steward.training import LoggedModel, TrainingRecord
+from steward.training.provenance import environment
+
+FRAME = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
+RECORD = TrainingRecord(
+    model="toy",
+    run_name="run-1",
+    params={"C": 1.0},
+    seed=3,
+    spec_digest="a" * 64,
+    snapshot={"table": "snapshots/toy", "version": 0, "digest": "b" * 64},
+    code_commit="c" * 40,
+    environment=environment(),
+    environment_digest="d" * 64,
+    cpu_seconds=0.1,
+    rows=4,
+)
+
+
+@pytest.fixture(scope="module")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/db", "--artifacts-destination", str(folder / "artefacts")]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *options, *stores],
+            env={**os.environ, **quiet},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(url, server, folder / "log")
+        yield url
+    finally:
+        os.killpg(server.pid, 15)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, 9)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()[-2000:]
+        try:
+            if httpx.get(f"{url}/health").status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    pytest.fail(f"MLflow did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module", params=["fake", "mlflow"])
+def tracker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    if request.param == "fake":
+        return FakeTracker()
+    return MlflowTracker(request.getfixturevalue("mlflow_url"), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def logged(tracker: Any) -> LoggedModel:
+    return tracker.log(RECORD, LogisticRegression().fit(FRAME, [0, 0, 1, 1]), FRAME)
+
+
+def test_a_logged_model_comes_back_and_answers_the_same(tracker: Any, logged: LoggedModel) -> None:
+    again = tracker.load(logged)
+    assert again.predict_proba(FRAME)[:, 1] == pytest.approx(
+        LogisticRegression().fit(FRAME, [0, 0, 1, 1]).predict_proba(FRAME)[:, 1]
+    )
+
+
+def test_metrics_are_taken(tracker: Any, logged: LoggedModel) -> None:
+    tracker.log_evaluation(logged.run_id, {"roc_auc": 0.75}, {})
+
+
+def test_aliases_follow_and_moved_ones_are_told(tracker: Any, logged: LoggedModel) -> None:
+    for number in (1, 2, 2):
+        tracker.register(logged, "toy", number, {"steward.author": "dana"})
+    assert tracker.assert_aliases("toy", {"champion": 1, "challenger": 2}) == {"champion": None, "challenger": None}
+    assert tracker.assert_aliases("toy", {"champion": 1, "challenger": 2}) == {}
+    assert tracker.assert_aliases("toy", {"champion": 2, "challenger": None}) == {"champion": 1, "challenger": 2}
+    assert tracker.assert_aliases("toy", {"champion": 2, "challenger": None}) == {}
+
+
+def test_files_changed_at_the_store_are_refused(mlflow_url: str, logged: LoggedModel, tmp_path: Path) -> None:
+    tracker = MlflowTracker(mlflow_url, tmp_path / "cache")
+    mine = tracker.log(RECORD, LogisticRegression().fit(FRAME, [0, 0, 1, 1]), FRAME)
+    path = mine.uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    swapped = httpx.put(f"{mlflow_url}/api/2.0/mlflow-artifacts/artifacts/{path}/model.skops", content=b"other")
+    assert swapped.status_code == 200
+    with pytest.raises(IntegrityError, match="changed after approval"):
+        tracker.load(mine)
+
+
+def test_an_unknown_version_has_no_alias(mlflow_url: str, tmp_path: Path) -> None:
+    tracker = MlflowTracker(mlflow_url, tmp_path)
+    with pytest.raises(NotFoundError, match=r"steward\.version=9"):
+        tracker.assert_aliases("toy", {"champion": 9})
+
+
+def test_a_server_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="does not answer"):
+        MlflowTracker("http://127.0.0.1:9", tmp_path).assert_aliases("toy", {"champion": 1})
