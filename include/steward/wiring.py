@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -80,6 +80,16 @@ def specs() -> SpecFolder:
     from steward.spec import SpecFolder
 
     return SpecFolder(settings().models_dir, spec_rules(policy))
+
+
+def spec_to_go_back(model: str) -> ModelSpec:
+    """Going back must not wait until somebody has mended a file: of a broken spec, the id is enough."""
+    from steward.spec import FaultsError, ModelSpec
+
+    try:
+        return specs().get(model)
+    except FaultsError:
+        return ModelSpec.model_construct(**cast("dict[str, Any]", {"model": model}))
 
 
 def spec_rules(policy: Callable[[], Policy | None]) -> list[Rule]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from steward_airflow.runs import AirflowRun
 
 TRY_AGAIN = (UnavailableError, ConflictError)
+WAYS_BACK = ("roll_back", "settle_rollout")
 
 
 @contextmanager
@@ -41,5 +42,6 @@ def call_action(action: str, model: str | JsonObject | None, arguments: JsonObje
         given = {name: resolve(value, run) for name, value in arguments.items()}
         if model is None:
             return function(wiring.services(), actor=run.actor, **given)
-        spec = wiring.specs().get(resolve(model, run))
+        find = wiring.spec_to_go_back if action in WAYS_BACK else wiring.specs().get
+        spec = find(resolve(model, run))
         return function(wiring.services(), spec, run=run.id, actor=run.actor, **given)

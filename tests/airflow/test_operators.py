@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,6 +119,15 @@ def test_a_rollback_is_of_the_model_the_form_names(actions: ScriptedActions) -> 
     context = context_of(params=form, dag_run={"triggering_user_name": "oscar"})
     assert portfolio_task("steward__rollback", "roll_back").execute(context) == {"from": 7, "to": 6}
     assert actions.called("roll_back") == [{"run": "r", "actor": "airflow:oscar", "reason": "wrong answers"}]
+
+
+@pytest.mark.parametrize("step", ["roll_back", "settle"])
+def test_the_way_back_needs_no_sound_spec(actions: ScriptedActions, models_dir: Path, step: str) -> None:
+    going_back = task(step) if step == "settle" else portfolio_task("steward__rollback", step)
+    (models_dir / "flight_delays" / "model.yaml").write_text("rubbish")
+    actions.answers[going_back.action] = {"rolled_back": True, "to": 6}
+    context = context_of(params={"model": "flight_delays", "reason": "wrong answers"})
+    assert going_back.execute(context)["to"] == 6
 
 
 def test_a_portfolio_action_is_told_who_calls_it(actions: ScriptedActions) -> None:

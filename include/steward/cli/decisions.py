@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,6 @@ from steward.types import JsonObject
 if TYPE_CHECKING:
     from steward.adapters.airflow_rest import AirflowClient
     from steward.approval import ApprovalRequest
-    from steward.spec import ModelSpec
 
 REFUSED = 3
 LOOK_SECONDS = 1.0
@@ -49,24 +48,12 @@ def rollback(model: str, reason: Reason, as_json: Json = False) -> None:
     from steward import actions, wiring
 
     said, who = _said(reason), f"cli:{getpass.getuser()}"
-    answer = actions.roll_back(wiring.services(), _spec(model), actor=who, reason=said)
+    answer = actions.roll_back(wiring.services(), wiring.spec_to_go_back(model), actor=who, reason=said)
     if as_json:
         print_json(answer)
     else:
         back = f"{model}@{answer['to']}" if answer["to"] else "nothing: there is no earlier champion"
         typer.echo(f"traffic went from {model}@{answer['from']} to {back} in {answer['seconds']:.2f} s")
-
-
-def _spec(model: str) -> ModelSpec:
-    """Going back must not wait until somebody has mended a file: of a broken spec, the id is enough."""
-    from steward import wiring
-    from steward.spec import FaultsError, ModelSpec
-
-    try:
-        return wiring.specs().get(model)
-    except FaultsError:
-        known: dict[str, Any] = {"model": model}
-        return ModelSpec.model_construct(**known)
 
 
 def _answer(version: str, option: str, reason: str, wait: float, as_json: bool) -> None:
