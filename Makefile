@@ -13,7 +13,7 @@ export GX_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up stop clean doctor test lint format types contracts unit e2e faults bench lock
+.PHONY: help install demo up stop clean test lint format types contracts unit e2e faults bench lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,12 +35,9 @@ stop: ## end what `make demo` or `make up` started
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m steward.local stop; else echo "Nothing is installed, nothing runs."; fi
 
 clean: stop ## stop, then remove the environment, the data and every cache
-	rm -rf .steward $(VENV) demo-report.html build dist .coverage .hypothesis
+	rm -rf .steward .steward.* $(VENV) demo-report.html build dist .coverage .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-doctor: install ## say what is wrong with this machine or the running stack
-	@$(BIN)/steward doctor
 
 test: lint types contracts ## style, types, import contracts and every test that needs no outside service
 	$(PYTEST)

@@ -51,8 +51,7 @@ def predictions(*rows: dict[str, Any]) -> pa.Table:
 
 def outcomes(*rows: tuple[str, float, datetime]) -> pa.Table:
     named = [
-        {"decision_id": i, "label": v, "observed_at": NOON + timedelta(days=1), "recorded_at": at}
-        for i, v, at in rows
+        {"decision_id": i, "label": v, "observed_at": NOON + timedelta(days=1), "recorded_at": at} for i, v, at in rows
     ]
     return table(named, OUTCOME_COLUMNS)
 
@@ -86,9 +85,7 @@ def test_a_batch_stored_twice_counts_once_and_each_version_by_itself(log: Predic
 def test_the_latest_outcome_is_joined_and_an_unknown_one_is_missing(log: PredictionLog) -> None:
     log.append(MODEL, predictions(answer("a"), answer("b"), answer("c")))
     log.append_outcomes(MODEL, outcomes(("a", 1.0, WALL + timedelta(hours=2)), ("b", 1.0, WALL)))
-    log.append_outcomes(
-        MODEL, outcomes(("a", 0.0, WALL + timedelta(hours=1)), ("b", 0.0, WALL + timedelta(hours=1)))
-    )
+    log.append_outcomes(MODEL, outcomes(("a", 0.0, WALL + timedelta(hours=1)), ("b", 0.0, WALL + timedelta(hours=1))))
     labels = log.served(MODEL, APRIL_FIRST, ["decision_id", "label"]).set_index("decision_id")["label"]
     assert labels["a"] == 1.0
     assert labels["b"] == 0.0
@@ -100,9 +97,7 @@ def test_an_arm_sees_its_epochs_and_what_came_after(log: PredictionLog) -> None:
     log.append(MODEL, predictions(answer("old", epoch=2, recorded_at=late), answer("early", epoch=3)))
     log.append(MODEL, predictions(answer("new", epoch=4, recorded_at=late, version=2, role="canary")))
     arm = log.arm(MODEL, 3, WALL)
-    assert arm.to_dict("records") == [
-        {"version": 2, "role": "canary", "error": None, "latency_ms": 2.5, "score": 0.25}
-    ]
+    assert arm.to_dict("records") == [{"version": 2, "role": "canary", "error": None, "latency_ms": 2.5, "score": 0.25}]
 
 
 def test_a_feature_declared_later_is_missing_in_older_rows(log: PredictionLog) -> None:

@@ -101,9 +101,7 @@ def test_concurrent_writers_each_get_their_own_rows(tmp_path: Path) -> None:
     sizes = [10, 11, 12, 10, 11, 12]
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(write, sizes)) == sizes
-    history = {
-        DeltaSnapshotStore(str(tmp_path)).write("flight_delays", JANUARY, flights(n)).version for n in sizes
-    }
+    history = {DeltaSnapshotStore(str(tmp_path)).write("flight_delays", JANUARY, flights(n)).version for n in sizes}
     assert history == {0, 1, 2}
 
 

@@ -76,6 +76,16 @@ def test_a_version_new_to_the_server_waits_for_the_mended_file_and_says_so(stack
     assert version_for(client, MODEL, "k") in {"1", "2"}
 
 
+def test_a_restart_serves_every_model_by_the_spec_it_was_served_by(stack: Stack, client: TestClient) -> None:
+    stack.stop()
+    stack.sources.broken = frozenset({MODEL})
+    client = stack.start()
+    wait_until(lambda: client.get("/v2/health/ready").status_code == 200)
+    assert set(health(client)["epochs"]) == {MODEL, OTHER}
+    assert version_for(client, MODEL, "k") in {"1", "2"}
+    assert client.post(f"/v2/models/{MODEL}/infer", json=tensors({"distance": 5.0})).json()["code"] == "missing_feature"
+
+
 def health(client: TestClient) -> Any:
     return client.get("/v2/health/ready").json()
 

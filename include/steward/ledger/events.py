@@ -46,7 +46,7 @@ class EventType(StrEnum):
 
 
 MEANING: dict[EventType, str] = {
-    EventType.SNAPSHOT_TAKEN: "A run began: an immutable snapshot of its data window was written (table, version, digest of rows).",
+    EventType.SNAPSHOT_TAKEN: "A run began: its data window was frozen as a snapshot (table, version, digest).",
     EventType.DATA_VALIDATED: "A snapshot was judged against the data contract: verdict.",
     EventType.MODEL_TRAINED: "A candidate was fitted: run, artefact digest, seed, code commit, CPU seconds.",
     EventType.MODEL_EVALUATED: "A candidate was judged on the hold-out: verdict, reasons.",
@@ -57,7 +57,7 @@ MEANING: dict[EventType, str] = {
     EventType.APPROVAL_ANSWERED: "A person allowed to answer said yes or no, with a reason.",
     EventType.APPROVAL_REFUSED: "An answer did not count: wrong person, evidence or time.",
     EventType.APPROVAL_CLOSED: "The request ended: approved, rejected or expired.",
-    EventType.ROLLOUT_STARTED: "A version passed its smoke rows and may take traffic; body records the champion before.",
+    EventType.ROLLOUT_STARTED: "A version passed its smoke rows and may take traffic; body names the champion before.",
     EventType.ROLLOUT_ADVANCED: "The share of traffic changed.",
     EventType.ROLLOUT_ANALYSED: "A step was judged on live answers: verdict, counts.",
     EventType.ROLLOUT_ROLLED_BACK: "Traffic went back to the recorded champion; body holds why and the seconds.",

@@ -67,7 +67,7 @@ class VersionTable(Protocol):
     def champion(self, model: str) -> ModelVersion | None: ...
 
     def move(self, ref: VersionRef, expected: State, to: State) -> ModelVersion:
-        """Compare and set. Raises ConflictError when the state is no longer `expected` or a second champion would be."""
+        """Compare and set. Raises ConflictError when the state is not `expected` or there would be two champions."""
         ...
 
 

@@ -178,7 +178,7 @@ class RoutingTable:
 
     def _prepare(self, ref: VersionRef) -> LoadedVersion:
         """With the control plane away: by the saved digest, from the cache, its smoke rows tried before."""
-        spec = self._sources.spec(ref.model)
+        spec = self._sound_spec(ref.model)
         try:
             version = self._sources.version(ref)
             smoke = self._sources.smoke(version)
@@ -209,15 +209,16 @@ class RoutingTable:
         self._saved.save(self.active.values())
 
     def _sound_spec(self, model: str) -> ModelSpec:
-        """The one in force while the file is broken: versions in memory, the way back first, do not wait for a mended
-        file. Raises what the source raises when none is in force."""
+        """The one it was last served by while the file is broken: what was released, and the way back, do not wait for
+        a mended file. Raises what the source raises when there is none."""
         try:
             return self._sources.spec(model)
         except StewardError as error:
-            if model not in self.active:
+            known = self._saved.spec(model)
+            if known is None:
                 raise
-            log.warning("%s: its spec cannot be read, the one in force stays: %s", model, error)
-            return self.active[model].spec
+            log.warning("%s: its spec cannot be read, the last one stays: %s", model, error)
+            return known
 
     def _forget_unrouted(self) -> None:
         routes = [active.route for active in self.active.values()] + list(self._wanted.values())

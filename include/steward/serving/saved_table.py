@@ -11,6 +11,7 @@ import orjson
 
 from steward.errors import UnavailableError
 from steward.rollout import Route
+from steward.spec import ModelSpec
 from steward.types import JsonObject, VersionRef, format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ class SavedTable:
             return str(found)
         raise UnavailableError("the control plane is away and this server never served it", where=str(ref))
 
+    def spec(self, model: str) -> ModelSpec | None:
+        """The one the model was served by; None when it never was, or by a release whose specs read otherwise."""
+        from pydantic import ValidationError
+
+        try:
+            return ModelSpec.model_validate(self._kept["specs"][model])
+        except (KeyError, ValidationError):
+            return None
+
     def save(self, active: Iterable[ActiveRoute]) -> None:
         """A full disk must not stop traffic: failing to save is logged."""
         served = list(active)
@@ -42,6 +52,7 @@ class SavedTable:
         self._kept = {
             "routes": [_plain(item.route) for item in served],
             "artefacts": {str(version.ref): version.digest for version in loaded},
+            "specs": {item.route.model: item.spec.model_dump(mode="json") for item in served},
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +63,7 @@ class SavedTable:
             log.warning("the routing table was not saved: %s", error)
 
     def _read(self) -> JsonObject:
-        empty: JsonObject = {"routes": [], "artefacts": {}}
+        empty: JsonObject = {"routes": [], "artefacts": {}, "specs": {}}
         try:
             kept = orjson.loads(self.path.read_bytes())
             [_route(value) for value in kept["routes"]]

@@ -34,6 +34,19 @@ def _holdout_inside_window(training: Training, evaluation: Evaluation) -> Iterat
         yield Contradiction(("evaluation", "holdout", "days"), sentence)
 
 
+def _labels_in_time(data: Data, evaluation: Evaluation) -> Iterator[Contradiction]:
+    """The hold-out is the end of the window: labels that arrive later than it is long leave it without any."""
+    if data.label.arrives_after >= evaluation.holdout.length:
+        sentence = f"labels arrive after the whole hold-out ({evaluation.holdout.days} days): none would be known"
+        yield Contradiction(("data", "label", "arrives_after"), sentence)
+
+
+def _labels_in_window(data: Data, monitoring: Monitoring) -> Iterator[Contradiction]:
+    if monitoring.performance and data.label.arrives_after >= monitoring.window.length:
+        sentence = f"no label is known within monitoring.window ({monitoring.window.days} days): give a longer window"
+        yield Contradiction(("data", "label", "arrives_after"), sentence)
+
+
 def _columns_known(data: Data) -> Iterator[Contradiction]:
     known = data.columns
     named: list[tuple[Key, str]] = [(("protected", i), column) for i, column in enumerate(data.protected)]
@@ -77,6 +90,8 @@ def _metrics_known(task: Task, key: Key, names: Iterable[str]) -> Iterator[Contr
 
 RULES: tuple[Rule, ...] = (
     Rule(("training", "evaluation"), _holdout_inside_window),
+    Rule(("data", "evaluation"), _labels_in_time),
+    Rule(("data", "monitoring"), _labels_in_window),
     Rule(("data",), _columns_known),
     Rule(("data", "evaluation"), _slices_known),
     Rule(("task", "evaluation"), _gates_known),

@@ -124,9 +124,7 @@ class Runtime(Section):
 
 
 class Training(Section):
-    build: Function = Field(
-        default="model:build", description="build(params) → estimator, or train(frame, params) → fitted model"
-    )
+    build: Function = Field(default="model:build", description="build(params) → an unfitted scikit-learn estimator")
     window: Days = Field(description="Days of data a training reads, hold-out included")
     params: dict[str, int | float | str | bool | None] = Field(default={}, description="Handed to build")
     seed: int = Field(default=0, ge=0, le=2**32 - 1)

@@ -6,13 +6,20 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from steward.spec.fields import format_duration
 from steward.spec.model import ModelSpec
 from steward.types import JsonObject
 
 SCHEMA_FILE = "model.schema.json"
+_ISO_DURATION = re.compile(r"P(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
+_DURATIONS = TypeAdapter(timedelta)
 
 
 def spec_schema() -> JsonObject:
@@ -21,7 +28,20 @@ def spec_schema() -> JsonObject:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "A model in Steward"
     _close(schema)
+    _spell_durations(schema)
     return schema
+
+
+def _spell_durations(node: Any) -> None:
+    """Defaults in the units a person writes: pydantic spells a duration as ISO 8601."""
+    if isinstance(node, dict):
+        if isinstance(node.get("default"), str) and _ISO_DURATION.fullmatch(node["default"]):
+            node["default"] = format_duration(_DURATIONS.validate_python(node["default"]))
+        for each in node.values():
+            _spell_durations(each)
+    elif isinstance(node, list):
+        for each in node:
+            _spell_durations(each)
 
 
 def _close(node: Any) -> None:

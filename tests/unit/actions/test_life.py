@@ -229,7 +229,8 @@ def test_lost_performance_asks_for_retraining_once(served: Any) -> None:
     served.clock.advance(timedelta(days=5))
     serve_week(served, informative=False)
     judged = served.do("judge_window", "night1")
-    assert judged["outcome"] == "FAILED" and "performance" in judged["causes"], judged["reasons"]
+    assert judged["outcome"] == "FAILED"
+    assert "performance" in judged["causes"], judged["reasons"]
     opened = served.do("open_incident", "night1", evidence=judged["evidence"])
     assert opened["incidents"]
     assert opened["report_wanted"]

@@ -99,14 +99,17 @@ def test_reject(steward: Steward, asked: FakeDatabase, airflow: FakeAirflow) -> 
     assert state_of_request(asked) is RequestState.REJECTED
 
 
-@pytest.mark.parametrize("user", ["dana", "admin"])
+@pytest.mark.parametrize(
+    ("user", "refusal"),
+    [("dana", "owns the model and may not approve it"), ("admin", "has none of the roles approver")],
+)
 def test_an_answer_that_does_not_count_is_3(
-    steward: Steward, asked: FakeDatabase, airflow: FakeAirflow, user: str
+    steward: Steward, asked: FakeDatabase, airflow: FakeAirflow, user: str, refusal: str
 ) -> None:
     airflow.user = user
     ended = steward("approve", MODEL, "--reason", "it is mine")
     assert ended.code == 3
-    assert f"{user} has none of the roles approver" in ended.out
+    assert f"{user} {refusal}" in ended.out
     assert state_of_request(asked) is RequestState.OPEN
 
 

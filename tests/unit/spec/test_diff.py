@@ -31,7 +31,7 @@ WEAKENED: list[tuple[str, Any, Any, str]] = [
     ("data.features.origin.levels", ["EWR"], ABSENT, "any level"),
     ("data.features.seats.max_missing", 0.1, 0.2, "missing"),
     ("data.features.seats.max_out_of_range", 0.0, 0.2, "out of range"),
-    ("data.label.arrives_after", "1d", "30d", "later"),
+    ("data.label.arrives_after", "1d", "3d", "later"),
     ("data.protected", ["origin", "carrier"], ["carrier"], "origin"),
     ("data.freshness", "2d", "1w", "older data"),
     ("data.min_rows", 5000, 50, "smaller window"),
