@@ -69,7 +69,10 @@ def test_a_drift_check_beside_evidently(report: Report) -> None:
     theirs, found = cpu_seconds(beside)
     assert verdict.outcome is Outcome.PASSED
     assert found["metrics"][0]["value"]["count"] == 0  # no drift: both say so
-    report(
+    report.headline(
+        f"A drift check, {ROWS:,} rows × {FEATURES} features, beside Evidently's PSI", ours, theirs, "CPU s"
+    )
+    report.table(
         f"A drift check of {ROWS:,} rows × {FEATURES} features",
         "Steward's check",
         Figure(f"Steward, against a stored profile of {len(profile) / 1024:.0f} KiB", ours, "CPU s", 1.0),

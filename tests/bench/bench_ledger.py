@@ -112,7 +112,10 @@ def test_verifying(report: Report, durable: PostgresServer, name: str, ledger: P
     in_memory = min(cpu(lambda: verify(links, FAKE_KEY).require()) for _ in range(3))
     streamed = min(cpu(from_postgres) for _ in range(3))
     waited = min(wall(from_postgres) for _ in range(3))
-    report(
+    report.headline(
+        f"Verifying a ledger of {EVENTS:,} events, beside HMAC-SHA-256 of as many bytes", streamed, alone, "CPU s"
+    )
+    report.table(
         f"Verifying a ledger of {EVENTS:,} events",
         "HMAC-SHA-256 alone",
         Figure("HMAC-SHA-256 of as many bytes", alone, "CPU s", 1.0),
@@ -138,7 +141,8 @@ def test_appending(report: Report, durable: PostgresServer, name: str, ledger: P
         for _ in range(APPENDS):  # in turn, so that a busy moment of the machine meets both
             insert.append(1000 * wall(lambda: connection.execute("INSERT INTO bare VALUES (%s)", row)))
             appended.append(1000 * wall(append))
-    report(
+    report.headline("Appending an event, beside a bare INSERT", median(appended), median(insert), "ms")
+    report.table(
         "Appending one event, committed to disk",
         "a bare INSERT",
         Figure("INSERT of 700 bytes: median wall", median(insert), "ms", 1.0),
@@ -199,7 +203,7 @@ def test_promoting(report: Report, ledger: PostgresDatabase) -> None:
             crowd.champion = alone.champion
     assert alone.wrong == crowd.wrong == 0
     one, many = median(alone.taken), crowd.taken
-    report(
+    report.table(
         f"{PROMOTERS} promoters at once, {ROUNDS} rounds",
         "one promoter alone",
         Figure("one promoter alone: median wall", one, "ms", 1.0),

@@ -24,6 +24,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tests.bench.conftest import Report
+from tests.bench.figures import Figure
 from tests.bench.serving_processes import MODEL
 
 from steward.adapters.delta_predictions import DeltaPredictionLog
@@ -148,7 +150,7 @@ def mlflow_folder(model: Any, example: pd.DataFrame, folder: Path) -> Path:
     return folder
 
 
-def test_requests_per_second(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_requests_per_second(report: Report, tmp_path: Path) -> None:
     model, frame = flights_model()
     save_model(model, tmp_path / "model")
     rows = plain(frame.head(200))
@@ -173,7 +175,7 @@ def test_requests_per_second(tmp_path: Path, capsys: pytest.CaptureFixture[str])
                 if turn:  # the first turn warms
                     figures[name].append(speed)
     speeds = {name: statistics.median(values) for name, values in figures.items()}
-    report(speeds, logged=len(stored(tmp_path / "tables")), capsys=capsys)
+    hand_in(speeds, len(stored(tmp_path / "tables")), report)
 
 
 def stored(tables: Path) -> pd.DataFrame:
@@ -182,10 +184,11 @@ def stored(tables: Path) -> pd.DataFrame:
     return DeltaPredictionLog(str(tables)).served(MODEL, window, ["decision_id"])
 
 
-def report(speeds: dict[str, float], logged: int, capsys: pytest.CaptureFixture[str]) -> None:
+def hand_in(speeds: dict[str, float], logged: int, report: Report) -> None:
     assert logged > 100, "the log is on"
-    with capsys.disabled():
-        print(f"\none-row requests/s, {CONNECTIONS} connections, one process each ({logged} rows logged):")
-        for name, speed in speeds.items():
-            ratio = speed / speeds["bare"]
-            print(f"  {name:8} {speed:8.0f}   {ratio:5.2f} × bare   {speed / speeds['mlflow']:5.2f} × mlflow")
+    names = {"bare": "a bare handler", "steward": "Steward, logging", "mlflow": "`mlflow models serve`"}
+    for other in ("bare", "mlflow"):
+        what = f"One-row requests a second, logged, beside {names[other]}"
+        report.headline(what, speeds["steward"], speeds[other], "a second")
+    figures = [Figure(names[name], speed, "a second", speed / speeds["bare"]) for name, speed in speeds.items()]
+    report.table(f"One-row requests, {CONNECTIONS} connections, one server process each", names["bare"], *figures)

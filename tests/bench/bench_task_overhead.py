@@ -195,7 +195,7 @@ def directly(stack: Stack, *arguments: str) -> Any:
 def called(stack: Stack, action: str, **arguments: str) -> list[Cost]:
     """The first call is that of a new process, from its very beginning."""
     given = [f"{name}={value}" for name, value in arguments.items()]
-    return [Cost(**cost) for cost in directly(stack, action, str(RUNS + 1), *given)]
+    return [Cost(**cost) for cost in directly(stack, action, str(RUNS + 1), str(time.time()), *given)]
 
 
 # --- the bench ------------------------------------------------------------------------------------
@@ -224,8 +224,12 @@ def test_task_overhead(report: Report, stack: Stack) -> None:
     for action, arguments in {"close_run": {}, "validate_data": {"snapshot": digest}}.items():
         task = middle(as_task(stack, action, meter, **arguments))
         first, *again = called(stack, action, **arguments)
-        figures += compared(action, task, first, middle(again))
-    report(f"An action as a task ({snapshot['rows']:,} rows to validate)", "the action called directly", *figures)
+        direct = middle(again)
+        figures += compared(action, task, first, direct)
+        report.headline(f"`{action}` as a task, beside the action called directly", task.wall, direct.wall, "s")
+        report.headline(f"`{action}` as a task, beside the action called directly", task.cpu, direct.cpu, "CPU s")
+        report.headline(f"`{action}` as a task, beside the action in a new process", task.cpu, first.cpu, "CPU s")
+    report.table(f"An action as a task ({snapshot['rows']:,} rows to validate)", "the action called directly", *figures)
 
 
 def compared(action: str, task: Cost, first: Cost, warm: Cost) -> list[Figure]:

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from tests.bench.figures import RESULTS, Figure, MachineState, Table, write
+from tests.bench.figures import RESULTS, Figure, Figures, Headline, MachineState, Table
 
-TABLES = pytest.StashKey[list[Table]]()
-Report = Callable[..., None]
+FIGURES = pytest.StashKey[Figures]()
+
+
+class Report:
+    """Where a bench hands in what it measured: its table, and its lines of the README's."""
+
+    def __init__(self) -> None:
+        self.tables: list[tuple[str, str, tuple[Figure, ...]]] = []
+        self.headlines: list[Headline] = []
+
+    def table(self, title: str, yardstick: str, *figures: Figure) -> None:
+        self.tables.append((title, yardstick, figures))
+
+    def headline(self, what: str, steward: float, beside: float, unit: str) -> None:
+        self.headlines.append(Headline(what, steward, beside, unit))
 
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Iterator[Report]:
-    """Hand in a bench's figures: `report(title, yardstick, *figures)`.
-
-    Ask for it first: the machine is looked at before other fixtures make it busy, and again after they have ended.
-    """
-    handed_in: list[tuple[str, str, tuple[Figure, ...]]] = []
-    before = MachineState.now()
-    yield lambda title, yardstick, *figures: handed_in.append((title, yardstick, figures))
+    """Ask for it first: the machine is looked at before other fixtures make it busy, and after they have ended."""
+    before, handed_in = MachineState.now(), Report()
+    yield handed_in
     machine = before.busier(MachineState.now())
-    tables = [Table(title, yardstick, figures, machine) for title, yardstick, figures in handed_in]
-    request.config.stash.setdefault(TABLES, []).extend(tables)
+    figures = request.config.stash.setdefault(FIGURES, Figures())
+    figures.tables += [Table(*table, machine) for table in handed_in.tables]
+    figures.headlines += handed_in.headlines
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if tables := config.stash.get(TABLES, None):
-        write(tables, config.rootpath / RESULTS)
-        terminalreporter.section(f"figures, for the README; as JSON in {RESULTS}")
-        for table in tables:
+    figures = config.stash.get(FIGURES, None)
+    if figures and figures.tables:
+        figures.write(config.rootpath / RESULTS)
+        terminalreporter.section(f"figures, as JSON in {RESULTS}")
+        for table in figures.tables:
             terminalreporter.write_line(f"\n{table.markdown()}")
+        terminalreporter.section("for the README")
+        terminalreporter.write_line(f"\n{figures.markdown()}")

@@ -72,9 +72,41 @@ class Table:
         return f"**{self.title}**\n\n{lines}\n\n{self.machine}\n"
 
 
-def write(tables: Sequence[Table], path: Path = RESULTS) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([asdict(table) for table in tables], indent=2, ensure_ascii=False) + "\n")
+@dataclass(frozen=True)
+class Headline:
+    """One line of the README's table. For a cost a small ratio is good, for a rate a large one."""
+
+    what: str
+    steward: float
+    beside: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        return self.steward / self.beside
+
+    def cells(self) -> tuple[str, str, str, str]:
+        figures = (f"{_rounded(figure)} {self.unit}" for figure in (self.steward, self.beside))
+        return self.what, *figures, _rounded(self.ratio) if self.ratio > 0.1 else f"1/{1 / self.ratio:.0f}"
+
+
+@dataclass
+class Figures:
+    """All that one session of benches found."""
+
+    tables: list[Table] = field(default_factory=list)
+    headlines: list[Headline] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        rows = [("what", "Steward", "beside it", "ratio"), ("---", "---:", "---:", "---:")]
+        rows += [headline.cells() for headline in self.headlines]
+        busiest = max((table.machine for table in self.tables), key=lambda state: state.busy_percent)
+        lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        return f"{lines}\n\n{busiest}\n"
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
 
 def _rounded(number: float) -> str:
