@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-LOOKS = 100  # a step is looked at again and again: the chance of a false alarm is shared among that many looks
-
-
 def observe(services: Services, spec: ModelSpec, going: Rollout) -> Observation:
     """Both arms since the present share was set; a first release has only one."""
     rows = services.predictions.arm(spec.model, going.epoch, going.step_wall_at)
@@ -50,4 +47,4 @@ def _shift(canary: pd.DataFrame, champion: pd.DataFrame | None) -> tuple[float |
     bins = Bins.of(beside)
     counts = bins.count(scores)
     value = psi([n / bins.rows for n in bins.counts], counts / len(scores))
-    return value, psi_by_chance(len(counts), bins.rows, len(scores), checks=LOOKS, alpha=ALPHA)
+    return value, psi_by_chance(len(counts), bins.rows, len(scores), checks=1, alpha=ALPHA)

@@ -43,6 +43,11 @@ def test_proven_errors_fail_before_the_requests_are_in() -> None:
     assert outcome(seen(Arm(40, 20, 0.02), Arm(160, 0, 0.02), None)) is Outcome.FAILED
 
 
+def test_a_shift_in_a_handful_of_answers_is_no_proof() -> None:
+    """Sixteen answers in ten bins: a sound canary once showed PSI 3.3."""
+    assert outcome(seen(Arm(16, 0, 0.02), Arm(30, 0, 0.02), psi=3.3, noise=2.1)) is Outcome.INCONCLUSIVE
+
+
 def test_a_few_unlucky_errors_are_not_proof() -> None:
     assert outcome(seen(Arm(200, 3, 0.02), Arm(800, 8, 0.02))) is Outcome.INCONCLUSIVE
 
