@@ -52,8 +52,9 @@ def log_wealth(hits: int, trials: int, rate: float) -> float:
 def judge(guardrails: Guardrails, seen: Observation, needed: int) -> Verdict:
     """One finding per guardrail. Damage is reported as soon as it is proven; a pass needs `needed` canary requests.
 
-    Few answers leave bins empty, which PSI takes for a shift: it waits for them. And answers are compared only with a champion that answered the same hours: a first release's early requests are no
-    fair sample of anything stored, and would be called skewed for the time of day.
+    Few answers leave bins empty, which PSI takes for a shift: it waits for `needed` too. And answers are compared only
+    with a champion that answered the same hours: a first release's early requests are no fair sample of anything
+    stored, and would be called skewed for the time of day.
     """
     findings = [_enough(seen, needed)]
     if guardrails.error_rate is not None:
