@@ -1,4 +1,4 @@
-"""Fakes of the training room's Protocols: models stay in memory, aliases in a dictionary."""
+"""Fakes of the training room's Protocols and of the reporter: models stay in memory, aliases in a dictionary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from steward.errors import IntegrityError, NotFoundError, UnavailableError
 from steward.training import LoggedModel, TrainingRecord
-from steward.types import JsonObject, digest_of
+from steward.types import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,17 +53,6 @@ class FakeTracker:
     def _check(self) -> None:
         if self.away:
             raise UnavailableError("the registry does not answer", where="memory", hint="set away = False")
-
-
-class FakeValidator:
-    """Answers what it was told to."""
-
-    def __init__(self, *, success: bool = True) -> None:
-        self.success = success
-
-    def validate(self, contract: JsonObject, frame: pd.DataFrame) -> JsonObject:
-        result = {"expectation": "rows", "column": None, "success": self.success, "observed": len(frame)}
-        return {"success": self.success, "results": [{**result, "unexpected_share": None}]}
 
 
 class FakeReporter:

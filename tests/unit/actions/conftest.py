@@ -19,7 +19,8 @@ from steward.data import PREDICTION_COLUMNS
 from steward.spec import ModelSpec, SpecFolder
 from steward.testing import FakeDatabase, FrozenClock
 from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
-from steward.testing.tracking import FakeReporter, FakeTracker, FakeValidator
+from steward.testing.data_validator import FakeDataValidator
+from steward.testing.tracking import FakeReporter, FakeTracker
 from steward.types import JsonObject, VersionRef
 
 MODEL_YAML = """
@@ -193,7 +194,7 @@ def build_life(folder: Path, yaml: str = MODEL_YAML) -> Life:
         policy=lambda: policy,
         snapshots=FakeSnapshotStore(),
         predictions=predictions,
-        validator=FakeValidator(),
+        validator=FakeDataValidator(),
         tracker=tracker,
         models=tracker,
         mirror=tracker,

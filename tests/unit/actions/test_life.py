@@ -75,7 +75,7 @@ def test_evidence_of_two_runs_does_not_mix(life: Any) -> None:
 
 
 def test_broken_data_registers_nothing(life: Any) -> None:
-    life.services.validator.success = False
+    life.spec = life.spec.model_copy(update={"data": life.spec.data.model_copy(update={"min_rows": 10_000})})
     with pytest.raises(PolicyError, match="broke its contract"):
         life.train()
     assert not life.events("version.registered", "version.rejected")
