@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from rich.status import Status
 class Narrator:
     """Prints chapters and facts with the seconds since the start; a spinner says what is being waited for."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(
+        default_factory=lambda: Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    )
     started: float = field(default_factory=time.monotonic)
     facts: list[tuple[str, str]] = field(default_factory=list)
     _status: Status | None = None

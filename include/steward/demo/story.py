@@ -127,10 +127,12 @@ class Story:
         promoted = self._events(EventType.VERSION_PROMOTED)
         self._require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
         shares = [e.body["percent"] for e in self._events(EventType.ROLLOUT_ADVANCED) if e.version == version]
-        steps = " → ".join(f"{share} %" for share in [*shares, 100])
+        steps = "canary " + " → ".join(f"{share} %" for share in [*shares, 100])
+        if promoted[-1].body["replaced"] is None:
+            steps = f"first release, so the canary answered everything in {len(shares)} judged steps"
         seconds = time.monotonic() - started
         self.facts |= {"promoted_at": promoted[-1].at, "replaced": promoted[-1].body["replaced"]}
-        self.narrator.say(f"{self.spec.model}@{version} is champion: canary {steps}, {seconds:.0f} s from the approval")
+        self.narrator.say(f"{self.spec.model}@{version} is champion: {steps}, {seconds:.0f} s from the approval")
 
     def _stream(self, run: TrainingRun) -> None:
         """Keep asking from the moment the canary may answer until the run is over."""
