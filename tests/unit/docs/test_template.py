@@ -15,7 +15,8 @@ from steward.cli.templates import write_model
 from steward.spec import SpecFolder
 from steward.testing import FakeDatabase, FrozenClock
 from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
-from steward.testing.tracking import FakeReporter, FakeTracker, FakeValidator
+from steward.testing.data_validator import FakeDataValidator
+from steward.testing.tracking import FakeReporter, FakeTracker
 from steward.types import JsonObject
 
 POLICY = Path(__file__).parents[3] / "include" / "policy.yaml"
@@ -32,7 +33,7 @@ def services(tmp_path: Path) -> Services:
         policy=lambda: policy,
         snapshots=FakeSnapshotStore(),
         predictions=FakePredictionLog(),
-        validator=FakeValidator(),
+        validator=FakeDataValidator(),
         tracker=tracker,
         models=tracker,
         mirror=tracker,
