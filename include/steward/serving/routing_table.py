@@ -119,7 +119,8 @@ class RoutingTable:
     def _lost(self, error: Exception) -> None:
         if self.unreachable_since is None:
             self.unreachable_since = datetime.now(UTC)
-            log.warning("the control plane cannot be reached, the last table stays: %s", error, exc_info=error)
+            surprise = None if isinstance(error, StewardError) else error
+            log.warning("the control plane cannot be reached, the last table stays: %s", error, exc_info=surprise)
 
     def _follow(self, wait: Callable[[float], object]) -> None:
         while not self._stopping.is_set():

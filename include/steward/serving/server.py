@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from steward.errors import PolicyError
@@ -54,6 +55,8 @@ def run(app: Starlette, host: str, port: int) -> None:
     import uvicorn
 
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    # scikit-learn says this of its own column transformer, once for every thread that answers.
+    warnings.filterwarnings("ignore", message=".*sklearn.utils.parallel.delayed")
     uvicorn.run(
         app,
         host=host,
