@@ -143,6 +143,7 @@ def test_an_approved_candidate_is_released(desk: Desk, actions: ScriptedActions,
         "actor": "airflow:dag_test",
         "as_of": "2013-04-01",
         "window_days": None,
+        "reason": "trying",
     }
     assert actions.called("train")[0]["params"] == {"max_iter": 50}
     door = actions.called("request_approval")[0]["door"]
