@@ -7,11 +7,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from steward.clock import ReplayClock
 from steward.demo.display import Narrator
 from steward.errors import StewardError
 from steward.local import Stack
 
-CALENDAR = "calendar"
+FIRST_MORNING = datetime(2013, 4, 1, 6, tzinfo=UTC)  # the day after the training quarter
 REPORT = Path("demo-report.html")
 
 
@@ -50,9 +51,9 @@ def _fresh_stack(narrator: Narrator) -> Stack:
         home.rename(kept)
         narrator.console.print(f"What an earlier run left is kept in {kept.name}; `make clean` removes it.")
     home.mkdir(parents=True)
-    calendar = home / CALENDAR
-    calendar.write_text("2013-04-01T06:00:00+00:00")
-    return Stack(home, extra_env={"STEWARD_CLOCK_FILE": str(calendar)})
+    stack = Stack(home)
+    ReplayClock(stack.home.calendar).set(FIRST_MORNING)
+    return stack
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from steward.adapters.airflow_rest import AirflowClient
@@ -233,8 +232,3 @@ class Story:
     def _require(self, true: bool, otherwise: str) -> None:
         if not true:
             raise StoryError(otherwise, where="the story", hint="see the runs in Airflow and $STEWARD_HOME/logs")
-
-
-def first_morning() -> datetime:
-    """The day after the training quarter."""
-    return datetime(2013, 4, 1, 6, tzinfo=UTC)

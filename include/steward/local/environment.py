@@ -57,14 +57,18 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def steward_settings(home: Home, urls: Urls, project: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The STEWARD_* settings of every process; where the project's files lie may be set by the caller."""
+    """The STEWARD_* settings of every process; where the project's files lie may be set by the caller.
+
+    A home that keeps a `calendar` is a replay, and stays one when it is started again.
+    """
     chosen = {
         "STEWARD_STORAGE": str(home.storage),
         "STEWARD_MODELS_DIR": str(project / "include" / "models"),
         "STEWARD_POLICY_FILE": str(project / "include" / "policy.yaml"),
         "STEWARD_REPORTS_DIR": str(home.reports),
     }
-    replay = {name: environ[name] for name in ("STEWARD_CLOCK_FILE",) if environ.get(name)}
+    calendar = environ.get("STEWARD_CLOCK_FILE") or (str(home.calendar) if home.calendar.exists() else None)
+    replay = {"STEWARD_CLOCK_FILE": calendar} if calendar else {}
     return (
         {name: environ.get(name) or value for name, value in chosen.items()}
         | replay

@@ -36,6 +36,11 @@ class Home:
         return self.root / "steward.env"
 
     @property
+    def calendar(self) -> Path:
+        """The replayed date, where this home is a replay."""
+        return self.root / "calendar"
+
+    @property
     def ledger_key(self) -> Path:
         return self.root / "ledger.key"
 

@@ -45,6 +45,12 @@ def test_without_a_replay_there_is_no_clock_file() -> None:
     assert "STEWARD_CLOCK_FILE" not in steward_settings(HOME, URLS, PROJECT, {})
 
 
+def test_a_home_with_a_calendar_stays_a_replay(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    home.calendar.write_text("2013-04-01T06:00:00+00:00")
+    assert steward_settings(home, URLS, PROJECT, {})["STEWARD_CLOCK_FILE"] == str(tmp_path / "calendar")
+
+
 def test_the_env_file_survives_what_paths_may_contain() -> None:
     settings = {"STEWARD_HOME": "/a folder/it's $HOME", "STEWARD_STORAGE": 'C:\\new "one"', "STEWARD_X": "größe#1"}
     assert dict(dotenv_values(stream=StringIO(env_file_text(settings)), interpolate=False)) == settings
