@@ -41,6 +41,7 @@ _VALUE_TYPES = (
     "numpy.mean",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
+    "scipy.interpolate._bsplines._BSpline",  # what it became in scipy 1.18
     "scipy.sparse._csr.csr_matrix",
     "sklearn.cluster._bisect_k_means._BisectingTree",
     "sklearn.cluster._kmeans._kmeans_single_lloyd",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, text
 from sqlalchemy import exc as sql
 
 from steward.adapters.postgres.connection import (
@@ -52,15 +52,15 @@ def _create_missing_database(address: URL) -> None:
     probe = create_engine(address, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS})
     try:
         probe.connect().close()
-    except sql.OperationalError as refused:
+    except sql.OperationalError:
         # Why it refused comes as a sentence in the server's language: ask the server instead.
-        _create_unless_listed(address, refused)
+        _create_unless_listed(address, probe)
     finally:
         probe.dispose()
 
 
-def _create_unless_listed(address: URL, refused: sql.OperationalError) -> None:
-    """Raises what the database itself answered if it exists, UnavailableError if it cannot be created."""
+def _create_unless_listed(address: URL, probe: Engine) -> None:
+    """Raises what the database itself answers if it exists, UnavailableError if it cannot be created."""
     server = create_engine(
         address.set(database="postgres"),
         isolation_level="AUTOCOMMIT",
@@ -70,7 +70,8 @@ def _create_unless_listed(address: URL, refused: sql.OperationalError) -> None:
         with server.connect() as connection:
             listed = text("SELECT 1 FROM pg_database WHERE datname = :name").bindparams(name=address.database)
             if connection.execute(listed).first() is not None:
-                raise refused
+                probe.connect().close()  # it exists by now: made a moment ago by another process, or it refuses again
+                return
             name = connection.dialect.identifier_preparer.quote(address.database or "steward")
             connection.execute(text(f"CREATE DATABASE {name}"))
     except (sql.ProgrammingError, sql.IntegrityError) as error:
