@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,6 +123,20 @@ def test_concurrent_servers_lose_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(log.served(MODEL, APRIL_FIRST)) == 4 * 12 * 3
     log.merge_files(f"predictions/{MODEL}")
     assert len(log.served(MODEL, APRIL_FIRST)) == 4 * 12 * 3
+
+
+def test_servers_that_start_together_make_one_table(tmp_path: Path) -> None:
+    """Each round, six first appends race to create the table; a refused commit is offered again."""
+    for round_ in range(8):
+        root, start = tmp_path / str(round_), threading.Barrier(6)
+
+        def first_append(server: int, root: Path = root, start: threading.Barrier = start) -> None:
+            start.wait()
+            DeltaPredictionLog(str(root)).append(MODEL, predictions(answer(f"{server}")))
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(first_append, range(6)))
+        assert len(DeltaPredictionLog(str(root)).served(MODEL, APRIL_FIRST)) == 6
 
 
 def test_a_store_that_refuses_is_unavailable(tmp_path: Path) -> None:

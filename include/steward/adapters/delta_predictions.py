@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import Counter
 from datetime import datetime, timedelta
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS
@@ -28,6 +29,7 @@ DAY = "day"
 APPENDS_BETWEEN_MERGES = 100
 _SETTLED_FILE_BYTES = 16 * 2**20
 _COMMIT_RETRIES = 20
+_CONFLICT_PAUSES = (0.02, 0.1, 0.5)  # seconds
 _ARM_COLUMNS = ["version", "role", "error", "latency_ms", "score"]
 _IDENTITY = ["decision_id", "version", "recorded_at"]
 
@@ -91,26 +93,45 @@ class DeltaPredictionLog:
             log.warning("small files of %s were not merged this time: %s", name, error)
 
     def _append(self, name: str, rows: pa.Table) -> None:
-        from deltalake import CommitProperties, write_deltalake
         from deltalake.exceptions import DeltaError
 
         address = f"{self.root}/{name}"
         try:
-            if self._open(name) is None:
-                self._create(address, rows.schema)
-            write_deltalake(
-                address,
-                rows,
-                mode="append",
-                schema_mode="merge",
-                storage_options=self.storage_options,
-                commit_properties=CommitProperties(max_commit_retries=_COMMIT_RETRIES),
-            )
+            self._write(name, address, rows)
         except (DeltaError, OSError) as error:
             hint = "check the space left and the rights on STEWARD_STORAGE"
             raise UnavailableError(f"the store refuses rows: {error}", where=address, hint=hint) from error
         if self._due(name):
             self.merge_files(name)
+
+    def _write(self, name: str, address: str, rows: pa.Table) -> None:
+        """Two servers that create a table at once commit its schema twice, which fails the appends in between.
+
+        A refused commit has written nothing, so the same rows may be offered again.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        for pause in _CONFLICT_PAUSES:
+            try:
+                return self._commit(name, address, rows)
+            except CommitFailedError as conflict:
+                log.info("another commit to %s came first, trying again: %s", name, conflict)
+                sleep(pause)
+        return self._commit(name, address, rows)
+
+    def _commit(self, name: str, address: str, rows: pa.Table) -> None:
+        from deltalake import CommitProperties, write_deltalake
+
+        if self._open(name) is None:
+            self._create(address, rows.schema)
+        write_deltalake(
+            address,
+            rows,
+            mode="append",
+            schema_mode="merge",
+            storage_options=self.storage_options,
+            commit_properties=CommitProperties(max_commit_retries=_COMMIT_RETRIES),
+        )
 
     def _create(self, address: str, schema: pa.Schema) -> None:
         """`ignore`: whoever is first creates it, the others find it."""
