@@ -113,6 +113,22 @@ def kill(members: Iterable[psutil.Process]) -> None:
     psutil.wait_procs(list(victims), timeout=10)
 
 
+def in_session(leader: int) -> list[psutil.Process]:
+    """What still runs of the session that process `leader` began, whether the leader is there or not.
+
+    Airflow's workers write their title over their environment, and the stack's mark with it: after their scheduler
+    was killed, the session is all that tells whose they were.
+    """
+    return [process for process in psutil.process_iter() if _session_of(process) == leader and is_alive(process)]
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return None
+
+
 def marked(mark: str) -> list[psutil.Process]:
     """Every process that inherited the stack's mark (the path of its folder), wherever its parent went."""
     return [

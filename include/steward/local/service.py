@@ -132,6 +132,8 @@ class Service:
             processes.kill([process])
         elif process is not None:
             clean = processes.end(process, how=self.spec.stop_signal, patience=self.spec.stop_within)
+        if process is not None:
+            processes.kill(processes.in_session(process.pid))
         self._pid_file.unlink(missing_ok=True)
         return clean
 

@@ -110,6 +110,15 @@ def test_marked_processes_are_found_wherever_their_parent_went(start: Start, tmp
     assert processes.marked(mark) == []
 
 
+def test_a_session_is_known_after_its_leader_and_its_mark_are_gone(start: Start) -> None:
+    leader = start("import subprocess; subprocess.Popen(['sleep', '60'], env={})")
+    leader.wait(20)
+    left = processes.in_session(leader.pid)
+    assert [process.name() for process in left] == ["sleep"]
+    processes.kill(left)
+    assert processes.in_session(leader.pid) == []
+
+
 def test_ending_a_process_that_has_ended_is_no_fault() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     process = psutil.Process(child.pid)
