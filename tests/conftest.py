@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, running_server
 
 from steward.adapters.postgres import PostgresDatabase
 from steward.testing import FakeDatabase, FrozenClock
@@ -15,13 +15,8 @@ from steward.testing.database import FAKE_KEY
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One server for the session. Ask for `database_url` unless you need the server itself."""
-    server = PostgresServer()
-    server.start()
-    try:
-        server.make_template()
+    with running_server() as server:
         yield server
-    finally:
-        server.discard()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +19,18 @@ from steward.adapters.postgres import upgrade
 
 TEMPLATE = "steward_template"
 SUPERUSER = "postgres"
+
+
+@contextmanager
+def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server with its template made, gone afterwards."""
+    server = PostgresServer(durable=durable)
+    server.start()
+    try:
+        server.make_template()
+        yield server
+    finally:
+        server.discard()
 
 
 class PostgresServer:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.bench.conftest import Report
 from tests.bench.figures import Figure
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, running_server
 
 from steward.adapters.postgres import PostgresDatabase
 from steward.clock import SystemClock
@@ -36,13 +36,8 @@ pytestmark = pytest.mark.bench
 
 @pytest.fixture(scope="module")
 def durable() -> Iterator[PostgresServer]:
-    server = PostgresServer(durable=True)
-    server.start()
-    try:
-        server.make_template()
+    with running_server(durable=True) as server:
         yield server
-    finally:
-        server.discard()
 
 
 @pytest.fixture

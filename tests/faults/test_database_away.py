@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 
 import pytest
-from tests.postgres import PostgresServer
+from tests.postgres import running_server
 
 from steward.adapters.postgres import PostgresDatabase, listen_routes
 from steward.errors import UnavailableError
@@ -21,13 +21,8 @@ pytestmark = pytest.mark.faults
 @pytest.fixture(scope="module")
 def own_server():
     """Not the session's: other tests would go away with it."""
-    server = PostgresServer()
-    server.start()
-    try:
-        server.make_template()
+    with running_server() as server:
         yield server
-    finally:
-        server.discard()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,6 @@ from steward.actions.effects import deliver
 from steward.actions.state import Services, Transaction
 from steward.ledger import EventDraft, EventType
 from steward.types import JsonObject, digest_of, parse_instant
-
-log = logging.getLogger(__name__)
-
-SYSTEM = "steward"
 
 
 @dataclass(frozen=True)
