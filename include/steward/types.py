@@ -25,6 +25,21 @@ class RiskTier(StrEnum):
     HIGH = "high"
 
 
+class Stage(StrEnum):
+    """Where a model is in its life. A model enters them in this order and never goes back."""
+
+    USE_CASE = "use_case"
+    DEVELOPMENT = "development"
+    VALIDATION = "validation"
+    DEPLOYMENT = "deployment"
+    MONITORING = "monitoring"
+    RETIRED = "retired"
+
+    @property
+    def place(self) -> int:
+        return list(Stage).index(self)
+
+
 class Role(StrEnum):
     """What a version is to a request: the default answer, a judged share of users, or a dropped copy."""
 

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     airflow_user: str | None = None
     airflow_password: SecretStr | None = None
     flush_interval: float = 1.0
+    server_token: SecretStr | None = None
+    notify_urls: tuple[SecretStr, ...] = ()
 
     def wanted(self, name: str) -> str:
         """A setting that this use cannot do without. Raises UnavailableError that says how to give it."""
@@ -140,6 +142,8 @@ def services() -> Services:
     from steward.adapters.evidently_reports import EvidentlyDriftReporter
     from steward.adapters.gx_contract import GxDataValidator
     from steward.adapters.mlflow_tracking import MlflowTracker
+    from steward.adapters.notices import AppriseNotifier
+    from steward.adapters.served_estate import HttpServedEstate
 
     given = settings()
     storage = given.wanted("storage")
@@ -158,5 +162,11 @@ def services() -> Services:
         reporter=EvidentlyDriftReporter(),
         reports_dir=given.reports_path,
         checkpoints=given.home / "checkpoints.jsonl",
+        served=HttpServedEstate([given.server_url], _plain(given.server_token)),
+        notifier=AppriseNotifier(given.home / "notices.jsonl", [url.get_secret_value() for url in given.notify_urls]),
         wall=lambda: datetime.now(UTC),
     )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

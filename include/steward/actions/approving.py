@@ -7,6 +7,7 @@ from typing import Any
 
 from steward.actions.effects import want_aliases
 from steward.actions.operation import Operation, person
+from steward.actions.stages import enter_stage
 from steward.actions.state import Services, Transaction
 from steward.approval import Answer, ApprovalRequest, RequestState
 from steward.approval.policy import judge_answer, judge_request, requirement
@@ -16,7 +17,7 @@ from steward.ledger import EventDraft, EventType
 from steward.registry import ModelVersion, State
 from steward.reporting.approval_page import approval_page
 from steward.spec import ModelSpec
-from steward.types import JsonObject, VersionRef, format_instant
+from steward.types import JsonObject, Stage, VersionRef, format_instant
 
 
 def request_approval(
@@ -40,6 +41,7 @@ def request_approval(
         candidate = tx.versions.get(VersionRef(spec.model, version))
         if candidate.state is not State.CHALLENGER:
             raise PolicyError(f"{candidate.ref} is {candidate.state}: only a challenger can be approved")
+        enter_stage(services, spec, tx, op, Stage.VALIDATION, version)
         request = tx.approvals.open(
             ApprovalRequest(
                 id=uuid.uuid4().hex,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from steward.actions.effects import deliver
 from steward.actions.state import Services, Transaction
-from steward.ledger import EventDraft, EventType
+from steward.errors import IntegrityError, PolicyError
+from steward.ledger import EventDraft, EventType, person_of, tombstone_of
+from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.types import JsonObject, digest_of, parse_instant
+
+AFTER_RETIREMENT = frozenset({"close_run", "reproduce"})
 
 
 @dataclass(frozen=True)
@@ -36,19 +41,51 @@ class Operation:
         return f"{self.model}/{self.run}/{self.action}"
 
     def earlier(self) -> JsonObject | None:
-        with self.services.database.begin() as tx:
-            return tx.operations.find(self.key, digest_of(self.inputs))
+        with self.refusals_recorded(), self.services.database.begin() as tx:
+            found = tx.operations.find(self.key, digest_of(self.inputs))
+            if found is None:
+                self._require_alive(tx)
+            return found
 
     def commit(self, write: Callable[[Transaction], JsonObject]) -> JsonObject:
-        """Run `write` in one transaction with the record of this operation, then deliver effects."""
-        with self.services.database.begin() as tx:
+        """Run `write` in one transaction with the record of this operation, then deliver effects.
+
+        What policy refuses is an event of its own: who tried, and what was missing.
+        """
+        with self.refusals_recorded(), self.services.database.begin() as tx:
             found = tx.operations.find(self.key, digest_of(self.inputs))
             if found is not None:
                 return found
+            self._require_alive(tx)
             answer = write(tx)
             tx.operations.record(self.key, digest_of(self.inputs), answer)
         deliver(self.services)
         return answer
+
+    @contextmanager
+    def refusals_recorded(self) -> Iterator[None]:
+        """A step that policy refuses, forged or early, changes nothing and is reported."""
+        try:
+            yield
+        except (PolicyError, IntegrityError) as refusal:
+            version = self.inputs.get("version")
+            with self.services.database.begin() as tx:
+                said, step = refusal.what, self.action
+                tx.events.append(
+                    self.event(EventType.RELEASE_REFUSED, said, version=version, step=step, detail=str(refusal))
+                )
+            raise
+
+    def _require_alive(self, tx: Transaction) -> None:
+        """Raises PolicyError for a retired model: its tombstone is respected by every door."""
+        if self.action in AFTER_RETIREMENT:
+            return
+        if stone := tombstone_of(tx.events.read(model=self.model, types=TOMBSTONE_EVENTS)):
+            raise PolicyError(
+                f"{self.model} was retired on {stone.at:%Y-%m-%d}: {stone.reason}",
+                where=self.action,
+                hint="a retired model stays retired; give a successor a name of its own",
+            )
 
     def event(
         self,
@@ -62,9 +99,7 @@ class Operation:
         return EventDraft(kind, self.model, self.actor, reason, version, evidence, {"run": self.run, **body})
 
 
-def person(actor: str) -> str:
-    """`airflow:dana` → `dana`."""
-    return actor.rpartition(":")[2]
+person = person_of
 
 
 def day_of(services: Services, as_of: str | None) -> datetime:

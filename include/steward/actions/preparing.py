@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from steward.actions.effects import logged_model
 from steward.actions.operation import Operation, day_of
+from steward.actions.stages import enter_stage
 from steward.actions.state import Services
 from steward.data import Snapshot
 from steward.gates import Evidence
 from steward.ledger import EventType
 from steward.spec import ModelSpec
 from steward.training import LoggedModel, ModelCode, TrainingRecord
-from steward.types import JsonObject, Window, digest_of
+from steward.types import JsonObject, Stage, Window, digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ def take_snapshot(
     evidence = Evidence("snapshot", spec.model, {"snapshot": snapshot.to_json(), "as_of": end})
 
     def write(tx: Any) -> JsonObject:
+        enter_stage(services, spec, tx, op, Stage.DEVELOPMENT)
         digest = tx.evidence.put(evidence)
         said = f"{snapshot.rows} rows of {window}" + (f", because: {reason}" if reason else "")
         tx.events.append(op.event(EventType.SNAPSHOT_TAKEN, said, evidence=digest, snapshot=snapshot.to_json()))

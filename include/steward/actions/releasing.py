@@ -10,6 +10,7 @@ from typing import Any
 from steward.actions.approving import require_approval
 from steward.actions.effects import logged_model, want_aliases
 from steward.actions.operation import Operation
+from steward.actions.stages import enter_stage
 from steward.actions.state import Services, Transaction
 from steward.errors import ConflictError, PolicyError
 from steward.gates import Evidence, Outcome, Verdict
@@ -17,7 +18,7 @@ from steward.ledger import EventType
 from steward.registry import ModelVersion, State
 from steward.rollout import Rollout, RolloutState, Route
 from steward.spec import ModelSpec
-from steward.types import JsonObject, VersionRef
+from steward.types import JsonObject, Stage, VersionRef
 
 
 def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, version: int) -> JsonObject:
@@ -28,7 +29,7 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
     op = Operation.begin(services, "start_rollout", spec.model, run, actor, version=version)
     if done := op.earlier():
         return done
-    with services.database.begin() as tx:
+    with op.refusals_recorded(), services.database.begin() as tx:
         candidate = tx.versions.get(VersionRef(spec.model, version))
         require_approval(services, spec, tx, candidate)
         rows = tx.evidence.get(candidate.evidence["training"]).body["smoke"]
@@ -37,6 +38,7 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
 
     def write(tx: Transaction) -> JsonObject:
         approval = require_approval(services, spec, tx, candidate)
+        enter_stage(services, spec, tx, op, Stage.DEPLOYMENT, version)
         champion = tx.versions.champion(spec.model)
         evidence = Evidence("smoke", spec.model, {"version": version, "verdict": verdict.to_json()})
         digest = tx.evidence.put(evidence)
@@ -245,6 +247,7 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
             raise PolicyError("no canary step has run", where=f"rollout {rollout}", hint="shift traffic first")
         candidate = tx.versions.get(VersionRef(spec.model, going.version))
         approval = require_approval(services, spec, tx, candidate)
+        enter_stage(services, spec, tx, op, Stage.MONITORING, going.version)
         if going.previous is not None:
             tx.versions.move(VersionRef(spec.model, going.previous), State.CHAMPION, State.SUPERSEDED)
         tx.versions.move(candidate.ref, State.CHALLENGER, State.CHAMPION)

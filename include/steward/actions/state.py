@@ -16,6 +16,7 @@ from steward.approval import ApprovalTable
 from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
 from steward.gates import Evidence
+from steward.inventory import ServedEstate
 from steward.ledger import Checkpoint, EventLog, Verification
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
@@ -116,6 +117,14 @@ class DriftReporter(Protocol):
     def write(self, reference: Any, current: Any, columns: Mapping[str, str], path: Path, title: str) -> None: ...
 
 
+class Notifier(Protocol):
+    """Tells people."""
+
+    def notify(self, to: Sequence[str], title: str, body: str) -> None:
+        """`to` are addresses. Raises UnavailableError when it could not be handed on; the outbox tries again."""
+        ...
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything an action needs from outside the domain."""
@@ -133,4 +142,6 @@ class Services:
     reporter: DriftReporter
     reports_dir: Path
     checkpoints: Path
+    served: ServedEstate
+    notifier: Notifier
     wall: Callable[[], datetime]

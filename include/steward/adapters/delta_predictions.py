@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS
+from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS, Traffic, count_traffic
 from steward.errors import UnavailableError
 from steward.types import Window
 
@@ -75,6 +75,10 @@ class DeltaPredictionLog:
         # File statistics on `recorded_at` leave out all but the newest files.
         rows = table.to_pyarrow_dataset().to_table(columns=[*_ARM_COLUMNS, *_IDENTITY[::2]], filter=wanted)
         return _one_per_answer(rows.to_pandas())[_ARM_COLUMNS].reset_index(drop=True)
+
+    def traffic(self, model: str, since: datetime) -> Traffic:
+        rows = self._read(f"predictions/{model}", "at", since, None, ["at", "version", "source", "error"])
+        return Traffic(0, None) if rows is None else count_traffic(_one_per_answer(rows))
 
     def merge_files(self, name: str) -> None:
         """Merge the small files of `predictions/<model>` or `outcomes/<model>`; drop what was replaced a day ago.

@@ -19,7 +19,11 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True)
 class ApprovalRequest:
-    """Asks people about one version, bound to the evidence they see. `door` locates the Airflow task that asks."""
+    """Asks people about one version, bound to the evidence they see. `door` locates the Airflow task that asks.
+
+    `author` started the training, `requester` the request, `owner` answers for the model, `editor` (an address or a
+    name) changed its two files last: none of them may approve.
+    """
 
     id: str
     model: str
@@ -33,6 +37,7 @@ class ApprovalRequest:
     expires_at: datetime
     state: RequestState = RequestState.OPEN
     door: JsonObject | None = None
+    editor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,11 @@ class ApprovalTable(Protocol):
     def answers(self, request_id: str) -> list[Answer]: ...
 
     def record(self, answer: Answer) -> None:
-        """Raises ConflictError when this person has answered already."""
+        """Raises ConflictError when this person has answered already on this evidence."""
+        ...
+
+    def rebind(self, request_id: str, evidence: str) -> ApprovalRequest:
+        """Put an open request on new evidence; answers on the old no longer count. Raises ConflictError if closed."""
         ...
 
     def close(self, request_id: str, state: RequestState) -> ApprovalRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +34,16 @@ OUTCOME_COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Who really called a model. `last_at` is business time; counts are of rows asked about, by version, by source."""
+
+    requests: int
+    last_at: datetime | None
+    versions: dict[int, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+
+
 class PredictionLog(Protocol):
     """Per-model Delta tables of predictions and outcomes, partitioned by day of `at`."""
 
@@ -52,3 +63,16 @@ class PredictionLog(Protocol):
 
         Columns version, role, error, latency_ms, score."""
         ...
+
+    def traffic(self, model: str, since: datetime) -> Traffic:
+        """Rows with `at` from `since` on. Reads four columns of the days it needs; no table is no traffic."""
+        ...
+
+
+def count_traffic(rows: pd.DataFrame) -> Traffic:
+    """Of rows with the columns at, version, source, error; a row that this version could not answer counts too."""
+    if rows.empty:
+        return Traffic(0, None)
+    versions = {int(number): int(count) for number, count in rows["version"].value_counts().items()}
+    sources = {str(name): int(count) for name, count in rows["source"].value_counts().items()}
+    return Traffic(len(rows), rows["at"].max().to_pydatetime(), versions, sources)

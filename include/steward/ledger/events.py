@@ -43,6 +43,21 @@ class EventType(StrEnum):
     RETRAINING_DECLINED = "retraining.declined"
     RUN_CLOSED = "run.closed"
     ALIAS_REASSERTED = "alias.reasserted"
+    STAGE_ENTERED = "stage.entered"
+    DOCUMENT_FILED = "document.filed"
+    WAIVER_GRANTED = "waiver.granted"
+    WAIVER_REVOKED = "waiver.revoked"
+    APPROVAL_VOIDED = "approval.voided"
+    RELEASE_REFUSED = "release.refused"
+    GLASS_BROKEN = "glass.broken"
+    MODEL_REVIEWED = "model.reviewed"
+    INVENTORY_AUDITED = "inventory.audited"
+    VERSION_REPRODUCED = "version.reproduced"
+    RETIREMENT_STARTED = "retirement.started"
+    CONSUMER_CONFIRMED = "consumer.confirmed"
+    ENDPOINT_CLOSED = "endpoint.closed"
+    MODEL_ARCHIVED = "model.archived"
+    MODEL_RETIRED = "model.retired"
 
 
 MEANING: dict[EventType, str] = {
@@ -70,6 +85,21 @@ MEANING: dict[EventType, str] = {
     EventType.RETRAINING_DECLINED: "The controller looked and did not ask; body says why not.",
     EventType.RUN_CLOSED: "A training run ended; body says how.",
     EventType.ALIAS_REASSERTED: "A registry alias differed from the ledger and was set back.",
+    EventType.STAGE_ENTERED: "A model entered a stage of its life; body names stage, criteria and artefacts.",
+    EventType.DOCUMENT_FILED: "A document was bound to a model or a version; body names its kind and digest.",
+    EventType.WAIVER_GRANTED: "A gate's no was set aside, until a date, by a person whom the policy allows to.",
+    EventType.WAIVER_REVOKED: "A waiver ended before its date.",
+    EventType.APPROVAL_VOIDED: "New evidence came after answers were given: they no longer count.",
+    EventType.RELEASE_REFUSED: "A step towards release was refused; body names the step and all that is missing.",
+    EventType.GLASS_BROKEN: "A version may be released without the approvals it needs; a review is due.",
+    EventType.MODEL_REVIEWED: "A person looked at the model as a whole and confirmed it; body has the next date.",
+    EventType.INVENTORY_AUDITED: "Specs, registry, servers and callers were compared; body counts the findings.",
+    EventType.VERSION_REPRODUCED: "A version was trained again from its record: verdict, differences.",
+    EventType.RETIREMENT_STARTED: "A model is to be retired; body names its consumers and who told them.",
+    EventType.CONSUMER_CONFIRMED: "A consumer no longer needs the model, or has a replacement.",
+    EventType.ENDPOINT_CLOSED: "A model without traffic was taken off its endpoint.",
+    EventType.MODEL_ARCHIVED: "Artefacts and data were archived; body holds the manifest and until when it is kept.",
+    EventType.MODEL_RETIRED: "The tombstone: nothing of this model may be trained, released or served again.",
 }
 
 

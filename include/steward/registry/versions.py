@@ -16,13 +16,15 @@ class State(StrEnum):
     CHAMPION = "champion"  # serves by default
     SUPERSEDED = "superseded"  # was champion; may come back by a rollback
     REJECTED = "rejected"  # will not serve
+    RETIRED = "retired"  # its model is retired
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.CHALLENGER: frozenset({State.CHAMPION, State.REJECTED}),
-    State.CHAMPION: frozenset({State.SUPERSEDED, State.REJECTED}),
-    State.SUPERSEDED: frozenset({State.CHAMPION}),
+    State.CHALLENGER: frozenset({State.CHAMPION, State.REJECTED, State.RETIRED}),
+    State.CHAMPION: frozenset({State.SUPERSEDED, State.REJECTED, State.RETIRED}),
+    State.SUPERSEDED: frozenset({State.CHAMPION, State.RETIRED}),
     State.REJECTED: frozenset(),
+    State.RETIRED: frozenset(),
 }
 
 

@@ -106,6 +106,21 @@ def _count(part: str, size: float) -> float:
     return 5.0 if dash else 1.0  # a span of names, MON-FRI; or a single value
 
 
+def _floor(sentence: str) -> Weakening:
+    """Like `falls`, for a Floor that is given or taken away as a whole."""
+
+    def size(value: Any) -> float:
+        return -math.inf if value is None else float(value["min"] if isinstance(value, Mapping) else value)
+
+    return lambda old, new: sentence if size(new) < size(old) else None
+
+
+def _unknown_consumers(old: Any, new: Any) -> str | None:
+    kept = {each["name"] for each in new or ()}
+    lost = [each["name"] for each in old or () if each["name"] not in kept]
+    return f"{', '.join(lost)} would no longer be told before it goes" if lost else None
+
+
 CONTROLS: dict[str, Weakening] = {
     "risk_tier": descends(("high", "medium", "low"), "the risk tier is lower, and the policy with it"),
     "frameworks": loses("the requirements of {} no longer apply"),
@@ -122,6 +137,7 @@ CONTROLS: dict[str, Weakening] = {
     "data.protected": loses("{} is no longer watched for fairness"),
     "data.freshness": rises("older data is accepted"),
     "data.min_rows": falls("a smaller window is trained on"),
+    "training.threshold.parity": falls("the threshold keeps the groups less close together", absent=0),
     "training.time_limit": rises("a training may run longer"),
     "evaluation.holdout.days": falls("fewer days are held out for judging"),
     "evaluation.metrics.*": removed("the gate is gone"),
@@ -129,6 +145,16 @@ CONTROLS: dict[str, Weakening] = {
     "evaluation.metrics.*.max": rises("a larger value passes"),
     "evaluation.metrics.*.not_worse_than_champion": rises("a candidate may be worse than the champion by more"),
     "evaluation.slices": loses("{} is no longer judged by itself"),
+    "evaluation.fairness": removed("the groups are no longer judged"),
+    "evaluation.fairness.demographic_parity_ratio": _floor("a lower parity ratio passes"),
+    "evaluation.fairness.demographic_parity_difference": rises("a larger gap between groups passes"),
+    "evaluation.fairness.equalized_odds_difference": rises("a larger gap in error rates passes"),
+    "evaluation.fairness.adverse_action_rate": rises("a group may be refused more often"),
+    "evaluation.fairness.accuracy_difference": rises("a larger gap in accuracy passes"),
+    "evaluation.fairness.min_rows": rises("more groups are too small to be judged"),
+    "evaluation.fairness.intersections": lambda old, new: (
+        "crossed groups are no longer judged" if old and not new else None
+    ),
     "evaluation.slice_min_rows": rises("more slices are too small to be judged"),
     "evaluation.bootstrap": falls("the comparison rests on fewer resamples"),
     "approval.approvers": falls("fewer people must approve", absent=0),
@@ -161,4 +187,9 @@ CONTROLS: dict[str, Weakening] = {
     "retraining.budget.cpu_hours": rises("retraining may cost more"),
     "retraining.schedule": _rarer("it is retrained on the clock less often"),
     "retirement.review_after": rises("the owner confirms it less often"),
+    "retirement.idle_after": rises("a model that nobody calls is reported later"),
+    "retirement.quiet": falls("it may be switched off sooner after the last request"),
+    "retirement.keep": falls("its artefacts and data are kept for a shorter time"),
+    "consumers": _unknown_consumers,
+    "upstream": loses("{} may be retired under it"),
 }

@@ -88,6 +88,25 @@ def _metrics_known(task: Task, key: Key, names: Iterable[str]) -> Iterator[Contr
             yield Contradiction((*key, name), f"no metric for {task}; {choice}", nearest(name, known))
 
 
+def _groups_to_judge(task: Task, data: Data, training: Training, evaluation: Evaluation) -> Iterator[Contradiction]:
+    """Fairness and a fair threshold are about decisions, and about groups."""
+    wanted: list[tuple[Key, bool]] = [
+        (("evaluation", "fairness"), evaluation.fairness is not None),
+        (("training", "threshold", "parity"), training.threshold.parity is not None),
+    ]
+    for key in (key for key, asked in wanted if asked):
+        if task != "binary_classification":
+            yield Contradiction(key, f"a {task} model makes no yes-or-no decision to judge")
+        elif not data.protected:
+            yield Contradiction(key, "there is no group to judge: name columns in data.protected")
+
+
+def _not_its_own_upstream(model: str, upstream: tuple[str, ...]) -> Iterator[Contradiction]:
+    for place, name in enumerate(upstream):
+        if name == model:
+            yield Contradiction(("upstream", place), "a model cannot read its own answers")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(("training", "evaluation"), _holdout_inside_window),
     Rule(("data", "evaluation"), _labels_in_time),
@@ -96,4 +115,6 @@ RULES: tuple[Rule, ...] = (
     Rule(("data", "evaluation"), _slices_known),
     Rule(("task", "evaluation"), _gates_known),
     Rule(("task", "monitoring"), _performance_known),
+    Rule(("task", "data", "training", "evaluation"), _groups_to_judge),
+    Rule(("model", "upstream"), _not_its_own_upstream),
 )

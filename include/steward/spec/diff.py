@@ -54,7 +54,7 @@ def _pairs(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
 
 def _weakening(path: str, old: Any, new: Any) -> str | None:
     pattern = _pattern(path)
-    rule = CONTROLS.get(pattern) or CONTROLS.get(pattern.removesuffix(".max"))
+    rule = CONTROLS.get(pattern) or CONTROLS.get(pattern.removesuffix(".max").removesuffix(".min"))
     return rule(old, new) if rule is not None else None
 
 

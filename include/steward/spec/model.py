@@ -59,6 +59,7 @@ class Feature(Section):
     levels: tuple[str, ...] | None = Field(default=None, description="The only levels allowed; omit to learn them")
     max_missing: Share = Field(default=0.0, description="Largest share of missing values in a window")
     max_out_of_range: Share = Field(default=0.0, description="Largest share outside min..max or levels in a window")
+    reason: str | None = Field(default=None, min_length=1, description="What a person is told when it counted against")
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -123,10 +124,26 @@ class Runtime(Section):
     kind: Literal["local"] = "local"
 
 
+class Threshold(Section):
+    """Where a binary model's score becomes a yes: one number for everybody, part of the version."""
+
+    at: Annotated[float, Field(gt=0, lt=1)] | None = Field(default=None, description="Scores from here on are a yes")
+    parity: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Chosen in training: the best balanced accuracy, on out-of-fold scores, among thresholds whose "
+        "demographic parity ratio is at least this for every protected column",
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if (self.at is None) == (self.parity is None):
+            yield Contradiction((), "give either at or parity")
+
+
 class Training(Section):
     build: Function = Field(default="model:build", description="build(params) → an unfitted scikit-learn estimator")
     window: Days = Field(description="Days of data a training reads, hold-out included")
     params: dict[str, int | float | str | bool | None] = Field(default={}, description="Handed to build")
+    threshold: Threshold = Field(default=Threshold(at=0.5), description="Of a binary model's score")
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     time_limit: Duration = Field(default=timedelta(minutes=30), description="A longer training is stopped")
     runtime: Runtime = Runtime()
@@ -146,10 +163,44 @@ class MetricGate(Section):
             yield Contradiction(("min",), f"min {self.min:g} is above max {self.max:g}")
 
 
+class Limit(Section):
+    max: float
+
+
+class LatencyLimit(Section):
+    max: Duration
+
+
+class Floor(Section):
+    min: float
+
+
+class Fairness(Section):
+    """Gates on the groups of every column in `data.protected`, and on their intersections."""
+
+    favourable: Literal[0, 1] = Field(default=1, description="The decision that is good for the person")
+    demographic_parity_ratio: Floor | None = Field(
+        default=None, description="Lowest share of favourable decisions over the highest; four fifths is 0.8"
+    )
+    demographic_parity_difference: Limit | None = Field(default=None, description="Highest share less the lowest")
+    equalized_odds_difference: Limit | None = Field(
+        default=None, description="The larger of the gaps in true and in false positive rates"
+    )
+    adverse_action_rate: Limit | None = Field(default=None, description="Share refused, in every group")
+    accuracy_difference: Limit | None = Field(default=None, description="Highest group accuracy less the lowest")
+    min_rows: Count = Field(default=30, description="A rate with a smaller denominator is inconclusive")
+    intersections: bool = Field(default=True, description="Judge the protected columns crossed with one another too")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.demographic_parity_ratio and not 0 < self.demographic_parity_ratio.min <= 1:
+            yield Contradiction(("demographic_parity_ratio", "min"), "a ratio of shares is between 0 and 1")
+
+
 class Evaluation(Section):
     holdout: Days = Field(description="The last days of the training window, kept for judging")
     metrics: dict[Identifier, MetricGate] = Field(min_length=1)
     slices: tuple[str, ...] = Field(default=(), description='A column, or a predicate such as "distance > 1500"')
+    fairness: Fairness | None = Field(default=None, description="Gates on the groups of data.protected")
     slice_min_rows: Count = Field(default=200, description="A smaller slice is inconclusive")
     bootstrap: int = Field(default=500, ge=100, le=10_000, description="Resamples of the comparison")
 
@@ -157,14 +208,6 @@ class Evaluation(Section):
 class Approval(Section):
     approvers: Count | None = Field(default=None, description="More than the tier asks for")
     expires_after: Duration | None = Field(default=None, description="Shorter than the tier's")
-
-
-class Limit(Section):
-    max: float
-
-
-class LatencyLimit(Section):
-    max: Duration
 
 
 class Guardrails(Section):
@@ -277,6 +320,20 @@ class Retraining(Section):
 
 class Retirement(Section):
     review_after: Duration = Field(default=timedelta(days=365), description="The owner confirms the model this often")
+    idle_after: Duration = Field(default=timedelta(days=30), description="A champion without a request is reported")
+    quiet: Duration = Field(
+        default=timedelta(days=7), description="Without requests this long before it is switched off"
+    )
+    keep: Duration = Field(
+        default=timedelta(days=7 * 365), description="Artefacts and data of a retired model are kept"
+    )
+
+
+class Consumer(Section):
+    """Who calls the model, and must be told before it goes."""
+
+    name: str = Field(pattern=TEAM_PATTERN, description="A system or team; requests may name it as their source")
+    contact: str = Field(pattern=EMAIL_PATTERN)
 
 
 class ModelSpec(Section):
@@ -288,6 +345,8 @@ class ModelSpec(Section):
     owner: Owner
     risk_tier: RiskTier = Field(description="Sets the policy, unless this spec is stricter")
     frameworks: tuple[str, ...] = Field(default=(), description="Ids of versioned compliance packs")
+    consumers: tuple[Consumer, ...] = Field(default=(), description="Who calls the model")
+    upstream: tuple[Identifier, ...] = Field(default=(), description="Models whose answers this one reads")
     task: Task
     data: Data
     training: Training

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from steward.adapters.delta_snapshots import canonical_table, rows_digest
-from steward.data import PREDICTION_COLUMNS, Snapshot
+from steward.data import PREDICTION_COLUMNS, Snapshot, Traffic, count_traffic
 from steward.errors import NotFoundError, UnavailableError
 from steward.types import Window
 
@@ -68,6 +68,10 @@ class FakePredictionLog:
         rows = self._answers(model)
         wanted = (rows["epoch"] >= epoch) & (rows["recorded_at"] > since)
         return rows.loc[wanted, _ARM_COLUMNS].reset_index(drop=True)
+
+    def traffic(self, model: str, since: datetime) -> Traffic:
+        rows = self._answers(model)
+        return count_traffic(rows[rows["at"] >= since])
 
     def _check(self) -> None:
         if self.away:

@@ -33,7 +33,7 @@ class State:
     evidence: dict[str, Evidence] = field(default_factory=dict)
     versions: dict[VersionRef, ModelVersion] = field(default_factory=dict)
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
-    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    answers: dict[tuple[str, str, str], Answer] = field(default_factory=dict)
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     routes: dict[str, Route] = field(default_factory=dict)
     windows: dict[tuple[str, int, Window], JudgedWindow] = field(default_factory=dict)

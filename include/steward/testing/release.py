@@ -60,7 +60,7 @@ class FakeVersionTable:
 
 
 class FakeApprovalTable:
-    def __init__(self, requests: dict[str, ApprovalRequest], answers: dict[tuple[str, str], Answer]) -> None:
+    def __init__(self, requests: dict[str, ApprovalRequest], answers: dict[tuple[str, str, str], Answer]) -> None:
         self._requests, self._answers = requests, answers
 
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
@@ -91,12 +91,22 @@ class FakeApprovalTable:
 
     def record(self, answer: Answer) -> None:
         self.get(answer.request)
-        if (answer.request, answer.by) in self._answers:
+        if (answer.request, answer.by, answer.evidence) in self._answers:
             raise ConflictError(
                 f"{answer.by} has answered request {answer.request} already",
                 hint="an answer stands; ask for a new approval to decide again",
             )
-        self._answers[answer.request, answer.by] = answer
+        self._answers[answer.request, answer.by, answer.evidence] = answer
+
+    def rebind(self, request_id: str, evidence: str) -> ApprovalRequest:
+        request = self.get(request_id)
+        if request.state is not RequestState.OPEN:
+            raise ConflictError(
+                f"the request {request_id} is {request.state}: its evidence stands",
+                hint="only an open request can be put on new evidence; ask for a new approval",
+            )
+        self._requests[request_id] = replace(request, evidence=evidence)
+        return self.get(request_id)
 
     def close(self, request_id: str, state: RequestState) -> ApprovalRequest:
         request = self.get(request_id)

@@ -17,10 +17,10 @@ from steward.actions.state import Services
 from steward.approval.policy import load_policy
 from steward.data import PREDICTION_COLUMNS
 from steward.spec import ModelSpec, SpecFolder
-from steward.testing import FakeDatabase, FrozenClock
-from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
-from steward.testing.data_validator import FakeDataValidator
-from steward.testing.tracking import FakeReporter, FakeTracker
+from steward.testing import FrozenClock
+from steward.testing.data_stores import FakePredictionLog
+from steward.testing.services import services_in_memory
+from steward.testing.tracking import FakeTracker
 from steward.types import JsonObject, VersionRef
 
 MODEL_YAML = """
@@ -185,22 +185,7 @@ def build_life(folder: Path, yaml: str = MODEL_YAML) -> Life:
     (folder / "models" / "toy" / "model.yaml").write_text(yaml)
     (folder / "models" / "toy" / "model.py").write_text(MODEL_PY)
     clock = FrozenClock(datetime(2013, 6, 1, 6, tzinfo=UTC))
-    specs, tracker, predictions = SpecFolder(folder / "models"), FakeTracker(), FakePredictionLog()
+    specs = SpecFolder(folder / "models")
     policy = load_policy(Path(__file__).parents[3] / "include" / "policy.yaml")
-    services = Services(
-        database=FakeDatabase(clock),
-        clock=clock,
-        specs=specs,
-        policy=lambda: policy,
-        snapshots=FakeSnapshotStore(),
-        predictions=predictions,
-        validator=FakeDataValidator(),
-        tracker=tracker,
-        models=tracker,
-        mirror=tracker,
-        reporter=FakeReporter(),
-        reports_dir=folder / "reports",
-        checkpoints=folder / "checkpoints.jsonl",
-        wall=clock.now,
-    )
-    return Life(services, specs.get("toy"), clock, tracker, predictions)
+    services = services_in_memory(specs, policy, clock, folder)
+    return Life(services, specs.get("toy"), clock, services.tracker, services.predictions)

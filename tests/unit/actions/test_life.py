@@ -34,13 +34,13 @@ def test_a_version_goes_all_the_way_round(life: Any) -> None:
     assert life.tracker.aliases["toy", "champion"] == 2
 
 
-def test_every_action_writes_exactly_one_event(life: Any) -> None:
+def test_every_action_writes_exactly_one_event_beside_the_stages_it_enters(life: Any) -> None:
     trained = life.train()
-    kinds = [event.type.value for event in life.events()]
+    kinds = [event.type.value for event in life.events() if event.type != "stage.entered"]
     assert kinds == ["snapshot.taken", "data.validated", "model.trained", "model.evaluated", "version.registered"]
     life.approve(trained)
     life.release(trained)
-    kinds = [event.type.value for event in life.events()][5:]
+    kinds = [event.type.value for event in life.events() if event.type != "stage.entered"][5:]
     step = ["rollout.advanced", "rollout.analysed"]
     assert kinds == ["approval.requested", "approval.answered", "rollout.started", *step, *step, "version.promoted"]
 

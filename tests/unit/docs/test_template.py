@@ -13,10 +13,8 @@ from steward.actions.state import Services
 from steward.approval.policy import load_policy
 from steward.cli.templates import write_model
 from steward.spec import SpecFolder
-from steward.testing import FakeDatabase, FrozenClock
-from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
-from steward.testing.data_validator import FakeDataValidator
-from steward.testing.tracking import FakeReporter, FakeTracker
+from steward.testing import FrozenClock
+from steward.testing.services import services_in_memory
 from steward.types import JsonObject
 
 POLICY = Path(__file__).parents[3] / "include" / "policy.yaml"
@@ -25,23 +23,8 @@ POLICY = Path(__file__).parents[3] / "include" / "policy.yaml"
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
     write_model(tmp_path, "customer_churn")
-    clock, tracker, policy = FrozenClock(datetime(2026, 6, 1, 6, tzinfo=UTC)), FakeTracker(), load_policy(POLICY)
-    return Services(
-        database=FakeDatabase(clock),
-        clock=clock,
-        specs=SpecFolder(tmp_path),
-        policy=lambda: policy,
-        snapshots=FakeSnapshotStore(),
-        predictions=FakePredictionLog(),
-        validator=FakeDataValidator(),
-        tracker=tracker,
-        models=tracker,
-        mirror=tracker,
-        reporter=FakeReporter(),
-        reports_dir=tmp_path / "reports",
-        checkpoints=tmp_path / "checkpoints.jsonl",
-        wall=clock.now,
-    )
+    clock, policy = FrozenClock(datetime(2026, 6, 1, 6, tzinfo=UTC)), load_policy(POLICY)
+    return services_in_memory(SpecFolder(tmp_path), policy, clock, tmp_path)
 
 
 def test_the_new_model_may_be_released_as_it_stands(services: Services) -> None:

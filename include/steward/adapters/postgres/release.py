@@ -142,6 +142,18 @@ class PostgresApprovalTable:
                 hint="an answer stands; ask for a new approval to decide again",
             )
 
+    def rebind(self, request_id: str, evidence: str) -> ApprovalRequest:
+        self._work.claim()
+        current = self.get(request_id).state
+        if current is not RequestState.OPEN:
+            raise ConflictError(
+                f"the request {request_id} is {current}: its evidence stands",
+                hint="only an open request can be put on new evidence; ask for a new approval",
+            )
+        columns = tables.approval_requests.c
+        self._work.write(update(tables.approval_requests).where(columns.id == request_id).values(evidence=evidence))
+        return self.get(request_id)
+
     def close(self, request_id: str, state: RequestState) -> ApprovalRequest:
         self._work.claim()
         current = self.get(request_id).state

@@ -48,6 +48,7 @@ events = Table(
     UniqueConstraint("previous_hash", name="events_one_successor"),
     Index("events_by_model", "model", "seq"),
     Index("events_by_type", "type", "seq"),
+    Index("events_by_model_and_type", "model", "type", "seq"),
 )
 
 evidence = Table(
@@ -95,6 +96,7 @@ approval_requests = Table(
     Column("expires_at", INSTANT, nullable=False),
     Column("state", Text, nullable=False),
     Column("door", DOCUMENT),
+    Column("editor", Text),
     Index("approval_requests_by_model", "model", "version"),
 )
 
@@ -108,7 +110,7 @@ approval_answers = Table(
     Column("evidence", Text, nullable=False),
     Column("at", INSTANT, nullable=False),
     Column("via", Text, nullable=False),
-    PrimaryKeyConstraint("request", "by", name="approval_answers_one_per_person"),
+    PrimaryKeyConstraint("request", "by", "evidence", name="approval_answers_one_per_person"),
 )
 
 rollouts = Table(

@@ -1,0 +1,38 @@
+"""Services in memory: real rooms and actions, fakes behind every Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steward.actions.state import Services
+from steward.approval.policy import Policy
+from steward.clock import Clock
+from steward.spec import SpecFolder
+from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
+from steward.testing.data_validator import FakeDataValidator
+from steward.testing.database import FakeDatabase
+from steward.testing.estate import FakeNotifier, FakeServedEstate
+from steward.testing.tracking import FakeReporter, FakeTracker
+
+
+def services_in_memory(specs: SpecFolder, policy: Policy, clock: Clock, folder: Path) -> Services:
+    """`folder` takes reports and checkpoints. The fakes are reached through the fields of what is returned."""
+    tracker = FakeTracker()
+    return Services(
+        database=FakeDatabase(clock),
+        clock=clock,
+        specs=specs,
+        policy=lambda: policy,
+        snapshots=FakeSnapshotStore(),
+        predictions=FakePredictionLog(),
+        validator=FakeDataValidator(),
+        tracker=tracker,
+        models=tracker,
+        mirror=tracker,
+        reporter=FakeReporter(),
+        reports_dir=folder / "reports",
+        checkpoints=folder / "checkpoints.jsonl",
+        served=FakeServedEstate(),
+        notifier=FakeNotifier(),
+        wall=clock.now,
+    )
