@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,14 +18,14 @@ from steward.approval.requests import Answer, ApprovalRequest, RequestState
 from steward.gates import Finding, Outcome
 from steward.spec import ModelSpec, Section, format_duration
 from steward.spec.documents import read_document
-from steward.spec.fields import Contradiction, Duration, Identifier
+from steward.spec.fields import EMAIL_PATTERN, Contradiction, Duration, Identifier
 from steward.spec.validation import validate
 from steward.types import JsonObject, RiskTier
 
 GATE = "approval"
 APPROVER = "approver"
 
-Person = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
+PersonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
 
 
 class TierPolicy(Section):
@@ -34,6 +34,7 @@ class TierPolicy(Section):
     approvers: int = Field(ge=0, le=5)
     roles: tuple[Identifier, ...] = Field(default=(APPROVER,), min_length=1, max_length=5)
     expires_after: Duration = timedelta(days=7)
+    valid_for: Duration = Field(default=timedelta(days=365), description="How long an approval stays good")
 
     def contradictions(self) -> Iterator[Contradiction]:
         if len(set(self.roles)) != len(self.roles):
@@ -55,11 +56,50 @@ class Tiers(Section):
             yield Contradiction((), "a higher tier needs at least as many approvers as a lower one")
 
 
+class Person(Section):
+    """Somebody this deployment knows. `email` names them in version control; from `left_on` on they have no role."""
+
+    roles: tuple[Identifier, ...] = ()
+    email: str | None = Field(default=None, pattern=EMAIL_PATTERN)
+    left_on: date | None = None
+
+
+class Freeze(Section):
+    """No release starts from the beginning of `start` until the end of `end` (UTC). Rolling back is always allowed."""
+
+    start: date
+    end: date
+    reason: str = Field(min_length=1)
+    tiers: tuple[RiskTier, ...] = Field(default=tuple(RiskTier), min_length=1)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.end < self.start:
+            yield Contradiction(("end",), f"the freeze ends {self.end}, before it starts {self.start}")
+
+
+class WaiverRules(Section):
+    """Who may sign a waiver, for how long at most, and which gates nobody may waive."""
+
+    roles: tuple[Identifier, ...] = Field(min_length=1)
+    longest: Duration = timedelta(days=90)
+    never: tuple[str, ...] = Field(default=(), description="Gates, `*` allowed: never waived")
+
+
+class BreakGlass(Section):
+    """Who may release without the approvals a tier asks for, and how soon others must review it."""
+
+    roles: tuple[Identifier, ...] = Field(min_length=1)
+    review_within: Duration = timedelta(days=2)
+
+
 class Policy(Section):
     """Quorum by risk tier, and the roles of people by Airflow user name."""
 
     tiers: Tiers
-    people: dict[Person, tuple[Identifier, ...]] = Field(default={})
+    people: dict[PersonName, Person] = Field(default={})
+    freeze: tuple[Freeze, ...] = ()
+    waivers: WaiverRules | None = Field(default=None, description="Without it nobody may sign one")
+    break_glass: BreakGlass | None = Field(default=None, description="Without it nobody may")
 
     def contradictions(self) -> Iterator[Contradiction]:
         return _unattainable(dict(self))
@@ -71,8 +111,12 @@ class Policy(Section):
             RiskTier.HIGH: self.tiers.high,
         }[tier]
 
-    def roles_of(self, person: str) -> frozenset[str]:
-        return frozenset(self.people.get(person, ()))
+    def roles_of(self, person: str, on: date | None = None) -> frozenset[str]:
+        """None for somebody unknown, or gone by that day."""
+        known = self.people.get(person)
+        if known is None or (on is not None and known.left_on is not None and on >= known.left_on):
+            return frozenset()
+        return frozenset(known.roles)
 
 
 @dataclass(frozen=True)

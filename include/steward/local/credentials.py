@@ -13,7 +13,7 @@ from steward.local.errors import BrokenHomeError
 from steward.local.home import Home, read_json, write_private
 
 # The people of the embedded Airflow and their roles there: a data scientist, a risk officer, an operator.
-USERS = {"admin": "ADMIN", "dana": "USER", "ravi": "USER", "mo": "USER"}
+USERS = {"admin": "ADMIN", "dana": "USER", "ravi": "USER", "mo": "USER", "vera": "USER"}
 # Letters and digits that cannot be mistaken for each other when read from a screen.
 READABLE = "abcdefghjkmnpqrstuvwxyz23456789"
 
