@@ -143,3 +143,23 @@ def test_a_store_that_refuses_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UnavailableError, match="the store refuses rows"):
         DeltaPredictionLog(str(tmp_path / "file")).append(MODEL, predictions(answer("a")))
+
+
+def test_one_decision_is_found_with_its_features(log: PredictionLog) -> None:
+    log.append(MODEL, predictions(answer("d1"), answer("d2", f_distance=None)))
+    log.append(MODEL, predictions(answer("d1", recorded_at=WALL + timedelta(seconds=1), f_distance=250.0)))
+    assert log.decision(MODEL, "d1")["f_distance"] == 250.0
+    assert log.decision(MODEL, "d2")["f_distance"] is None
+    assert log.decision(MODEL, "d3") is None
+    assert log.decision("never_served", "d1") is None
+
+
+def test_traffic_is_counted_by_version_and_by_source(log: PredictionLog) -> None:
+    late = NOON + timedelta(days=2)
+    rows = [answer("d1"), answer("d2", version=2, source=None), answer("d3", at=late, source="batch")]
+    log.append(MODEL, predictions(*rows, answer("d4", error="boom", score=None)))
+    seen = log.traffic(MODEL, NOON)
+    assert (seen.requests, seen.last_at) == (4, late)
+    assert (seen.versions, seen.sources) == ({1: 3, 2: 1}, {"desk": 2, "batch": 1})
+    assert log.traffic(MODEL, late).requests == 1
+    assert log.traffic("never_served", NOON).requests == 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS, Traffic, count_traffic
 from steward.errors import UnavailableError
-from steward.types import Window
+from steward.types import JsonObject, Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +75,15 @@ class DeltaPredictionLog:
         # File statistics on `recorded_at` leave out all but the newest files.
         rows = table.to_pyarrow_dataset().to_table(columns=[*_ARM_COLUMNS, *_IDENTITY[::2]], filter=wanted)
         return _one_per_answer(rows.to_pandas())[_ARM_COLUMNS].reset_index(drop=True)
+
+    def decision(self, model: str, decision_id: str) -> JsonObject | None:
+        import pyarrow.dataset as ds
+
+        table = self._open(f"predictions/{model}")
+        if table is None:
+            return None
+        found = table.to_pyarrow_dataset().to_table(filter=ds.field("decision_id") == decision_id)
+        return max(found.drop_columns([DAY]).to_pylist(), key=lambda row: row["recorded_at"], default=None)
 
     def traffic(self, model: str, since: datetime) -> Traffic:
         rows = self._read(f"predictions/{model}", "at", since, None, ["at", "version", "source", "error"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from steward.types import Window
+from steward.types import JsonObject, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,10 @@ class PredictionLog(Protocol):
         """Rows answered under routing epoch >= `epoch` and recorded after `since`.
 
         Columns version, role, error, latency_ms, score."""
+        ...
+
+    def decision(self, model: str, decision_id: str) -> JsonObject | None:
+        """The newest row of one decision, its logged features as `f_<feature>`, None where missing. None: not known."""
         ...
 
     def traffic(self, model: str, since: datetime) -> Traffic:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from steward.clock import Clock
@@ -15,12 +15,13 @@ from steward.errors import StewardError, UnavailableError
 from steward.rollout.routing import choose
 from steward.serving.calls import Call
 from steward.serving.contract import Batch
+from steward.serving.explaining import explain_batch
 from steward.serving.failures import RefusedRequestError, VersionFaultError
 from steward.serving.metrics import ServerMetrics
 from steward.serving.recorder import Answered, PredictionRecorder
 from steward.serving.routing_table import ActiveRoute, RoutingTable
 from steward.serving.versions import Answer, LoadedVersion
-from steward.types import Role, VersionRef
+from steward.types import JsonObject, Role, VersionRef
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Result:
     version: int
     role: Role
     answer: Answer
+    explanations: list[JsonObject] | None = None
 
 
 TripReport = Callable[[str, int, str], None]
@@ -81,12 +83,24 @@ class Answering:
             self._metrics.unseen(model, sum(batch.unseen.values()))
         if role is Role.CANARY:
             try:
-                return await self._by_canary(active, number, call, batch, started)
+                result = await self._by_canary(active, number, call, batch, started)
+                return await self._explained(active, active.canary, call, batch, result)
             except VersionFaultError:
                 if active.champion is None:
                     raise
             started = time.perf_counter()
-        return await self._by_champion(active, call, batch, started)
+        result = await self._by_champion(active, call, batch, started)
+        return await self._explained(active, active.champion, call, batch, result)
+
+    async def _explained(
+        self, active: ActiveRoute, version: LoadedVersion | None, call: Call, batch: Batch, result: Result
+    ) -> Result:
+        """In a thread, after the answer was recorded: asking why costs nobody else time, and loses no decision."""
+        if not call.explain or version is None:
+            return result
+        loop, ids = asyncio.get_running_loop(), call.decision_ids
+        accounts = await loop.run_in_executor(self._pool, explain_batch, version, active.spec, batch, ids)
+        return replace(result, explanations=accounts)
 
     def route(self, model: str) -> ActiveRoute:
         active = self.table.active.get(model)

@@ -120,6 +120,8 @@ class Door:
             ("/v2/models/{model}/outcomes", self.take_outcomes, "POST"),
             ("/v2/models/{model}/ready", self.model_ready, "GET"),
             ("/v2/models/{model}", self.metadata, "GET"),
+            ("/v2/repository/index", self.index, "POST"),
+            ("/v2/repository/index", self.index, "GET"),
             ("/v2/health/live", self.live, "GET"),
             ("/v2/health/ready", self.ready, "GET"),
             ("/v2", self.server, "GET"),
@@ -131,18 +133,13 @@ class Door:
         model = request.path_params["model"]
         call = inference_protocol.parse(await self._body(request))
         result = await self._answer(model, call)
-        scores = result.answer.scores.tolist()
-        return _json(
-            inference_protocol.format_answer(
-                model, result.version, result.role.value, call, scores, result.answer.labels
-            )
-        )
+        return _json(inference_protocol.format_answer(model, call, result))
 
     async def invoke(self, request: Request) -> Response:
         model = request.path_params.get("model") or request.query_params.get("model") or self._only_model()
         call = mlflow_protocol.parse(await self._body(request))
         result = await self._answer(model, call)
-        answer = mlflow_protocol.format_answer(call, result.answer.scores.tolist(), result.answer.labels)
+        answer = mlflow_protocol.format_answer(call, result)
         headers = {
             "x-steward-model": model,
             "x-steward-version": str(result.version),
@@ -165,6 +162,10 @@ class Door:
         active = self._answering.route(request.path_params["model"])
         versions = [n for n in (active.route.champion, active.route.canary) if n is not None]
         return _json(inference_protocol.format_metadata(active.spec, versions))
+
+    async def index(self, request: Request) -> Response:
+        """Every version that a route names, and whether it is in memory; the protocol's repository extension."""
+        return _json(self._table.index())
 
     async def model_ready(self, request: Request) -> Response:
         active = self._answering.route(request.path_params["model"])

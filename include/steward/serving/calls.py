@@ -12,6 +12,7 @@ from steward.serving.failures import RefusedRequestError
 from steward.types import JsonObject
 
 LONGEST_NAME = 200
+MOST_EXPLAINED = 20
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Call:
     decision_ids: list[str]
     id: str | None = None
     source: str | None = None
+    explain: bool = False
 
 
 def parse_json(body: bytes) -> JsonObject:
@@ -41,7 +43,7 @@ def parse_json(body: bytes) -> JsonObject:
 
 
 def make_call(columns: dict[str, list[Any]], rows: int, id_: Any, parameters: Any) -> Call:
-    """`parameters` may hold `key`, `source` and `decision_ids`; a single row's request id names its decision."""
+    """`parameters`: `key`, `source`, `decision_ids`, `explain`; a single row's request id names its decision."""
     if not isinstance(parameters, dict):
         raise RefusedRequestError("parameters is not an object", hint='write {"key": …, "source": …}')
     if rows == 0:
@@ -49,7 +51,17 @@ def make_call(columns: dict[str, list[Any]], rows: int, id_: Any, parameters: An
     request_id = _name(id_, "id")
     ids = _decision_ids(parameters.get("decision_ids"), rows, request_id)
     key = _name(parameters.get("key"), "parameters.key") or request_id or ids[0]
-    return Call(columns, rows, key, ids, request_id, _name(parameters.get("source"), "parameters.source"))
+    source = _name(parameters.get("source"), "parameters.source")
+    return Call(columns, rows, key, ids, request_id, source, _explain(parameters.get("explain"), rows))
+
+
+def _explain(given: Any, rows: int) -> bool:
+    if given not in (None, True, False):
+        raise RefusedRequestError("neither true nor false", where="parameters.explain", hint="send true or false")
+    if given and rows > MOST_EXPLAINED:
+        said, hint = f"{rows} rows are to be explained", f"explain at most {MOST_EXPLAINED} at a time"
+        raise RefusedRequestError(said, hint=hint, code="too_many_rows", status=413)
+    return bool(given)
 
 
 def _decision_ids(given: Any, rows: int, request_id: str | None) -> list[str]:

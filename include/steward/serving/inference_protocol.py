@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from steward.serving.calls import Call, make_call, parse_json
 from steward.serving.failures import RefusedRequestError
 from steward.spec import FeatureType, ModelSpec
 from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    from steward.serving.answering import Result
 
 _INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 _FLOATS = frozenset({"FP16", "FP32", "FP64"})
@@ -84,19 +89,25 @@ def _check_values(name: str, datatype: Any, data: list[Any]) -> None:
         raise RefusedRequestError(said, where=name, hint="send values of the datatype", code="wrong_datatype")
 
 
-def format_answer(
-    model: str, version: int, role: str, call: Call, scores: list[float], labels: list[Any] | None
-) -> JsonObject:
-    outputs = [{"name": "score", "shape": [call.rows], "datatype": "FP64", "data": scores}]
+def format_answer(model: str, call: Call, result: Result) -> JsonObject:
+    """An explanation is one JSON text per row, the only form the protocol's tensors leave."""
+    labels, role = result.answer.labels, result.role.value
+    outputs = [_tensor(call, "score", "FP64", result.answer.scores.tolist())]
     if labels is not None:
-        outputs.append({"name": "label", "shape": [call.rows], "datatype": _datatype(labels), "data": labels})
+        outputs.append(_tensor(call, "label", _datatype(labels), labels))
+    if result.explanations is not None:
+        outputs.append(_tensor(call, "explanation", "BYTES", [orjson.dumps(e).decode() for e in result.explanations]))
     return {
         "model_name": model,
-        "model_version": str(version),
+        "model_version": str(result.version),
         "id": call.id or call.decision_ids[0],
         "parameters": {"role": role, "decision_ids": call.decision_ids},
         "outputs": outputs,
     }
+
+
+def _tensor(call: Call, name: str, datatype: str, data: list[Any]) -> JsonObject:
+    return {"name": name, "shape": [call.rows], "datatype": datatype, "data": data}
 
 
 def _datatype(labels: list[Any]) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steward.serving.calls import Call, make_call, parse_json
 from steward.serving.failures import RefusedRequestError
 from steward.types import JsonObject
 
+if TYPE_CHECKING:
+    from steward.serving.answering import Result
+
 _WAYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
 def parse(body: bytes) -> Call:
-    """Besides MLflow's own keys, `params` may hold `key`, `source` and `decision_ids`."""
+    """Besides MLflow's own keys, `params` may hold `key`, `source`, `decision_ids` and `explain`."""
     request = parse_json(body)
     given = [way for way in _WAYS if way in request]
     if len(given) != 1:
@@ -62,9 +65,12 @@ def _malformed(way: str, shape: str) -> RefusedRequestError:
     return RefusedRequestError(f"{way} has another shape", hint=f"write {shape}", code="no_inputs")
 
 
-def format_answer(call: Call, scores: list[float], labels: list[Any] | None) -> JsonObject:
+def format_answer(call: Call, result: Result) -> JsonObject:
     """`predictions` are what the estimator's `predict` gives, as with MLflow; the scores stand beside them."""
+    labels, scores = result.answer.labels, result.answer.scores.tolist()
     answer: JsonObject = {"predictions": scores if labels is None else labels}
     if labels is not None:
         answer["scores"] = scores
+    if result.explanations is not None:
+        answer["explanations"] = result.explanations
     return {**answer, "decision_ids": call.decision_ids}

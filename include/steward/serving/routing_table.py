@@ -24,7 +24,7 @@ from steward.serving.saved_table import SavedTable
 from steward.serving.sources import ServingSources
 from steward.serving.versions import ArtefactCache, LoadedVersion, prepare
 from steward.spec import ModelSpec
-from steward.types import VersionRef
+from steward.types import JsonObject, Role, VersionRef
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,36 @@ class ActiveRoute:
     canary: LoadedVersion | None
     canary_fault: str | None
     breaker: CanaryBreaker = field(default_factory=CanaryBreaker)
+
+    def index(self) -> list[JsonObject]:
+        loaded = {version.ref.number: version.digest for version in (self.champion, self.canary) if version}
+        return [
+            _index_row(self.route.model, number, role, share, loaded.get(number), self._problem(role))
+            for number, role, share in _shares(self.route)
+        ]
+
+    def _problem(self, role: Role) -> str:
+        if role is Role.CHAMPION:
+            return ""
+        return self.breaker.reason if self.breaker.tripped else self.canary_fault or ""
+
+
+def _shares(route: Route) -> list[tuple[int, Role, int]]:
+    """(version, role, percent of request keys) of every version the route names."""
+    named = [(route.champion, Role.CHAMPION, 100 - route.percent), (route.canary, Role.CANARY, route.percent)]
+    return [(number, role, share) for number, role, share in named if number is not None]
+
+
+def _index_row(model: str, number: int, role: Role, percent: int, digest: str | None, reason: str) -> JsonObject:
+    return {
+        "name": model,
+        "version": str(number),
+        "state": "READY" if digest else "UNAVAILABLE",
+        "reason": reason,
+        "role": role.value,
+        "percent": percent,
+        "digest": digest,
+    }
 
 
 @dataclass
@@ -88,6 +118,15 @@ class RoutingTable:
     @property
     def models(self) -> list[str]:
         return sorted(self._wanted)
+
+    def index(self) -> list[JsonObject]:
+        """What is in force, version by version; a routed model whose versions are still loading is UNAVAILABLE."""
+        rows = [row for model in sorted(self.active) for row in self.active[model].index()]
+        waiting = {model: self._wanted[model] for model in self.models if model not in self.active}
+        for model, route in waiting.items():
+            reason = self.problems.get(model, "its versions are being loaded")
+            rows += [_index_row(model, number, role, share, None, reason) for number, role, share in _shares(route)]
+        return rows
 
     def start(self, wait_for_notice: Callable[[float], object] | None = None) -> None:
         """Follow the control plane; `wait_for_notice(seconds)` may return early when a route was changed."""
@@ -182,12 +221,13 @@ class RoutingTable:
         spec = self._sound_spec(ref.model)
         try:
             version = self._sources.version(ref)
-            smoke = self._sources.smoke(version)
+            smoke, reference = self._sources.smoke(version), self._sources.reference(version)
         except UnavailableError:
             digest = self._saved.digest(ref)
-            return prepare(ref, digest, self._cache.folder(digest, _nothing_to_fetch), spec, [])
+            folder = self._cache.folder(digest, _nothing_to_fetch)
+            return prepare(ref, digest, folder, spec, [], self._saved.reference(ref))
         folder = self._cache.folder(version.artefact_digest, lambda: self._sources.fetch(version))
-        return prepare(ref, version.artefact_digest, folder, spec, smoke)
+        return prepare(ref, version.artefact_digest, folder, spec, smoke, reference)
 
     def _activate(self, route: Route, champion: _Load | None, canary: _Load | None) -> None:
         spec = self._sound_spec(route.model)

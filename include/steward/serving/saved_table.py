@@ -36,6 +36,10 @@ class SavedTable:
             return str(found)
         raise UnavailableError("the control plane is away and this server never served it", where=str(ref))
 
+    def reference(self, ref: VersionRef) -> JsonObject | None:
+        found: JsonObject | None = self._kept["references"].get(str(ref))
+        return found
+
     def spec(self, model: str) -> ModelSpec | None:
         """The one the model was served by; None when it never was, or by a release whose specs read otherwise."""
         from pydantic import ValidationError
@@ -52,6 +56,7 @@ class SavedTable:
         self._kept = {
             "routes": [_plain(item.route) for item in served],
             "artefacts": {str(version.ref): version.digest for version in loaded},
+            "references": {str(version.ref): version.reference for version in loaded if version.reference},
             "specs": {item.route.model: item.spec.model_dump(mode="json") for item in served},
         }
         try:
@@ -63,7 +68,7 @@ class SavedTable:
             log.warning("the routing table was not saved: %s", error)
 
     def _read(self) -> JsonObject:
-        empty: JsonObject = {"routes": [], "artefacts": {}, "specs": {}}
+        empty: JsonObject = {"routes": [], "artefacts": {}, "references": {}, "specs": {}}
         try:
             kept = orjson.loads(self.path.read_bytes())
             [_route(value) for value in kept["routes"]]

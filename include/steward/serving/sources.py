@@ -34,6 +34,10 @@ class ServingSources(Protocol):
         """Rows as the model's smoke function gave them: `{"row": {…}, "expect": {"min", "max"}}`."""
         ...
 
+    def reference(self, version: ModelVersion) -> JsonObject | None:
+        """A typical value per feature, which decisions are explained against; None for a version without one."""
+        ...
+
 
 class LedgerSources:
     """Routes and versions from the ledger's database, specs from their folder, artefacts from the tracker."""
@@ -64,3 +68,9 @@ class LedgerSources:
         with self._services.database.begin() as transaction:
             body = transaction.evidence.get(version.evidence["training"]).body
         return list(body.get("smoke") or [])
+
+    def reference(self, version: ModelVersion) -> JsonObject | None:
+        if version.profile is None:
+            return None
+        with self._services.database.begin() as transaction:
+            return transaction.evidence.get(version.profile).body.get("reference")

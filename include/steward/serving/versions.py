@@ -17,6 +17,7 @@ from steward.rollout.smoke import judge_smoke
 from steward.serving.contract import NUMERIC, Batch, RequestContract
 from steward.serving.failures import VersionFaultError
 from steward.spec import FeatureType, ModelSpec, Task
+from steward.training.fitting import decision_threshold
 from steward.types import JsonObject, VersionRef
 
 _WARMING_CALLS = 3
@@ -32,27 +33,38 @@ class Answer:
 
 
 class LoadedVersion:
-    """Answers checked batches. `seconds_per_call` is a moving average that decides where its calls run."""
+    """Answers checked batches. `seconds_per_call` is a moving average that decides where its calls run.
 
-    def __init__(self, ref: VersionRef, digest: str, estimator: Any, spec: ModelSpec) -> None:
-        self.ref, self.digest, self.estimator = ref, digest, estimator
+    `reference` is what its decisions are explained against; None for a version that was registered without one.
+    """
+
+    def __init__(
+        self, ref: VersionRef, digest: str, estimator: Any, spec: ModelSpec, reference: JsonObject | None = None
+    ) -> None:
+        self.ref, self.digest, self.estimator, self.reference = ref, digest, estimator, reference
+        self.threshold = decision_threshold(estimator)
         self.features = _features(ref, estimator, spec)
         self.seconds_per_call = 0.0
         self._scores_column = 1 if spec.task is Task.BINARY else None
         self._classes = getattr(estimator, "classes_", None) if hasattr(estimator, "predict_proba") else None
 
     def answer(self, batch: Batch) -> Answer:
+        """What `predict` says, timed."""
+        started = time.perf_counter()
+        answer = self.predict(batch)
+        self.seconds_per_call += _SMOOTHING * (time.perf_counter() - started - self.seconds_per_call)
+        return answer
+
+    def predict(self, batch: Batch) -> Answer:
         """Raises VersionFaultError when the estimator raises, or answers another shape, NaN or infinity."""
         import numpy as np
 
-        started = time.perf_counter()
         answer = self._predict(batch)
         if answer.scores.shape != (batch.rows,):
             said = f"{batch.rows} rows gave scores of shape {answer.scores.shape}"
             raise VersionFaultError(said, where=str(self.ref), kind="wrong_shape")
         if not np.isfinite(answer.scores).all():
             raise VersionFaultError("a score is not a finite number", where=str(self.ref), kind="not_finite")
-        self.seconds_per_call += _SMOOTHING * (time.perf_counter() - started - self.seconds_per_call)
         return answer
 
     def _predict(self, batch: Batch) -> Answer:
@@ -69,7 +81,8 @@ class LoadedVersion:
                 return Answer(np.asarray(self.estimator.predict(frame), dtype="float64"), None)
             shares = np.asarray(self.estimator.predict_proba(frame), dtype="float64")
             scores = shares.max(axis=1) if self._scores_column is None else shares[:, self._scores_column]
-            return Answer(scores, self._classes[shares.argmax(axis=1)].tolist())
+            chosen = shares.argmax(axis=1) if self._scores_column is None else (scores >= self.threshold).astype(int)
+            return Answer(scores, self._classes[chosen].tolist())
         except Exception as error:  # whatever an estimator raises is its fault, not the caller's
             said = f"{type(error).__name__}: {error}"
             raise VersionFaultError(said, where=str(self.ref), kind="model_failed") from error
@@ -84,9 +97,16 @@ def _features(ref: VersionRef, estimator: Any, spec: ModelSpec) -> tuple[str, ..
     return fitted
 
 
-def prepare(ref: VersionRef, digest: str, folder: Path, spec: ModelSpec, smoke: Sequence[JsonObject]) -> LoadedVersion:
+def prepare(
+    ref: VersionRef,
+    digest: str,
+    folder: Path,
+    spec: ModelSpec,
+    smoke: Sequence[JsonObject],
+    reference: JsonObject | None = None,
+) -> LoadedVersion:
     """Digest, allow-list, smoke rows, warm-up. Raises IntegrityError, or VersionFaultError for wrong smoke answers."""
-    version = LoadedVersion(ref, digest, load_model(folder, digest), spec)
+    version = LoadedVersion(ref, digest, load_model(folder, digest), spec, reference)
     contract = RequestContract(spec)
     if smoke:
         scores = version.answer(contract.batch_of([row["row"] for row in smoke])).scores

@@ -27,6 +27,7 @@ class FakeServingSources:
         self.versions: dict[VersionRef, ModelVersion] = {}
         self.specs: dict[str, ModelSpec] = {}
         self.smoke_rows: dict[VersionRef, list[JsonObject]] = {}
+        self.references: dict[VersionRef, JsonObject] = {}
         self.fetched: list[VersionRef] = []
 
     def register(self, spec: ModelSpec, number: int, estimator: Any, smoke: Sequence[JsonObject] = ()) -> ModelVersion:
@@ -74,6 +75,10 @@ class FakeServingSources:
     def smoke(self, version: ModelVersion) -> Sequence[JsonObject]:
         self._check()
         return self.smoke_rows[version.ref]
+
+    def reference(self, version: ModelVersion) -> JsonObject | None:
+        self._check()
+        return self.references.get(version.ref)
 
     def _check(self) -> None:
         if self.away:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from steward.adapters.delta_snapshots import canonical_table, rows_digest
 from steward.data import PREDICTION_COLUMNS, Snapshot, Traffic, count_traffic
 from steward.errors import NotFoundError, UnavailableError
-from steward.types import Window
+from steward.types import JsonObject, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +68,10 @@ class FakePredictionLog:
         rows = self._answers(model)
         wanted = (rows["epoch"] >= epoch) & (rows["recorded_at"] > since)
         return rows.loc[wanted, _ARM_COLUMNS].reset_index(drop=True)
+
+    def decision(self, model: str, decision_id: str) -> JsonObject | None:
+        rows = [row for table in self.rows[model] for row in table.to_pylist() if row["decision_id"] == decision_id]
+        return max(rows, key=lambda row: row["recorded_at"], default=None)
 
     def traffic(self, model: str, since: datetime) -> Traffic:
         rows = self._answers(model)

@@ -86,3 +86,9 @@ def score(model: Any, features: pd.DataFrame) -> Any:
 
     answers = model.predict_proba(features)[:, 1] if hasattr(model, "predict_proba") else model.predict(features)
     return np.asarray(answers, dtype=float)
+
+
+def decision_threshold(model: Any) -> float:
+    """The score from which on the version itself says yes; its artefact carries it, 0.5 where it does not say."""
+    threshold = getattr(model, "threshold", 0.5)
+    return float(threshold) if isinstance(threshold, (int, float)) else 0.5

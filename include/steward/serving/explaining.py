@@ -1,0 +1,32 @@
+"""Why, beside the answer: for callers who ask, after the decision has been made and recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steward.errors import StewardError
+from steward.evaluation.explanation import account, explain
+from steward.serving.contract import Batch
+from steward.serving.versions import LoadedVersion
+from steward.spec import ModelSpec
+from steward.types import JsonObject, to_json
+
+
+def explain_batch(version: LoadedVersion, spec: ModelSpec, batch: Batch, decision_ids: list[str]) -> list[JsonObject]:
+    """One account per row, or `{"problem": …}`: a decision that cannot be explained stands all the same."""
+    return [_account(version, spec, batch, place, name) for place, name in enumerate(decision_ids)]
+
+
+def _account(version: LoadedVersion, spec: ModelSpec, batch: Batch, place: int, decision: str) -> JsonObject:
+    if version.reference is None:
+        return {"problem": f"{version.ref} was registered without a reference row: it cannot be explained"}
+    row = {name: column[place : place + 1].tolist()[0] for name, column in batch.columns.items()}
+    try:
+        found = explain(spec, lambda columns: _scores(version, columns), to_json(row), version.reference, decision)
+    except StewardError as error:
+        return {"problem": error.what}
+    return account(spec, found, version.threshold)
+
+
+def _scores(version: LoadedVersion, columns: dict[str, Any]) -> Any:
+    return version.predict(Batch(len(next(iter(columns.values()))), columns)).scores

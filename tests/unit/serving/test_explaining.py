@@ -1,0 +1,156 @@
+"""An answer with its reasons, on request; and what the server says it serves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+
+from steward.spec import ModelSpec
+from steward.types import VersionRef
+
+from .conftest import (
+    MODEL,
+    ROW,
+    Stack,
+    at_epoch,
+    make_estimator,
+    not_a_number_estimator,
+    ready,
+    tensors,
+    training_frame,
+)
+
+REFERENCE = {"distance": 1500.0, "carrier": "UA", "stops": 1.0, "holiday": False, "temp": 10.0}
+INFER = f"/v2/models/{MODEL}/infer"
+
+
+@pytest.fixture
+def explained(stack: Stack, spec: ModelSpec) -> TestClient:
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.references[VersionRef(MODEL, 1)] = REFERENCE
+    stack.sources.route(MODEL, champion=1)
+    return ready(stack.start())
+
+
+def explanation_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    (tensor,) = [output for output in answer["outputs"] if output["name"] == "explanation"]
+    assert tensor["datatype"] == "BYTES"
+    return [json.loads(text) for text in tensor["data"]]
+
+
+def test_an_answer_carries_its_reasons_when_asked(explained: TestClient) -> None:
+    answer = explained.post(INFER, json=tensors(ROW, explain=True)).json()
+    (why,) = explanation_of(answer)
+    (score,) = answer["outputs"][0]["data"]
+    assert why["score"] == pytest.approx(score)
+    total = why["reference_score"] + sum(each["amount"] for each in why["contributions"])
+    assert total == pytest.approx(score)
+    assert why["contributions"][0]["feature"] == "distance"
+    assert (why["decision"], why["threshold"], why["reasons"][0]["code"]) == (0, 0.5, "distance")
+
+
+def test_nobody_is_told_reasons_unasked(explained: TestClient) -> None:
+    outputs = explained.post(INFER, json=tensors(ROW)).json()["outputs"]
+    assert [output["name"] for output in outputs] == ["score", "label"]
+
+
+def test_mlflows_protocol_carries_them_too(explained: TestClient) -> None:
+    body = {"dataframe_records": [ROW, {**ROW, "distance": 2900.0}], "params": {"explain": True}}
+    answer = explained.post("/invocations", json=body).json()
+    assert [each["decision"] for each in answer["explanations"]] == answer["predictions"] == [0, 1]
+
+
+def test_a_version_without_a_reference_still_answers(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.route(MODEL, champion=1)
+    answer = ready(stack.start()).post(INFER, json=tensors(ROW, explain=True))
+    assert answer.status_code == 200
+    assert "without a reference row" in explanation_of(answer.json())[0]["problem"]
+
+
+def test_a_reference_that_cannot_be_scored_loses_no_decision(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator(strict_carriers=("UA", "AA")))
+    stack.sources.references[VersionRef(MODEL, 1)] = {**REFERENCE, "carrier": "ZZ"}
+    stack.sources.route(MODEL, champion=1)
+    answer = ready(stack.start()).post(INFER, json=tensors(ROW, explain=True))
+    assert answer.status_code == 200
+    assert "ZZ" in explanation_of(answer.json())[0]["problem"]
+    assert len(stack.logged()) == 1
+
+
+@pytest.mark.parametrize(("explain", "rows", "code"), [("yes", 1, 400), (1, 1, 200), (True, 21, 413)])
+def test_what_may_be_asked(explained: TestClient, explain: Any, rows: int, code: int) -> None:
+    assert explained.post(INFER, json=tensors(*[ROW] * rows, explain=explain)).status_code == code
+
+
+def test_reasons_outlive_the_control_plane(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.references[VersionRef(MODEL, 1)] = REFERENCE
+    stack.sources.route(MODEL, champion=1)
+    ready(stack.start())
+    stack.stop()
+    stack.sources.away = True
+    answer = ready(stack.start()).post(INFER, json=tensors(ROW, explain=True)).json()
+    assert explanation_of(answer)[0]["reasons"]
+
+
+@pytest.mark.parametrize(("threshold", "label"), [(0.5, 0), (0.001, 1)])
+def test_the_label_follows_the_versions_own_threshold(
+    stack: Stack, spec: ModelSpec, threshold: float, label: int
+) -> None:
+    estimator = FixedThresholdClassifier(FrozenEstimator(make_estimator()), threshold=threshold)
+    row = {**ROW, "distance": 1300.0}
+    stack.sources.register(spec, 1, estimator.fit(*training_frame()))
+    stack.sources.references[VersionRef(MODEL, 1)] = REFERENCE
+    stack.sources.route(MODEL, champion=1)
+    answer = ready(stack.start()).post(INFER, json=tensors(row, explain=True)).json()
+    assert answer["outputs"][1]["data"] == [label]
+    assert (explanation_of(answer)[0]["decision"], explanation_of(answer)[0]["threshold"]) == (label, threshold)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_index_names_every_routed_version(stack: Stack, spec: ModelSpec, method: str) -> None:
+    one = stack.sources.register(spec, 1, make_estimator())
+    two = stack.sources.register(spec, 2, make_estimator(flip=True))
+    stack.sources.route(MODEL, champion=1, canary=2, percent=20)
+    rows = ready(stack.start()).request(method, "/v2/repository/index").json()
+    found = [(r["name"], r["version"], r["state"], r["role"], r["percent"], r["digest"]) for r in rows]
+    assert found == [
+        (MODEL, "1", "READY", "champion", 80, one.artefact_digest),
+        (MODEL, "2", "READY", "canary", 20, two.artefact_digest),
+    ]
+
+
+def test_a_canary_that_cannot_be_loaded_is_unavailable(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator())
+    smoke = [{"row": ROW, "expect": {"min": 0.0, "max": 1.0}}]
+    stack.sources.register(spec, 2, not_a_number_estimator(), smoke)
+    stack.sources.route(MODEL, champion=1)
+    client = ready(stack.start())
+    stack.sources.route(MODEL, champion=1, canary=2, percent=20)
+    at_epoch(client, 2)
+    canary = client.get("/v2/repository/index").json()[1]
+    assert (canary["state"], canary["digest"]) == ("UNAVAILABLE", None)
+    assert "not a finite number" in canary["reason"]
+
+
+def test_the_index_is_for_those_with_the_token(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.route(MODEL, champion=1)
+    client = stack.start(token="secret")
+    assert client.post("/v2/repository/index").status_code == 401
+    assert client.post("/v2/repository/index", headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+def test_explanations_are_the_same_for_the_same_decision(explained: TestClient) -> None:
+    first, again = (
+        explanation_of(explained.post(INFER, json={**tensors(ROW, explain=True), "id": "d-1"}).json()) for _ in range(2)
+    )
+    assert first == again
+    assert np.isfinite([each["amount"] for each in first[0]["contributions"]]).all()
