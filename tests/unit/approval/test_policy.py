@@ -35,13 +35,13 @@ POLICY = Policy.model_validate(
             "high": {"approvers": 2, "roles": ["approver", "validator"], "expires_after": "2d"},
         },
         "people": {
-            "ravi": ["approver", "validator"],
-            "mo": ["approver"],
-            "vera": ["validator"],
-            "anna": ["approver"],
-            "rita": ["approver"],
-            "olga": ["approver"],
-            "dana": [],
+            "ravi": {"roles": ["approver", "validator"]},
+            "mo": {"roles": ["approver"], "email": "mo@example.com"},
+            "vera": {"roles": ["validator"]},
+            "anna": {"roles": ["approver"]},
+            "rita": {"roles": ["approver"]},
+            "olga": {"roles": ["approver"]},
+            "dana": {},
         },
     }
 )
@@ -140,7 +140,10 @@ def test_an_answer_read_after_the_expiry_does_not_count() -> None:
 
 def test_roles_are_those_of_today() -> None:
     left = Policy.model_validate(
-        {**POLICY.model_dump(mode="json"), "people": {"ravi": ["approver", "validator"], "vera": ["validator"]}}
+        {
+            **POLICY.model_dump(mode="json"),
+            "people": {"ravi": {"roles": ["approver", "validator"]}, "vera": {"roles": ["validator"]}},
+        }
     )
     assert judge_answer(asked(), said("mo"), left, NOON).outcome is Outcome.FAILED
 
@@ -169,7 +172,7 @@ def test_where_a_request_stands(policy: dict[str, Any], answers: list[Answer], s
 
 
 def test_two_approvers_without_a_validator_are_not_enough() -> None:
-    people = {**POLICY.model_dump(mode="json")["people"], "max": ["approver"]}
+    people = {**POLICY.model_dump(mode="json")["people"], "max": {"roles": ["approver"]}}
     policy = Policy.model_validate({**POLICY.model_dump(mode="json"), "people": people})
     assert judge_request(asked(policy=HIGH), [said("mo"), said("max")], policy, NOON).state is RequestState.OPEN
 
@@ -220,8 +223,8 @@ tiers:
   high: {approvers: 2, roles: [approver, validator, auditor], expires_after: soon}
 people:
   ravi: approver
-  "not a name!": [approver]
-freeze: []
+  "not a name!": {roles: [approver]}
+freezes: []
 """
 
 
@@ -235,11 +238,11 @@ def test_a_bad_policy_is_refused_with_all_its_faults(tmp_path: Path) -> None:
         (4, "tiers.high.expires_after", None),
         (6, "people.ravi", None),
         (7, "people.not a name!", None),
-        (8, "freeze", None),
+        (8, "freezes", "freeze"),
     ]
 
 
-TWO = "{a: [approver], b: [approver]}"
+TWO = "{a: {roles: [approver]}, b: {roles: [approver]}}"
 
 
 @pytest.mark.parametrize(
