@@ -5,7 +5,8 @@ All a later check needs to know of its reference data, in a few kilobytes of JSO
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 FORMAT = 1
+_NUMBERS = (FeatureType.NUMBER, FeatureType.INTEGER)
 
 
 def build_profile(
@@ -30,12 +32,14 @@ def build_profile(
     labels: ArrayLike,
     *,
     importance: JsonObject | None = None,
+    threshold: float = 0.5,
 ) -> JsonObject:
     """Of the reference rows in `frame` (one column per feature).
 
     `scores` and `labels` align with each other, not necessarily with `frame`: give predictions the model did
     not learn
-    from, or every later window will look worse than it is. NaN labels are left out of the performance.
+    from, or every later window will look worse than it is. NaN labels are left out of the performance. `threshold`
+    is the version's own, from which on a score is a yes.
     Raises DataError for a feature that is absent or not of its type.
     """
     predicted, outcomes = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
@@ -47,7 +51,9 @@ def build_profile(
         "spec": spec.digest,
         "rows": len(frame),
         "features": {name: _feature(frame, name, about.type) for name, about in spec.data.features.items()},
+        "reference": {name: typical(frame[name], about.type) for name, about in spec.data.features.items()},
         "score": describe(predicted),
+        "threshold": threshold,
         "performance": _performance(spec, outcomes, predicted),
         "importance": importance,
     }
@@ -73,6 +79,20 @@ def describe(values: Vector) -> JsonObject:
     if known.dtype != object and len(known):
         about |= {"min": known.min(), "max": known.max(), "mean": known.mean(), "std": known.std()}
     return {**about, "bins": Bins.of(known).to_json()}
+
+
+def typical(column: pd.Series, kind: FeatureType) -> Any:
+    """A value that was really seen: the lower median of numbers, else the most frequent; None where most are missing.
+
+    Decisions are explained against a row of these.
+    """
+    values = read_column(column, kind) if kind in _NUMBERS else column.to_numpy(dtype=object)
+    known = values[is_known(values)]
+    if 2 * len(known) <= len(values):
+        return None
+    if kind in _NUMBERS:
+        return float(np.quantile(known, 0.5, method="lower"))
+    return Counter(known.tolist()).most_common(1)[0][0]
 
 
 def _performance(spec: ModelSpec, labels: Vector, scores: Vector) -> JsonObject:

@@ -13,9 +13,9 @@ from tests.unit.specs import a_data_section, a_spec
 from steward.errors import DataError
 from steward.gates import Finding, Outcome, Verdict
 from steward.monitoring.checks import causes, feature_frame, judge
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profile import build_profile, typical
 from steward.monitoring.windows import Cause
-from steward.spec import ModelSpec
+from steward.spec import FeatureType, ModelSpec
 
 FEATURES = {
     "temp": {"type": "number", "min": -40, "max": 130, "max_missing": 0.2, "max_out_of_range": 0.01},
@@ -79,6 +79,21 @@ def test_the_profile_is_small_plain_json(profile: dict[str, Any]) -> None:
     assert profile["features"]["temp"]["missing"] == pytest.approx(0.05, abs=0.01)
     assert profile["performance"]["roc_auc"]["value"] == pytest.approx(0.78, abs=0.02)
     assert profile["performance"]["roc_auc"]["error"] < 0.01
+
+
+def test_the_reference_row_holds_a_value_that_was_seen_per_feature(profile: dict[str, Any]) -> None:
+    frame = a_window(10_000, seed=0)
+    assert list(profile["reference"]) == list(the_spec().data.features)
+    assert profile["reference"]["weekday"] == frame["f_weekday"].quantile(0.5, interpolation="lower")
+    assert profile["reference"]["origin"] == frame["f_origin"].mode()[0]
+    assert profile["reference"]["temp"] in set(frame["f_temp"])
+
+
+def test_a_feature_that_is_mostly_missing_has_none_as_its_typical_value() -> None:
+    assert typical(pd.Series([None, None, None, 3.0, 4.0]), FeatureType.NUMBER) is None
+    assert typical(pd.Series([None, 1.0, 2.0, 4.0, np.inf]), FeatureType.NUMBER) == 2.0
+    assert typical(pd.Series(["b", "a", None, "a", "b"]), FeatureType.CATEGORY) == "b"  # a tie: the first seen
+    assert typical(pd.Series([], dtype=float), FeatureType.INTEGER) is None
 
 
 def test_a_profile_read_back_judges_the_same(profile: dict[str, Any]) -> None:
