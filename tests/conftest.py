@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.postgres import PostgresServer, running_server
+from tests.postgres import APPLICATION, PostgresServer, running_server
 
 from steward.adapters.postgres import PostgresDatabase
 from steward.testing import FakeDatabase, FrozenClock
@@ -28,8 +28,8 @@ def database_name(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres: PostgresServer, database_name: str) -> str:
-    """A database of this test's own, with all tables and no rows."""
-    return postgres.url(database_name)
+    """A database of this test's own, with all tables and no rows, as the application may use it."""
+    return postgres.url(database_name, APPLICATION)
 
 
 @pytest.fixture

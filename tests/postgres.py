@@ -19,6 +19,7 @@ from steward.adapters.postgres import upgrade
 
 TEMPLATE = "steward_template"
 SUPERUSER = "postgres"
+APPLICATION = "steward_app"
 
 
 @contextmanager
@@ -79,7 +80,7 @@ class PostgresServer:
             connection.execute(statement)
 
     def make_template(self) -> None:
-        upgrade(self.url(TEMPLATE))
+        upgrade(self.url(TEMPLATE), self.url(TEMPLATE, APPLICATION))
 
     def new_database(self, template: str = TEMPLATE) -> str:
         name = f"t_{uuid4().hex[:12]}"

@@ -26,7 +26,7 @@ from steward.ledger.history import (
     timeline,
 )
 from steward.ledger.key import create_key, read_key
-from steward.ledger.verify import Break, Tampering, Verification, verify
+from steward.ledger.verify import Break, Tampering, Verification, Weakness, verify
 
 __all__ = [
     "GENESIS_HASH",
@@ -48,6 +48,7 @@ __all__ = [
     "Tombstone",
     "Verification",
     "Waiver",
+    "Weakness",
     "create_key",
     "documents_of",
     "event_of",

@@ -32,6 +32,21 @@ class Break:
 
 
 @dataclass(frozen=True)
+class Weakness:
+    """What would let somebody change the record unhindered. The chain still shows it; the database should refuse it.
+
+    `removed`: a guard that was there is gone, and not merely a right that is wider than it need be.
+    """
+
+    what: str
+    remedy: str
+    removed: bool
+
+    def to_json(self) -> JsonObject:
+        return {"what": self.what, "remedy": self.remedy, "removed": self.removed}
+
+
+@dataclass(frozen=True)
 class Verification:
     """`events` were read and hold, up to and with `head_hash`; `broken` names what does not."""
 

@@ -157,9 +157,10 @@ def _model_server(around: Surroundings) -> ServiceSpec:
 
 def _steward_migration(around: Surroundings) -> MigrationSpec:
     """Run at every start: it is quick, and a checkout may bring new tables without a new release."""
+    owner = around.postgres.url("steward", "psycopg")
     return MigrationSpec(
         name="steward-schema",
-        argv=(sys.executable, "-m", "steward.local.schema", around.urls.database),
+        argv=(sys.executable, "-m", "steward.local.schema", owner, around.urls.database),
         env=around.env,
         cwd=around.home.root,
         is_current=lambda: False,

@@ -11,7 +11,7 @@ from pathlib import Path
 from steward.local.credentials import USERS, AirflowSecrets
 from steward.local.home import Home
 from steward.local.ports import LOOPBACK
-from steward.local.postgres import EmbeddedPostgres
+from steward.local.postgres import APPLICATION, EmbeddedPostgres
 from steward.local.processes import MARKER
 
 # A shell prepared for another Airflow, MLflow or PostgreSQL must not redirect this one.
@@ -29,7 +29,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Urls:
-    """Where the stack answers. `database` is the steward database, for psycopg."""
+    """Where the stack answers. `database` is the steward database as the application, for psycopg."""
 
     airflow: str
     mlflow: str
@@ -43,7 +43,7 @@ class Urls:
             airflow=addresses["airflow"],
             mlflow=addresses["mlflow"],
             server=addresses["server"],
-            database=postgres.url("steward", "psycopg"),
+            database=postgres.url("steward", "psycopg", APPLICATION),
         )
 
 

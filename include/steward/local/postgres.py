@@ -29,6 +29,8 @@ from steward.local.processes import is_alive
 
 MAJOR = "18"
 SUPERUSER = "postgres"
+# Owns nothing: the application appends to the ledger and cannot change it, not even with the trigger switched off.
+APPLICATION = "steward_app"
 DATABASES = ("airflow", "mlflow", "steward")
 SOCKET_NAME = ".s.PGSQL.5432"
 # sockaddr_un holds 104 bytes on macOS and 108 on Linux, the closing zero included.
@@ -57,10 +59,10 @@ class EmbeddedPostgres:
     def socket_folder(self) -> Path:
         return socket_folder(self.home.root)
 
-    def url(self, database: str, driver: str) -> str:
+    def url(self, database: str, driver: str, role: str = SUPERUSER) -> str:
         """For SQLAlchemy; `driver` is psycopg, psycopg2 or asyncpg."""
         query = urlencode({"host": self.socket_folder}, safe="/")
-        return f"postgresql+{driver}://{SUPERUSER}@/{database}?{query}"
+        return f"postgresql+{driver}://{role}@/{database}?{query}"
 
     def argv(self) -> tuple[str, ...]:
         settings = {**SETTINGS, "unix_socket_directories": str(self.socket_folder)}

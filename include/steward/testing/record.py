@@ -17,6 +17,7 @@ from steward.ledger import (
     EventType,
     Link,
     Verification,
+    Weakness,
     event_of,
     seal,
     verify,
@@ -70,6 +71,9 @@ class FakeEventLog:
         if not self._links:
             raise NotFoundError("the ledger is empty: there is nothing to take a checkpoint of", where="ledger")
         return Checkpoint.take(len(self._links), self._head_hash, self._wall.now(), self._key)
+
+    def weaknesses(self) -> list[Weakness]:
+        return []
 
     @property
     def _head_hash(self) -> str:

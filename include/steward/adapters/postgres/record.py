@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from steward.adapters.postgres import tables
 from steward.adapters.postgres.connection import Work
+from steward.adapters.postgres.rights import GUARDS, weaknesses_of
 from steward.clock import Clock
 from steward.errors import ConflictError, IntegrityError, NotFoundError
 from steward.gates import Evidence
@@ -23,6 +24,7 @@ from steward.ledger import (
     EventType,
     Link,
     Verification,
+    Weakness,
     event_of,
     seal,
     verify,
@@ -92,6 +94,9 @@ class PostgresEventLog:
         if seq == 0:
             raise NotFoundError("the ledger is empty: there is nothing to take a checkpoint of", where="ledger")
         return Checkpoint.take(seq, head_hash, self._wall.now(), self._key)
+
+    def weaknesses(self) -> list[Weakness]:
+        return weaknesses_of(self._work.rows(GUARDS))
 
     def _head(self) -> tuple[int, str]:
         columns = tables.events.c

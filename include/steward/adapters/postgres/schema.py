@@ -17,15 +17,18 @@ from steward.adapters.postgres.connection import (
     place_of,
     postgres_url,
 )
+from steward.adapters.postgres.rights import let_application_in
 from steward.errors import UnavailableError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _ANOTHER_WAS_QUICKER = frozenset({"42P04", "23505"})  # duplicate database, unique violation
 
 
-def upgrade(url: str | URL) -> None:
+def upgrade(url: str | URL, application: str | URL | None = None) -> None:
     """Create the database if it is missing and may be created, then the tables. Repeat as often as you like.
 
+    `url` names the owner of the tables. `application` names the role everything else works under: it is made if
+    it is missing, and given the rights it needs and no other. Without it, the owner is the application too.
     Processes that run it at once wait for one another. Raises UnavailableError.
     """
     address = postgres_url(url)
@@ -37,6 +40,8 @@ def upgrade(url: str | URL) -> None:
             with engine.begin() as connection:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=SCHEMA_LOCK))
                 command.upgrade(alembic_config(connection), "head")
+                if application is not None:
+                    let_application_in(connection, postgres_url(application))
         finally:
             engine.dispose()
 
