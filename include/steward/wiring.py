@@ -18,6 +18,7 @@ from steward.errors import UnavailableError
 if TYPE_CHECKING:
     from steward.actions.state import Database, Services
     from steward.approval.policy import Policy
+    from steward.inventory.stages import StageCatalogue
     from steward.spec import ModelSpec, SpecFolder
     from steward.spec.fields import Contradiction
     from steward.spec.loading import Rule
@@ -30,10 +31,12 @@ class Settings(BaseSettings):
 
     home: Path = Path(".steward")
     database_url: str | None = None
+    database_owner_url: SecretStr | None = None  # for upgrades only: no process that runs needs it
     mlflow_url: str | None = None
     storage: str | None = None
     models_dir: Path = Path("include/models")
     policy_file: Path = Path("include/policy.yaml")
+    stages_file: Path | None = None
     ledger_key_file: Path | None = None
     clock_file: Path | None = None
     reports_dir: Path | None = None
@@ -59,6 +62,11 @@ class Settings(BaseSettings):
     @property
     def ledger_key_path(self) -> Path:
         return self.ledger_key_file or self.home / "ledger.key"
+
+    @property
+    def stages_path(self) -> Path:
+        """Beside the policy, unless it is somewhere else."""
+        return self.stages_file or self.policy_file.with_name("stages.yaml")
 
     @property
     def reports_path(self) -> Path:
@@ -126,6 +134,13 @@ def policy() -> Policy:
 
 
 @lru_cache(maxsize=1)
+def stages() -> StageCatalogue:
+    from steward.inventory.stages import load_stages
+
+    return load_stages(settings().stages_path)
+
+
+@lru_cache(maxsize=1)
 def database() -> Database:
     from steward.adapters.postgres import PostgresDatabase
     from steward.ledger.key import read_key
@@ -153,6 +168,7 @@ def services() -> Services:
         clock=clock(),
         specs=specs(),
         policy=policy,
+        stages=stages,
         snapshots=DeltaSnapshotStore(storage),
         predictions=DeltaPredictionLog(storage),
         validator=GxDataValidator(),

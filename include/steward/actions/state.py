@@ -17,7 +17,7 @@ from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
 from steward.gates import Evidence
 from steward.inventory import ServedEstate
-from steward.ledger import Checkpoint, EventLog, Verification
+from steward.ledger import Checkpoint, EventLog, Verification, Weakness
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
 from steward.rollout import RolloutTable, RouteTable
@@ -25,6 +25,7 @@ from steward.types import JsonObject
 
 if TYPE_CHECKING:
     from steward.approval.policy import Policy
+    from steward.inventory.stages import StageCatalogue
     from steward.spec import SpecFolder
     from steward.training import ExperimentTracker, ModelStore, RegistryMirror
 
@@ -48,6 +49,10 @@ class SignedLog(EventLog, Protocol):
 
     def checkpoint(self) -> Checkpoint:
         """Of the last event. Raises NotFoundError while there is none."""
+        ...
+
+    def weaknesses(self) -> list[Weakness]:
+        """What does not keep this process, or somebody else, from changing the record. Empty is good."""
         ...
 
 
@@ -133,6 +138,7 @@ class Services:
     clock: Clock
     specs: SpecFolder
     policy: Callable[[], Policy]  # read when asked for: a broken policy must not stand in the way of a rollback
+    stages: Callable[[], StageCatalogue]
     snapshots: SnapshotStore
     predictions: PredictionLog
     validator: DataValidator

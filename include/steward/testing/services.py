@@ -7,7 +7,9 @@ from pathlib import Path
 from steward.actions.state import Services
 from steward.approval.policy import Policy
 from steward.clock import Clock
+from steward.inventory.stages import StageCatalogue
 from steward.spec import SpecFolder
+from steward.testing.catalogue import asks_nothing
 from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
 from steward.testing.data_validator import FakeDataValidator
 from steward.testing.database import FakeDatabase
@@ -15,14 +17,20 @@ from steward.testing.estate import FakeNotifier, FakeServedEstate
 from steward.testing.tracking import FakeReporter, FakeTracker
 
 
-def services_in_memory(specs: SpecFolder, policy: Policy, clock: Clock, folder: Path) -> Services:
-    """`folder` takes reports and checkpoints. The fakes are reached through the fields of what is returned."""
-    tracker = FakeTracker()
+def services_in_memory(
+    specs: SpecFolder, policy: Policy, clock: Clock, folder: Path, stages: StageCatalogue | None = None
+) -> Services:
+    """`folder` takes reports and checkpoints. The fakes are reached through the fields of what is returned.
+
+    Without `stages`, no stage asks for anything.
+    """
+    tracker, catalogue = FakeTracker(), stages or asks_nothing()
     return Services(
         database=FakeDatabase(clock),
         clock=clock,
         specs=specs,
         policy=lambda: policy,
+        stages=lambda: catalogue,
         snapshots=FakeSnapshotStore(),
         predictions=FakePredictionLog(),
         validator=FakeDataValidator(),

@@ -16,6 +16,7 @@ from steward import actions
 from steward.actions.state import Services
 from steward.approval.policy import load_policy
 from steward.data import PREDICTION_COLUMNS
+from steward.inventory.stages import load_stages
 from steward.spec import ModelSpec, SpecFolder
 from steward.testing import FrozenClock
 from steward.testing.data_stores import FakePredictionLog
@@ -187,5 +188,6 @@ def build_life(folder: Path, yaml: str = MODEL_YAML) -> Life:
     clock = FrozenClock(datetime(2013, 6, 1, 6, tzinfo=UTC))
     specs = SpecFolder(folder / "models")
     policy = load_policy(Path(__file__).parents[3] / "include" / "policy.yaml")
-    services = services_in_memory(specs, policy, clock, folder)
+    stages = load_stages(Path(__file__).parents[3] / "include" / "stages.yaml")
+    services = services_in_memory(specs, policy, clock, folder, stages)
     return Life(services, specs.get("toy"), clock, services.tracker, services.predictions)

@@ -1,0 +1,327 @@
+"""What a model must show before it enters each stage of its life, by risk tier. Pure: facts are handed in.
+
+stages.yaml is read as strictly as a policy or a spec, by the same machinery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from steward.inventory.documents import DocumentForm
+from steward.ledger import EventType, FiledDocument
+from steward.spec import ModelSpec, Section
+from steward.spec.documents import read_document
+from steward.spec.faults import nearest
+from steward.spec.fields import Contradiction, Identifier
+from steward.spec.validation import validate
+from steward.types import JsonObject, RiskTier, Stage, digest_of
+
+OWNER = "owner"
+
+EvidenceKind = Literal["snapshot", "validation", "training", "evaluation"]
+
+
+class Criterion(Section):
+    """One thing that must be there: exactly one key."""
+
+    document: Identifier | None = Field(default=None, description="Of this kind, filed")
+    evidence: EvidenceKind | None = Field(default=None, description="That the version is bound to")
+    gates: Literal[True] | None = Field(default=None, description="The version passed its gates, waivers counted")
+    approval: Literal[True] | None = Field(default=None, description="As the policy of the tier asks")
+    event: EventType | None = Field(default=None, description="Of this type, about the version")
+    field: str | None = Field(default=None, description="A key of the spec that must not be empty")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if len(self._given) != 1:
+            yield Contradiction((), "name exactly one of " + ", ".join(type(self).model_fields))
+        if self.field is not None and (unknown := _unknown_part(self.field)):
+            yield Contradiction(("field",), f"a spec has no key {self.field}", nearest(*unknown))
+
+    @property
+    def _given(self) -> list[str]:
+        return [name for name, value in self if value is not None]
+
+    @property
+    def kind(self) -> str:
+        return self._given[0]
+
+    @property
+    def needs_version(self) -> bool:
+        return self.kind in ("evidence", "gates", "approval", "event")
+
+    def __str__(self) -> str:
+        """`document use_case`, `approval`: also its name in the event of the stage it opened."""
+        value = getattr(self, self.kind)
+        return self.kind if value is True else f"{self.kind} {value}"
+
+
+class StageRules(Section):
+    """For one tier. `accountable` are roles of the policy, or `owner`. `exit` is asked with the next stage's entry."""
+
+    accountable: tuple[Identifier, ...] = Field(default=(OWNER,), min_length=1)
+    entry: tuple[Criterion, ...] = ()
+    exit: tuple[Criterion, ...] = ()
+
+
+class StageTiers(Section):
+    low: StageRules = StageRules()
+    medium: StageRules = StageRules()
+    high: StageRules = StageRules()
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        for lower, higher in ((RiskTier.LOW, RiskTier.MEDIUM), (RiskTier.MEDIUM, RiskTier.HIGH)):
+            for side in ("entry", "exit"):
+                asked = set(map(str, getattr(self.tier(higher), side)))
+                for dropped in (each for each in getattr(self.tier(lower), side) if str(each) not in asked):
+                    sentence = f"the {lower} tier asks for {dropped}; a higher tier asks for no less"
+                    yield Contradiction((higher.value, side), sentence)
+
+    def tier(self, tier: RiskTier) -> StageRules:
+        return {RiskTier.LOW: self.low, RiskTier.MEDIUM: self.medium, RiskTier.HIGH: self.high}[tier]
+
+
+class Stages(Section):
+    use_case: StageTiers
+    development: StageTiers
+    validation: StageTiers
+    deployment: StageTiers
+    monitoring: StageTiers
+    retired: StageTiers
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Criteria nobody could ever meet: before its first training a model has no version to look at."""
+        for key, criterion in self.criteria():
+            before = _before(Stage(key[0]), key[2])
+            if criterion.needs_version and before in (Stage.USE_CASE, Stage.DEVELOPMENT, Stage.RETIRED):
+                yield Contradiction(key, f"{criterion} cannot be met before {before}: it is of no one version")
+            elif criterion.kind == "approval" and before is Stage.VALIDATION:
+                yield Contradiction(key, f"{criterion} cannot be met before {before}: people are asked after it")
+
+    def criteria(self) -> Iterator[tuple[tuple[str, str, str, int], Criterion]]:
+        """Every criterion, with its key below `stages`."""
+        for stage in Stage:
+            for tier in RiskTier:
+                rules = self.of(stage).tier(tier)
+                for side, criteria in (("entry", rules.entry), ("exit", rules.exit)):
+                    for place, criterion in enumerate(criteria):
+                        yield (stage.value, tier.value, side, place), criterion
+
+    def of(self, stage: Stage) -> StageTiers:
+        tiers: StageTiers = getattr(self, stage.value)
+        return tiers
+
+
+class FrameworkDocuments(Section):
+    """Kinds of documents a compliance framework asks for beyond the tier, by the stage they must precede."""
+
+    use_case: tuple[Identifier, ...] = ()
+    development: tuple[Identifier, ...] = ()
+    validation: tuple[Identifier, ...] = ()
+    deployment: tuple[Identifier, ...] = ()
+    monitoring: tuple[Identifier, ...] = ()
+    retired: tuple[Identifier, ...] = ()
+
+
+class StageCatalogue(Section):
+    """The six stages as one institution means them. `version` and digest are recorded with every stage entered."""
+
+    version: str = Field(min_length=1, max_length=40)
+    effective_from: date
+    documents: dict[Identifier, DocumentForm]
+    stages: Stages
+    frameworks: dict[str, FrameworkDocuments] = Field(default={})
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        return _unknown_documents(dict(self))
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of(self.model_dump(mode="json"))
+
+    def accountable(self, spec: ModelSpec, stage: Stage) -> tuple[str, ...]:
+        return self.stages.of(stage).tier(spec.risk_tier).accountable
+
+    def entry(self, spec: ModelSpec, stage: Stage) -> tuple[Criterion, ...]:
+        """Of the tier and of the frameworks the spec names."""
+        rules = self.stages.of(stage).tier(spec.risk_tier).entry
+        packs = (self.frameworks[each] for each in spec.frameworks if each in self.frameworks)
+        more = (Criterion(document=kind) for pack in packs for kind in getattr(pack, stage.value))
+        return tuple(dict.fromkeys((*rules, *more)))
+
+    def asked(self, spec: ModelSpec, stage: Stage, present: Stage | None) -> dict[Stage, tuple[Criterion, ...]]:
+        """All that must be shown to enter `stage`, by the stage that asks for it.
+
+        Every stage on the way asks again, so that each version meets all of them. A model may be retired from
+        wherever it is: the stages it never reached ask nothing of it.
+        """
+        if stage is Stage.RETIRED:
+            left = self._exit(spec, Stage.MONITORING) if present is Stage.MONITORING else ()
+            return {stage: tuple(dict.fromkeys((*left, *self.entry(spec, stage))))}
+        way = [each for each in Stage if each.place <= stage.place]
+        left_by = {each: self._exit(spec, before) for before, each in pairwise(way)}
+        return {each: tuple(dict.fromkeys((*left_by.get(each, ()), *self.entry(spec, each)))) for each in way}
+
+    def _exit(self, spec: ModelSpec, stage: Stage) -> tuple[Criterion, ...]:
+        return self.stages.of(stage).tier(spec.risk_tier).exit
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the record says of one model, or of one of its versions.
+
+    `evidence` maps kinds to digests, `events` the types of events about the version to a sequence number.
+    """
+
+    spec: ModelSpec
+    version: int | None = None
+    documents: Mapping[str, FiledDocument] = field(default_factory=dict)
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[EventType, int] = field(default_factory=dict)
+    approval: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.model if self.version is None else f"{self.spec.model}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A criterion that is not met, and what to do about it."""
+
+    stage: Stage
+    criterion: Criterion
+    way_out: str
+
+    def __str__(self) -> str:
+        return f"{self.criterion} (for {self.stage}): {self.way_out}"
+
+    def to_json(self) -> JsonObject:
+        return {"stage": self.stage.value, "criterion": str(self.criterion), "way_out": self.way_out}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the facts meet the criteria: `met` maps each stage's criteria to what met them."""
+
+    met: dict[Stage, dict[str, str]]
+    missing: tuple[Missing, ...]
+
+    @classmethod
+    def of(cls, catalogue: StageCatalogue, facts: Facts, asked: Mapping[Stage, tuple[Criterion, ...]]) -> Self:
+        met: dict[Stage, dict[str, str]] = {stage: {} for stage in asked}
+        missing: dict[Criterion, Missing] = {}  # told once, where it is asked for first
+        for stage, criteria in asked.items():
+            for criterion in criteria:
+                if (found := what_met(criterion, catalogue, facts)) is not None:
+                    met[stage][str(criterion)] = found
+                else:
+                    way_out = _way_out(criterion, catalogue, facts)
+                    missing.setdefault(criterion, Missing(stage, criterion, way_out))
+        return cls(met, tuple(missing.values()))
+
+
+def load_stages(path: Path) -> StageCatalogue:
+    """Raises FaultsError (a SpecError) with every fault of the file."""
+    return validate(read_document(path), StageCatalogue, _unknown_documents)
+
+
+def what_met(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str | None:
+    """The digest, request, event or value that meets the criterion; None when nothing does."""
+    match criterion.kind:
+        case "document":
+            return _filed(str(criterion.document), catalogue, facts)
+        case "evidence":
+            return facts.evidence.get(str(criterion.evidence))
+        case "gates":
+            return facts.evidence.get("evaluation") if EventType.VERSION_REGISTERED in facts.events else None
+        case "approval":
+            return facts.approval
+        case "event" if criterion.event is not None:
+            seq = facts.events.get(criterion.event)
+            return None if seq is None else f"event {seq}"
+        case _:
+            return _value(facts.spec, str(criterion.field))
+
+
+def _filed(kind: str, catalogue: StageCatalogue, facts: Facts) -> str | None:
+    document = facts.documents.get(kind)
+    if document is None or (catalogue.documents[kind].about == "version" and document.version != facts.version):
+        return None
+    return document.digest
+
+
+def _value(spec: ModelSpec, dotted: str) -> str | None:
+    value: Any = spec
+    for part in dotted.split("."):
+        value = getattr(value, part, None)
+    if value is None or value in ((), {}, ""):
+        return None
+    text = str(value.model_dump(mode="json") if isinstance(value, Section) else value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _way_out(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str:
+    model = facts.spec.model
+    match criterion.kind:
+        case "document":
+            form = catalogue.documents[str(criterion.document)]
+            target = f"{model}@{facts.version or 'N'}" if form.about == "version" else model
+            return f"`steward document file {target} --kind {criterion.document} {criterion.document}.md`"
+        case "approval":
+            return f"`steward approve {facts.name} --reason …`, by the people `steward policy who {model}` names"
+        case "field":
+            return f"give `{criterion.field}` in the model.yaml of {model}"
+        case "gates":
+            return "train a version that passes its gates, or have what failed waived"
+        case _:
+            return f"it is written by the steps of a run of {model}__train"
+
+
+def _unknown_documents(sections: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """Criteria and frameworks that ask for a document nobody described."""
+    if "documents" not in sections:
+        return
+    asked: list[tuple[tuple[str | int, ...], str]] = list(_asked_by_frameworks(sections.get("frameworks", {})))
+    for key, criterion in sections["stages"].criteria() if "stages" in sections else ():
+        if criterion.document is not None:
+            asked.append((("stages", *key, "document"), criterion.document))
+    for place, kind in asked:
+        if kind not in sections["documents"]:
+            sentence = f"there is no document {kind} under documents"
+            yield Contradiction(place, sentence, nearest(kind, sections["documents"]))
+
+
+def _asked_by_frameworks(frameworks: Mapping[str, FrameworkDocuments]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for name, pack in frameworks.items():
+        for stage in Stage:
+            for place, kind in enumerate(getattr(pack, stage.value)):
+                yield ("frameworks", name, stage.value, place), kind
+
+
+def _before(stage: Stage, side: str) -> Stage:
+    """The stage that a criterion stands before."""
+    return stage if side == "entry" else list(Stage)[min(stage.place + 1, Stage.RETIRED.place)]
+
+
+def _unknown_part(dotted: str) -> tuple[str, list[str]] | None:
+    """The part of a dotted key that no spec has, and the keys that could have been meant."""
+    section: Any = ModelSpec
+    for part in dotted.split("."):
+        fields = getattr(section, "model_fields", {})
+        if part not in fields:
+            return part, list(fields)
+        section = _section_in(fields[part].annotation)
+    return None
+
+
+def _section_in(annotation: Any) -> Any:
+    kinds = (annotation, *getattr(annotation, "__args__", ()))
+    return next((each for each in kinds if isinstance(each, type) and issubclass(each, Section)), None)
