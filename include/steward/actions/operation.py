@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from steward.actions.effects import deliver
@@ -28,6 +28,7 @@ class Operation:
     run: str
     actor: str
     inputs: JsonObject
+    attempt: int = 0
 
     @classmethod
     def begin(
@@ -36,9 +37,13 @@ class Operation:
         """`run=None` (a person at the command line) is always a new operation."""
         return cls(services, action, model, run or f"once-{uuid.uuid4()}", actor, dict(inputs))
 
+    def again(self, attempt: int) -> Operation:
+        """The same step once more, with an answer of its own: what it answered before was overtaken."""
+        return replace(self, attempt=attempt)
+
     @property
     def key(self) -> str:
-        return f"{self.model}/{self.run}/{self.action}"
+        return f"{self.model}/{self.run}/{self.action}" + (f"/{self.attempt}" if self.attempt else "")
 
     def earlier(self) -> JsonObject | None:
         with self.refusals_recorded(), self.services.database.begin() as tx:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.actions.effects import logged_model
-from steward.actions.operation import Operation, day_of
+from steward.actions.operation import Operation, day_of, person
 from steward.actions.stages import enter_stage
 from steward.actions.state import Services
 from steward.data import Snapshot
@@ -109,6 +109,7 @@ def train(
 ) -> JsonObject:
     """Fit a candidate on the window less its hold-out, and keep it with everything needed to repeat it."""
     from steward.training import fitting
+    from steward.training.provenance import code_editor
 
     op = Operation.begin(services, "train", spec.model, run, actor, snapshot=snapshot, params=params or {})
     if done := op.earlier():
@@ -129,6 +130,7 @@ def train(
             "logged": vars(logged),
             "smoke": smoke,
             "author": actor,
+            "editor": code_editor(code.path.parent) or person(actor),
         },
     )
 

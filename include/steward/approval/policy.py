@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,6 +76,18 @@ class Freeze(Section):
         if self.end < self.start:
             yield Contradiction(("end",), f"the freeze ends {self.end}, before it starts {self.start}")
 
+    @property
+    def starts_at(self) -> datetime:
+        return datetime.combine(self.start, time(), UTC)
+
+    @property
+    def ends_at(self) -> datetime:
+        """The first instant after it."""
+        return datetime.combine(self.end, time(), UTC) + timedelta(days=1)
+
+    def __str__(self) -> str:
+        return f"frozen until the end of {self.end}: {self.reason}"
+
 
 class WaiverRules(Section):
     """Who may sign a waiver, for how long at most, and which gates nobody may waive."""
@@ -114,9 +126,25 @@ class Policy(Section):
     def roles_of(self, person: str, on: date | None = None) -> frozenset[str]:
         """None for somebody unknown, or gone by that day."""
         known = self.people.get(person)
-        if known is None or (on is not None and known.left_on is not None and on >= known.left_on):
-            return frozenset()
-        return frozenset(known.roles)
+        return frozenset() if known is None or self.left(person, on) else frozenset(known.roles)
+
+    def left(self, person: str, on: date | None) -> date | None:
+        """The day somebody left, if they were gone by then."""
+        known = self.people.get(person)
+        gone = known.left_on if known else None
+        return gone if gone is not None and on is not None and on >= gone else None
+
+    def name_of(self, editor: str | None) -> str | None:
+        """Who stands behind an address of version control; an address nobody here has stays what it is."""
+        for name, known in self.people.items():
+            if editor and known.email and known.email.casefold() == editor.casefold():
+                return name
+        return editor
+
+    def freeze_at(self, tier: RiskTier, at: datetime) -> Freeze | None:
+        """The freeze that holds for a tier at this instant; of several the one that ends last."""
+        holding = [each for each in self.freeze if tier in each.tiers and each.starts_at <= at < each.ends_at]
+        return max(holding, key=lambda each: each.end, default=None)
 
 
 @dataclass(frozen=True)
@@ -211,12 +239,22 @@ def judge_request(request: ApprovalRequest, answers: Sequence[Answer], policy: P
     return Judgement(state, tuple(counted), tuple(refused))
 
 
-def attained(needed: Requirement, people: Collection[str], policy: Policy) -> bool:
+def usable_until(request: ApprovalRequest, policy: Policy, tier: RiskTier) -> datetime:
+    """When an approval lapses unused: at the request's expiry, the days of a freeze not counted."""
+    until = request.expires_at
+    for freeze in sorted((each for each in policy.freeze if tier in each.tiers), key=lambda each: each.start):
+        if freeze.starts_at < until and freeze.ends_at > request.requested_at:
+            until += freeze.ends_at - max(freeze.starts_at, request.requested_at)
+    return until
+
+
+def attained(needed: Requirement, people: Collection[str], policy: Policy, on: date | None = None) -> bool:
     """Whether these people reach the quorum and hold every role, each role by another person."""
-    eligible = sorted(person for person in set(people) if policy.roles_of(person) & set(needed.roles))
+    roles = {person: policy.roles_of(person, on) for person in sorted(set(people))}
+    eligible = {person: held for person, held in roles.items() if held & set(needed.roles)}
     if len(eligible) < needed.quorum:
         return False
-    return needed.quorum == 0 or _covered(needed.roles, {each: policy.roles_of(each) for each in eligible})
+    return needed.quorum == 0 or _covered(needed.roles, eligible)
 
 
 def _covered(roles: tuple[str, ...], holders: Mapping[str, Collection[str]]) -> bool:
@@ -230,7 +268,7 @@ def _state_after(request: ApprovalRequest, counted: list[Answer], policy: Policy
     if not counted[-1].approved:
         return RequestState.REJECTED
     needed = Requirement.of(request)
-    reached = attained(needed, {answer.by for answer in counted}, policy)
+    reached = attained(needed, {answer.by for answer in counted}, policy, counted[-1].at.date())
     return RequestState.APPROVED if reached else RequestState.OPEN
 
 
@@ -241,10 +279,18 @@ def _refusal(request: ApprovalRequest, answer: Answer, policy: Policy, now: date
         return "the answer is to another request"
     if answer.evidence != request.evidence:
         return "the answer was given on other evidence than the request's; read it again"
-    by, needed = answer.by, Requirement.of(request).roles
-    if not policy.roles_of(by) & set(needed):
-        return f"{by} has none of the roles {', '.join(needed)}"
-    return _own_work(request, by) if answer.approved else None
+    if reason := lacks_role(policy, answer.by, Requirement.of(request).roles, now):
+        return reason
+    return own_work(request, answer.by, policy) if answer.approved else None
+
+
+def lacks_role(policy: Policy, by: str, roles: Sequence[str], at: datetime) -> str | None:
+    """Why a person may not speak as one of `roles`; None when they may."""
+    if left := policy.left(by, at.date()):
+        return f"{by} left on {left}"
+    if not policy.roles_of(by) & set(roles):
+        return f"{by} has none of the roles {', '.join(roles)}"
+    return None
 
 
 def _untimely(request: ApprovalRequest, answer: Answer, now: datetime) -> str | None:
@@ -255,10 +301,16 @@ def _untimely(request: ApprovalRequest, answer: Answer, now: datetime) -> str | 
     return "the answer is older than the request" if answer.at < request.requested_at else None
 
 
-def _own_work(request: ApprovalRequest, by: str) -> str | None:
+def own_work(request: ApprovalRequest, by: str, policy: Policy) -> str | None:
     """Separation of duties: saying no to one's own work is welcome, saying yes is not."""
-    duties = {"trained the version": request.author, "asked for the approval": request.requester}
-    duties["owns the model"] = request.owner
+    duties = {
+        "trained the version": request.author,
+        "asked for the approval": request.requester,
+        "owns the model": request.owner,
+    }
+    editor = policy.name_of(request.editor)
+    if editor != request.author:
+        duties["changed the model's files last"] = editor or ""
     held = [duty for duty, person in duties.items() if person == by]
     return f"{by} {' and '.join(held)} and may not approve it" if held else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from steward.gates import Evidence, Finding, Verdict
 from steward.spec import ModelSpec
@@ -14,7 +14,8 @@ def approval_page(
 ) -> tuple[str, str]:
     """Subject and Markdown body.
 
-    `request`: author, expires_at (text), evidence; `training`: window, rows, commit.
+    `request`: author, editor, expires_at (text), evidence, documents (kind → digest), waivers, missing, freeze;
+    `training`: window, rows, commit.
     """
     verdict = evaluation.verdict
     champion = evaluation.body.get("champion")
@@ -24,16 +25,42 @@ def approval_page(
         "",
         f"Risk tier **{spec.risk_tier}** · author **{request['author']}** · replaces **{against}**",
         "",
-        f"Trained on {training['rows']} rows of {training['window']}, code `{training['commit'][:12]}`.",
+        f"Trained on {training['rows']} rows of {training['window']}, code `{training['commit'][:12]}`"
+        f"{_by(request.get('editor'))}.",
         "",
+        *_warnings(request),
         f"### Verdict: {verdict.outcome.value}",
         "",
         *_table(verdict),
         "",
+        *_section("Documents", (f"{kind} `{digest[:12]}`" for kind, digest in request["documents"].items())),
+        *_section("Waivers in force", map(_waiver, request["waivers"])),
         f"Evidence `{request['evidence']}`; your answer is bound to it.",
         f"No answer by {request['expires_at']} means rejected.",
     ]
     return f"Release {version}?", "\n".join(lines)
+
+
+def _by(editor: str | None) -> str:
+    return f", changed last by {editor}" if editor else ""
+
+
+def _warnings(request: JsonObject) -> Iterator[str]:
+    """What stands in the way, before anything else is read."""
+    if request["freeze"]:
+        yield from (f"> **{request['freeze']}.** An approval stays good; the release starts after it.", "")
+    for missing in request["missing"]:
+        yield from (f"> **Missing, file it first:** {missing}", "")
+
+
+def _section(title: str, entries: Iterable[str]) -> list[str]:
+    lines = [f"- {entry}" for entry in entries]
+    return [f"### {title}", "", *lines, ""] if lines else []
+
+
+def _waiver(waiver: JsonObject) -> str:
+    where = f" on {waiver['slice']}" if waiver["slice"] else ""
+    return f"{waiver['gate']}{where}: set aside by {waiver['by']} until {waiver['expires_at']}, “{waiver['reason']}”"
 
 
 def _table(verdict: Verdict) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Which code and which packages a training ran with."""
+"""Which code, by whom, and which packages a training ran with."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ def code_commit(folder: Path) -> str:
     if commit is None:
         return "unknown"
     return f"{commit}+dirty" if _git(folder, "status", "--porcelain", "--", ".") else commit
+
+
+def code_editor(folder: Path) -> str | None:
+    """Address of who changed the folder last in version control; None while it has changes that nobody committed.
+
+    `STEWARD_CODE_EDITOR` wins (an image has no .git); None outside a repository too.
+    """
+    if given := os.environ.get("STEWARD_CODE_EDITOR"):
+        return given
+    if _git(folder, "status", "--porcelain", "--", "."):
+        return None
+    return _git(folder, "log", "-1", "--format=%ae", "--", ".") or None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
