@@ -7,6 +7,7 @@ stands, because the ledger is the truth and the registry its shadow.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from steward.actions.state import Services, Transaction
 from steward.errors import StewardError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 REGISTER = "registry.register"
 ALIASES = "registry.aliases"
+NOTICE = "notice"
 
 
 def logged_model(version: ModelVersion) -> LoggedModel:
@@ -40,6 +42,11 @@ def want_registration(tx: Transaction, version: ModelVersion) -> None:
 
 def want_aliases(tx: Transaction, model: str) -> None:
     tx.outbox.put(ALIASES, {"model": model})
+
+
+def want_notice(tx: Transaction, to: Sequence[str], title: str, body: str) -> None:
+    """Tell people, by their addresses, once the change is committed."""
+    tx.outbox.put(NOTICE, {"to": list(to), "title": title, "body": body})
 
 
 def aliases(tx: Transaction, model: str) -> dict[str, int | None]:
@@ -74,3 +81,5 @@ def _do(services: Services, kind: str, body: JsonObject) -> None:
         with services.database.begin() as tx:
             wanted = aliases(tx, body["model"])
         services.mirror.assert_aliases(body["model"], wanted)
+    elif kind == NOTICE:
+        services.notifier.notify(body["to"], body["title"], body["body"])
