@@ -1,6 +1,8 @@
 """The verbs: one function each, one audit event each, in the transaction of its change."""
 
 from steward.actions.approving import answer_approval, expire_approval, request_approval
+from steward.actions.archiving import archive_model, verify_archive
+from steward.actions.documents import file_document
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
 from steward.actions.registering import close_run, register
 from steward.actions.releasing import (
@@ -12,6 +14,15 @@ from steward.actions.releasing import (
     start_rollout,
     trip_canary,
 )
+from steward.actions.retiring import (
+    await_consumers,
+    await_quiet,
+    bury,
+    call_off_retirement,
+    close_endpoint,
+    confirm_consumer,
+    start_retirement,
+)
 from steward.actions.retrain import decide_retraining
 from steward.actions.upkeep import reassert_aliases, verify_ledger
 from steward.actions.watching import judge_window, open_incident, write_report
@@ -19,11 +30,19 @@ from steward.actions.watching import judge_window, open_incident, write_report
 __all__ = [
     "analyse_canary",
     "answer_approval",
+    "archive_model",
+    "await_consumers",
+    "await_quiet",
+    "bury",
+    "call_off_retirement",
+    "close_endpoint",
     "close_run",
     "complete_rollout",
+    "confirm_consumer",
     "decide_retraining",
     "evaluate",
     "expire_approval",
+    "file_document",
     "judge_window",
     "open_incident",
     "reassert_aliases",
@@ -32,11 +51,13 @@ __all__ = [
     "roll_back",
     "settle_rollout",
     "shift_traffic",
+    "start_retirement",
     "start_rollout",
     "take_snapshot",
     "train",
     "trip_canary",
     "validate_data",
+    "verify_archive",
     "verify_ledger",
     "write_report",
 ]

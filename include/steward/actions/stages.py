@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from steward.actions.operation import Operation
@@ -42,7 +43,7 @@ def enter_stage(
                 version=version,
                 stage=entered,
                 artefacts=standing.met[entered],
-                accountable=accountable_people(catalogue, policy, spec, entered),
+                accountable=accountable_people(catalogue, policy, spec, entered, services.clock.now().date()),
                 catalogue={"version": catalogue.version, "digest": catalogue.digest},
             )
         )
@@ -67,10 +68,12 @@ def standing_of(
     return Standing.of(catalogue, _facts(policy, spec, tx, version), asked)
 
 
-def accountable_people(catalogue: StageCatalogue, policy: Policy, spec: ModelSpec, stage: Stage) -> JsonObject:
-    """By role, who answers for the stage at present."""
+def accountable_people(
+    catalogue: StageCatalogue, policy: Policy, spec: ModelSpec, stage: Stage, on: date
+) -> JsonObject:
+    """By role, who answers for the stage on that day."""
     return {
-        role: [spec.owner.user] if role == OWNER else sorted(p for p in policy.people if role in policy.roles_of(p))
+        role: [spec.owner.user] if role == OWNER else sorted(p for p in policy.people if role in policy.roles_of(p, on))
         for role in catalogue.accountable(spec, stage)
     }
 

@@ -33,10 +33,11 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check specs, the functions they name, and the policy. Exit code 2 when there are faults."""
+    """Check specs, the functions they name, the policy and the stages. Exit code 2 when there are faults."""
     from steward import wiring
 
     policy, faults = _policy()
+    faults += _stages()
     rules = wiring.spec_rules(lambda: policy)
     sound: list[ModelSpec] = []
     folders = _folders(paths)
@@ -107,6 +108,18 @@ def _policy() -> tuple[Policy | None, list[Fault]]:
         return load_policy(wiring.settings().policy_file), []
     except FaultsError as error:
         return None, list(error.faults)
+
+
+def _stages() -> list[Fault]:
+    from steward import wiring
+    from steward.inventory.stages import load_stages
+    from steward.spec import FaultsError
+
+    try:
+        load_stages(wiring.settings().stages_path)
+    except FaultsError as error:
+        return list(error.faults)
+    return []
 
 
 def _checked(folder: Path, rules: list[Rule]) -> tuple[ModelSpec | None, list[Fault]]:

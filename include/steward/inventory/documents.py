@@ -104,6 +104,11 @@ def template(form: DocumentForm, model: str = "MODEL") -> str:
     return head + "".join(parts)
 
 
+def plain_text(text: str) -> str:
+    """As it is kept: the same words typed on another system are the same document."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n") + "\n"
+
+
 def title_of(text: str) -> str | None:
     """The first heading of the first level."""
     return next((heading for level, heading in map(_heading, _prose(text)) if level == 1), None)

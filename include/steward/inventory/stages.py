@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from steward.errors import NotFoundError
 from steward.inventory.documents import DocumentForm
 from steward.ledger import EventType, FiledDocument
 from steward.spec import ModelSpec, Section
@@ -145,6 +146,14 @@ class StageCatalogue(Section):
     @cached_property
     def digest(self) -> str:
         return digest_of(self.model_dump(mode="json"))
+
+    def form(self, kind: str) -> DocumentForm:
+        """Raises NotFoundError that names the nearest kind."""
+        if kind in self.documents:
+            return self.documents[kind]
+        meant = nearest(kind, self.documents)
+        hint = f"did you mean {meant}?" if meant else f"one of {', '.join(sorted(self.documents))}"
+        raise NotFoundError(f"there is no kind of document {kind!r}", where="stages.yaml", hint=hint)
 
     def accountable(self, spec: ModelSpec, stage: Stage) -> tuple[str, ...]:
         return self.stages.of(stage).tier(spec.risk_tier).accountable

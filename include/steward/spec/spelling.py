@@ -20,6 +20,8 @@ def respell(document: Document, kind: type[Section]) -> dict[str, Any]:
 
 def _respell(value: Any, annotation: Any, key: Key, document: Document) -> Any:
     section, items = _shape(annotation)
+    if isinstance(value, list):
+        return [_respell(each, _entry(annotation), (*key, place), document) for place, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if section is not None:
@@ -51,6 +53,14 @@ def _follow(places: dict[Key, Place], wrong: Key, right: Key) -> None:
     """Find under the right name what stands under the wrong one."""
     below = {path: place for path, place in places.items() if path[: len(wrong)] == wrong}
     places.update({(*right, *path[len(wrong) :]): place for path, place in below.items()})
+
+
+def _entry(annotation: Any) -> Any:
+    """What a list of this kind holds."""
+    args = get_args(annotation)
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return next((entry for entry in map(_entry, args) if entry is not None), None)
+    return args[0] if get_origin(annotation) is tuple else None
 
 
 def _shape(annotation: Any) -> tuple[type[Section] | None, Any]:
