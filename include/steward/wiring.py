@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     database_owner_url: SecretStr | None = None  # for upgrades only: no process that runs needs it
     mlflow_url: str | None = None
     storage: str | None = None
+    archive: str | None = None
     models_dir: Path = Path("include/models")
     policy_file: Path = Path("include/policy.yaml")
     stages_file: Path | None = None
@@ -152,6 +153,7 @@ def database() -> Database:
 def services() -> Services:
     """Everything an action needs, once per process. Cheap: adapters import their vendors when used."""
     from steward.actions.state import Services
+    from steward.adapters.archive_files import FileArchive
     from steward.adapters.delta_predictions import DeltaPredictionLog
     from steward.adapters.delta_snapshots import DeltaSnapshotStore
     from steward.adapters.evidently_reports import EvidentlyDriftReporter
@@ -178,6 +180,7 @@ def services() -> Services:
         reporter=EvidentlyDriftReporter(),
         reports_dir=given.reports_path,
         checkpoints=given.home / "checkpoints.jsonl",
+        archive=FileArchive(given.archive or f"{storage.rstrip('/')}/archive"),
         served=HttpServedEstate([given.server_url], _plain(given.server_token)),
         notifier=AppriseNotifier(given.home / "notices.jsonl", [url.get_secret_value() for url in given.notify_urls]),
         wall=lambda: datetime.now(UTC),

@@ -16,6 +16,7 @@ from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.types import JsonObject, digest_of, parse_instant
 
 AFTER_RETIREMENT = frozenset({"close_run", "reproduce"})
+RETIRING = frozenset({"start_retirement", "close_endpoint", "archive_model", "bury"})
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ class Operation:
             raise
 
     def _require_alive(self, tx: Transaction) -> None:
-        """Raises PolicyError for a retired model: its tombstone is respected by every door."""
+        """Raises PolicyError for a retired model: its tombstone is respected by every door.
+
+        From the day its endpoint is closed there is no way back, and nothing but the retirement itself goes on.
+        """
         if self.action in AFTER_RETIREMENT:
             return
         if stone := tombstone_of(tx.events.read(model=self.model, types=TOMBSTONE_EVENTS)):
@@ -90,6 +94,13 @@ class Operation:
                 f"{self.model} was retired on {stone.at:%Y-%m-%d}: {stone.reason}",
                 where=self.action,
                 hint="a retired model stays retired; give a successor a name of its own",
+            )
+        closed = tx.events.read(model=self.model, types=[EventType.ENDPOINT_CLOSED])
+        if closed and self.action not in RETIRING:
+            raise PolicyError(
+                f"{self.model} is being retired: its endpoint was closed on {closed[0].at:%Y-%m-%d}",
+                where=self.action,
+                hint=f"see `steward retirement status {self.model}`; give a successor a name of its own",
             )
 
     def event(
@@ -105,6 +116,13 @@ class Operation:
 
 
 person = person_of
+
+
+def ended_since(services: Services, model: str) -> str | None:
+    """Since when the model serves nobody any more, for good; None while it may."""
+    with services.database.begin() as tx:
+        closed = tx.events.read(model=model, types=[EventType.ENDPOINT_CLOSED], limit=1)
+    return f"{model} was retired: its endpoint was closed on {closed[0].at:%Y-%m-%d}" if closed else None
 
 
 def day_of(services: Services, as_of: str | None) -> datetime:

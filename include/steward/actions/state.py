@@ -16,7 +16,7 @@ from steward.approval import ApprovalTable
 from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
 from steward.gates import Evidence
-from steward.inventory import ServedEstate
+from steward.inventory import ArchiveStore, ServedEstate
 from steward.ledger import Checkpoint, EventLog, Verification, Weakness
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
@@ -149,5 +149,6 @@ class Services:
     reports_dir: Path
     checkpoints: Path
     served: ServedEstate
+    archive: ArchiveStore
     notifier: Notifier
     wall: Callable[[], datetime]

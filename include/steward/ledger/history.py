@@ -161,6 +161,8 @@ def _change_of_champion(event: AuditEvent) -> tuple[bool, int | None]:
     """Whether the event settles who serves by default, and who it is."""
     if event.type is EventType.VERSION_PROMOTED:
         return True, event.version
+    if event.type is EventType.ENDPOINT_CLOSED:
+        return True, None
     if event.type is EventType.ROLLOUT_ROLLED_BACK and "to" in event.body:
         return True, event.body["to"]
     return False, None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from steward.adapters.delta_snapshots import canonical_table, rows_digest
 from steward.data import PREDICTION_COLUMNS, Snapshot, Traffic, count_traffic
-from steward.errors import NotFoundError, UnavailableError
+from steward.errors import IntegrityError, NotFoundError, UnavailableError
 from steward.types import JsonObject, Window
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class FakeSnapshotStore:
         if snapshot.version >= len(versions):
             raise NotFoundError(f"snapshot {snapshot.version} is gone", where=snapshot.table)
         rows = versions[snapshot.version][1]
+        if columns is None and rows_digest(rows) != snapshot.digest:
+            raise IntegrityError("the rows have another digest than the snapshot", where=snapshot.table)
         return (rows if columns is None else rows.select(columns)).to_pandas()
 
 

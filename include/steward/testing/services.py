@@ -13,7 +13,7 @@ from steward.testing.catalogue import asks_nothing
 from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
 from steward.testing.data_validator import FakeDataValidator
 from steward.testing.database import FakeDatabase
-from steward.testing.estate import FakeNotifier, FakeServedEstate
+from steward.testing.estate import FakeArchive, FakeNotifier, FakeServedEstate
 from steward.testing.tracking import FakeReporter, FakeTracker
 
 
@@ -41,6 +41,7 @@ def services_in_memory(
         reports_dir=folder / "reports",
         checkpoints=folder / "checkpoints.jsonl",
         served=FakeServedEstate(),
+        archive=FakeArchive(),
         notifier=FakeNotifier(),
         wall=clock.now,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +36,14 @@ class FakeTracker:
         self.metrics[run_id] = metrics
 
     def fetch(self, logged: LoggedModel) -> Path:
-        raise NotFoundError("a fake keeps no files", where=logged.uri)
+        """A folder with one file that names the run: what a fake has to show."""
+        if logged.run_id not in self.models:
+            raise NotFoundError("there is no such artefact", where=logged.uri)
+        self.load(logged)
+        folder = Path(tempfile.mkdtemp(prefix="steward-fake-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "run.txt").write_text(logged.run_id)
+        return folder
 
     def load(self, logged: LoggedModel) -> Any:
         if logged.run_id in self.tampered:
