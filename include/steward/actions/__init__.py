@@ -1,8 +1,9 @@
 """The verbs: one function each, one audit event each, in the transaction of its change."""
 
-from steward.actions.approving import answer_approval, expire_approval, request_approval
+from steward.actions.approving import answer_approval, expire_approval, request_approval, show_request
 from steward.actions.archiving import archive_model, verify_archive
 from steward.actions.documents import file_document
+from steward.actions.overriding import break_glass, review_model
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
 from steward.actions.registering import close_run, register
 from steward.actions.releasing import (
@@ -25,6 +26,7 @@ from steward.actions.retiring import (
 )
 from steward.actions.retrain import decide_retraining
 from steward.actions.upkeep import reassert_aliases, verify_ledger
+from steward.actions.waiving import grant_waiver, revoke_waiver
 from steward.actions.watching import judge_window, open_incident, write_report
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "archive_model",
     "await_consumers",
     "await_quiet",
+    "break_glass",
     "bury",
     "call_off_retirement",
     "close_endpoint",
@@ -43,14 +46,18 @@ __all__ = [
     "evaluate",
     "expire_approval",
     "file_document",
+    "grant_waiver",
     "judge_window",
     "open_incident",
     "reassert_aliases",
     "register",
     "request_approval",
+    "review_model",
+    "revoke_waiver",
     "roll_back",
     "settle_rollout",
     "shift_traffic",
+    "show_request",
     "start_retirement",
     "start_rollout",
     "take_snapshot",

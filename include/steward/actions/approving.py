@@ -28,6 +28,7 @@ __all__ = [
     "request_approval",
     "require_approval",
     "show_request",
+    "valid_approval",
 ]
 
 NOBODY: JsonObject = {
@@ -51,7 +52,8 @@ def request_approval(
     if requirement(services.policy(), spec).quorum == 0:
         return dict(NOBODY)
     with services.database.begin() as tx:
-        overtaken = len(_overtaken(services, spec, tx, tx.versions.get(VersionRef(spec.model, version))))
+        found = [each for each in tx.versions.all(spec.model) if each.number == version]
+        overtaken = sum(len(_overtaken(services, spec, tx, each)) for each in found)
     op = Operation.begin(services, "request_approval", spec.model, run, actor, version=version).again(overtaken)
 
     def write(tx: Transaction) -> JsonObject:
@@ -236,17 +238,21 @@ def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candi
     """
     if requirement(services.policy(), spec).quorum == 0:
         return None
-    approved = tx.approvals.find(spec.model, candidate.number, RequestState.APPROVED)
-    overtaken = _overtaken(services, spec, tx, candidate)
-    good = [request.id for request in approved if request.id not in overtaken]
-    if good:
-        return good[-1]
-    why = f": {list(overtaken.values())[-1]}" if overtaken else ""
+    if good := valid_approval(services, spec, tx, candidate):
+        return good
+    why = "".join(f": {reason}" for reason in list(_overtaken(services, spec, tx, candidate).values())[-1:])
     raise PolicyError(
         f"{candidate.ref} has no valid approval{why}",
         where=f"{spec.model}, tier {spec.risk_tier}",
         hint=f"an approval is given by people the policy allows, on the present evidence, in time; {ASK_AGAIN}",
     )
+
+
+def valid_approval(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
+    """The newest approval of this version on its present dossier, still in time."""
+    overtaken = _overtaken(services, spec, tx, candidate)
+    approved = tx.approvals.find(spec.model, candidate.number, RequestState.APPROVED)
+    return next((request.id for request in reversed(approved) if request.id not in overtaken), None)
 
 
 def _overtaken(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> dict[str, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from steward.actions.effects import want_aliases, want_registration
 from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
-from steward.errors import PolicyError
+from steward.actions.waiving import settle_verdict, waivers_on_record
+from steward.errors import ConflictError, PolicyError
 from steward.evaluation.decision import decision
 from steward.gates import Evidence, Outcome
-from steward.ledger import EventType
+from steward.ledger import AuditEvent, EventType, Waiver
 from steward.registry import NewVersion, State
 from steward.spec import ModelSpec
 from steward.types import JsonObject, Window
@@ -26,7 +29,8 @@ def register(
 ) -> JsonObject:
     """Give the candidate a number: CHALLENGER when its gates let it proceed, REJECTED when they do not.
 
-    Follows the evidence back to one snapshot; raises PolicyError when the three digests do not belong together.
+    A live waiver sets a gate's no aside: the event names it, the verdict on record stays what it was. Follows the
+    evidence back to one snapshot; raises PolicyError when the three digests do not belong together.
     """
     inputs = {"validation": validation, "training": training, "evaluation": evaluation}
     op = Operation.begin(services, "register", spec.model, run, actor, **inputs)
@@ -35,11 +39,16 @@ def register(
         found = {kind: tx.evidence.get(digest) for kind, digest in inputs.items()}
         _check_chain(inputs, found)
         verdict = found["evaluation"].verdict
-        proceed = decision(verdict, spec.risk_tier) != "stop"
-        snapshot = tx.evidence.get(found["training"].body["snapshot"])
+        training = found["training"].body
+        effective, waivers, expected = settle_verdict(services, spec, tx, verdict, training)
+        proceed = decision(effective, spec.risk_tier) != "stop"
+        taken = waivers if proceed else []
+        snapshot = tx.evidence.get(training["snapshot"])
         state = State.CHALLENGER if proceed else State.REJECTED
         version = tx.versions.add(_new_version(spec, actor, state, inputs, found, snapshot))
-        reasons = list(verdict.reasons)
+        if taken and version.number != expected:
+            raise ConflictError(f"{version.ref} was registered meanwhile", hint="repeat the step")
+        reasons = [*map(_under, taken), *verdict.reasons]
         kind = EventType.VERSION_REGISTERED if proceed else EventType.VERSION_REJECTED
         reason = "; ".join(reasons[:3]) or "passed every gate on every slice"
         tx.events.append(
@@ -49,6 +58,7 @@ def register(
                 version=version.number,
                 evidence=evaluation,
                 outcome=verdict.outcome,
+                waivers=waivers_on_record(taken),
                 spec=spec.model_dump(mode="json"),
                 **inputs,
             )
@@ -59,6 +69,10 @@ def register(
         return {"version": version.number, "outcome": outcome, "proceed": proceed, "reasons": reasons}
 
     return op.commit(write)
+
+
+def _under(waiver: Waiver) -> str:
+    return f"{waiver.gate} waived by {waiver.by} until {waiver.expires_at:%Y-%m-%d}"
 
 
 def _check_chain(inputs: JsonObject, found: dict[str, Evidence]) -> None:
@@ -106,11 +120,13 @@ def _new_version(
 
 
 def close_run(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonObject:
-    """Say in one line how the run ended, from its own events."""
-    op = Operation.begin(services, "close_run", spec.model, run, actor)
+    """Say in one line how the run ended, from its own events. A run that went on after its end is closed again."""
+    with services.database.begin() as tx:
+        reopened = len(_endings_overtaken(_events_of(tx, spec.model, run)))
+    op = Operation.begin(services, "close_run", spec.model, run, actor).again(reopened)
 
     def write(tx: Transaction) -> JsonObject:
-        mine = [event for event in tx.events.read(model=spec.model) if event.body.get("run") == run]
+        mine = _events_of(tx, spec.model, run)
         last = mine[-1] if mine else None
         version = next((event.version for event in reversed(mine) if event.version), None)
         summary = f"ended after {last.type}: {last.reason}" if last else "ended before anything happened"
@@ -118,3 +134,12 @@ def close_run(services: Services, spec: ModelSpec, *, run: str, actor: str) -> J
         return {"summary": summary, "version": version}
 
     return op.commit(write)
+
+
+def _events_of(tx: Transaction, model: str, run: str) -> list[AuditEvent]:
+    return [event for event in tx.events.read(model=model) if event.body.get("run") == run]
+
+
+def _endings_overtaken(mine: list[AuditEvent]) -> list[AuditEvent]:
+    """The ends of a run after which somebody cleared a step and it went on."""
+    return [event for event, _ in pairwise(mine) if event.type is EventType.RUN_CLOSED]

@@ -10,8 +10,10 @@ from typing import Any
 from steward.actions.approving import require_approval
 from steward.actions.effects import logged_model, want_aliases
 from steward.actions.operation import Operation
+from steward.actions.overriding import glass_broken, overdue_review
 from steward.actions.stages import enter_stage
 from steward.actions.state import Services, Transaction
+from steward.actions.waiving import require_waivers
 from steward.errors import ConflictError, PolicyError
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import EventType
@@ -22,7 +24,10 @@ from steward.types import JsonObject, Stage, VersionRef
 
 
 def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, version: int) -> JsonObject:
-    """Check the approval, try the smoke rows on the stored artefact, record the champion to go back to."""
+    """Check the approval, try the smoke rows on the stored artefact, record the champion to go back to.
+
+    In a freeze nothing starts, and the version stays a challenger.
+    """
     from steward.rollout.smoke import judge_smoke, smoke_frame
     from steward.training.fitting import score
 
@@ -31,13 +36,14 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         return done
     with op.refusals_recorded(), services.database.begin() as tx:
         candidate = tx.versions.get(VersionRef(spec.model, version))
-        require_approval(services, spec, tx, candidate)
+        if held := _held_by_freeze(services, spec, tx, op, candidate):
+            return held
         rows = tx.evidence.get(candidate.evidence["training"]).body["smoke"]
     model = services.models.load(logged_model(candidate))
     verdict = judge_smoke(rows, score(model, smoke_frame(rows, spec)) if rows else [])
 
     def write(tx: Transaction) -> JsonObject:
-        approval = require_approval(services, spec, tx, candidate)
+        approval = _require_release(services, spec, tx, candidate)
         enter_stage(services, spec, tx, op, Stage.DEPLOYMENT, version)
         champion = tx.versions.champion(spec.model)
         evidence = Evidence("smoke", spec.model, {"version": version, "verdict": verdict.to_json()})
@@ -69,6 +75,35 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         }
 
     return op.commit(write)
+
+
+def _require_release(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
+    """The approval this version starts on. Raises PolicyError for one that is missing, or for what it rests on."""
+    approval = require_approval(services, spec, tx, candidate)
+    require_waivers(services, tx, candidate)
+    if overdue := overdue_review(tx, spec.model, services.clock.now()):
+        raise PolicyError(overdue, where=spec.model, hint=f"somebody else reviews it: `steward review {spec.model}`")
+    return approval
+
+
+def _held_by_freeze(
+    services: Services, spec: ModelSpec, tx: Transaction, op: Operation, candidate: ModelVersion
+) -> JsonObject | None:
+    """The answer while releases are frozen. It is not kept: the same task, cleared after the freeze, tries again."""
+    approval = _require_release(services, spec, tx, candidate)
+    freeze = services.policy().freeze_at(spec.risk_tier, services.clock.now())
+    if freeze is None or glass_broken(tx, candidate, approval):
+        return None
+    dates = freeze.model_dump(mode="json")
+    event = op.event(EventType.RELEASE_REFUSED, str(freeze), version=candidate.number, step=op.action, freeze=dates)
+    tx.events.append(event)
+    return {
+        "rollout": None,
+        "steps": list(spec.deployment.steps),
+        "first": tx.versions.champion(spec.model) is None,
+        "outcome": Outcome.FAILED.value,
+        "reasons": [f"{freeze}. The approval stays good: clear this task, with what follows it, after the freeze"],
+    }
 
 
 def _open(services: Services, tx: Transaction, candidate: ModelVersion, champion: ModelVersion | None) -> Rollout:

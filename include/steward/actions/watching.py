@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steward.actions.operation import Operation, day_of
+from steward.actions.operation import Operation, day_of, ended_since
 from steward.actions.preparing import snapshot_of
 from steward.actions.state import Services, Transaction
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import EventDraft, EventType
-from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
+from steward.monitoring.windows import MONITORED, Cause, Incident, IncidentState, JudgedWindow
 from steward.registry import ModelVersion
 from steward.spec import ModelSpec
 from steward.types import JsonObject, RiskTier, Window, parse_instant
@@ -25,7 +25,12 @@ REPORT_AGAIN_AFTER = timedelta(days=7)
 
 
 def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, as_of: str | None = None) -> JsonObject:
-    """Judge what the champion served in the window that ends with the last full day before `as_of`."""
+    """Judge what the champion served in the window that ends with the last full day before `as_of`.
+
+    A model whose endpoint was closed for good has nothing to judge: its monitor ends quietly and writes nothing.
+    """
+    if ended := ended_since(services, spec.model):
+        return {"outcome": Outcome.INCONCLUSIVE.value, "version": None, "causes": [], "reasons": [ended]}
     op = Operation.begin(services, "judge_window", spec.model, run, actor, as_of=as_of)
     if done := op.earlier():
         return done
@@ -96,7 +101,7 @@ def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, 
     def write(tx: Transaction) -> JsonObject:
         body = tx.evidence.get(evidence).body
         verdict = Verdict.from_json(body["verdict"])
-        unresolved = {incident.cause: incident for incident in tx.incidents.unresolved(spec.model)}
+        unresolved = {incident.cause: incident for incident in _monitored(tx, spec.model)}
         failed = {Cause(cause) for cause in body["causes"]}
         touched = [
             _note(services, spec, tx, op, unresolved.get(cause), cause, body, evidence) for cause in sorted(failed)
@@ -114,6 +119,11 @@ def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         }
 
     return op.commit(write)
+
+
+def _monitored(tx: Transaction, model: str) -> list[Incident]:
+    """What windows may open and close; an audit's or a review's incidents are not theirs to end."""
+    return [incident for incident in tx.incidents.unresolved(model) if incident.cause in MONITORED]
 
 
 def _note(
@@ -204,7 +214,7 @@ def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, e
     _write_html(services, spec, version, window, services.reports_dir / name)
 
     def write(tx: Transaction) -> JsonObject:
-        for incident in tx.incidents.unresolved(spec.model):
+        for incident in _monitored(tx, spec.model):
             detail = {**(incident.detail or {}), "report_at": services.clock.now().isoformat()}
             tx.incidents.save(replace(incident, report=name, detail=detail))
         tx.events.append(op.event(EventType.REPORT_MADE, name, version=version.number, evidence=evidence, report=name))

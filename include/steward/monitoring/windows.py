@@ -20,6 +20,9 @@ class Cause(StrEnum):
     OPERATION = "operation"  # latency, errors
 
 
+MONITORED = frozenset(cause.value for cause in Cause)  # an incident may have another cause: an audit's, a review's
+
+
 @dataclass(frozen=True)
 class JudgedWindow:
     """One monitor run on one window of one version. `causes` holds every cause with a failed check."""

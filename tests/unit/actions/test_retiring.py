@@ -405,6 +405,7 @@ HARMLESS = {
     "reproduce",
     "settle_rollout",
     "trip_canary",
+    "show_request",
     "verify_archive",
 }
 PORTFOLIO = {"audit_inventory", "reassert_aliases", "verify_ledger"}
