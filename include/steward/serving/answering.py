@@ -105,10 +105,15 @@ class Answering:
     def route(self, model: str) -> ActiveRoute:
         active = self.table.active.get(model)
         if active is None:
-            raise self._not_served(model)
+            raise self._retired(model) if model in self.table.closed else self._not_served(model)
         if active.champion is None and active.canary is None:
             raise _retry_later("no version is released", model)
         return active
+
+    def _retired(self, model: str) -> RefusedRequestError:
+        """410: it was here and will not come back, so that a caller stops asking instead of trying again."""
+        hint = "do not ask again; its owner told every declared consumer what to ask instead"
+        return RefusedRequestError(self.table.closed[model], where=model, hint=hint, code="retired", status=410)
 
     def _not_served(self, model: str) -> RefusedRequestError:
         known = self.table.models

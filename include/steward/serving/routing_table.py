@@ -107,6 +107,7 @@ class RoutingTable:
         self.unreachable_since: datetime | None = None
         self.read_once = False
         self._sources, self._cache, self._saved = sources, cache, saved
+        self.closed: dict[str, str] = saved.closed
         self._hash_key, self._on_routed = hash_key, on_routed
         self._wanted: dict[str, Route] = {}
         self._loads: dict[VersionRef, _Load] = {}
@@ -117,7 +118,8 @@ class RoutingTable:
 
     @property
     def models(self) -> list[str]:
-        return sorted(self._wanted)
+        """Those that are served, or will be once their versions are loaded."""
+        return sorted(set(self._wanted) - set(self.closed))
 
     def index(self) -> list[JsonObject]:
         """What is in force, version by version; a routed model whose versions are still loading is UNAVAILABLE."""
@@ -178,6 +180,8 @@ class RoutingTable:
 
     def _advance(self, route: Route) -> None:
         """Put the route in force if all it needs is in memory; otherwise see to it that it will be."""
+        if route.model in self.closed or (_names_nobody(route) and self._close(route.model)):
+            return
         active = self.active.get(route.model)
         if active is not None and active.route.epoch >= route.epoch:
             return
@@ -188,6 +192,23 @@ class RoutingTable:
             return
         if all(load is None or load.version or load.fault for load in (champion, canary)):
             self._activate(route, champion, canary)
+
+    def _close(self, model: str) -> bool:
+        """Whether a route without versions is that of a model switched off for good, not of a first release rolled
+        back. Asked until the control plane says so; nothing is loaded for either, and no spec is needed."""
+        try:
+            said = self._sources.closed(model)
+        except UnavailableError:
+            return False
+        if said is None:
+            return False
+        log.info("%s: %s", model, said)
+        self.closed[model] = said
+        self.active.pop(model, None)
+        self.problems.pop(model, None)
+        self._forget_unrouted()
+        self._saved.save(self.active.values(), self.closed)
+        return True
 
     def _load_for(self, route: Route, number: int | None) -> _Load | None:
         """The load of a version, begun if need be. None: the route does not name one."""
@@ -247,7 +268,7 @@ class RoutingTable:
             self.problems.pop(route.model, None)
         self._on_routed(route.model, route.epoch)
         self._forget_unrouted()
-        self._saved.save(self.active.values())
+        self._saved.save(self.active.values(), self.closed)
 
     def _sound_spec(self, model: str) -> ModelSpec:
         """The one it was last served by while the file is broken: what was released, and the way back, do not wait for
@@ -266,6 +287,10 @@ class RoutingTable:
         named = {VersionRef(r.model, n) for r in routes for n in (r.champion, r.canary) if n is not None}
         for ref in set(self._loads) - named:
             del self._loads[ref]
+
+
+def _names_nobody(route: Route) -> bool:
+    return route.champion is None and route.canary is None
 
 
 def _nothing_to_fetch() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,12 @@ class SavedTable:
         except (KeyError, ValidationError):
             return None
 
-    def save(self, active: Iterable[ActiveRoute]) -> None:
+    @property
+    def closed(self) -> dict[str, str]:
+        """Models that were switched off for good, and why: a server that starts alone refuses them just the same."""
+        return dict(self._kept["closed"])
+
+    def save(self, active: Iterable[ActiveRoute], closed: Mapping[str, str]) -> None:
         """A full disk must not stop traffic: failing to save is logged."""
         served = list(active)
         loaded = [version for item in served for version in (item.champion, item.canary) if version]
@@ -57,6 +62,7 @@ class SavedTable:
             "routes": [_plain(item.route) for item in served],
             "artefacts": {str(version.ref): version.digest for version in loaded},
             "references": {str(version.ref): version.reference for version in loaded if version.reference},
+            "closed": dict(closed),
             "specs": {item.route.model: item.spec.model_dump(mode="json") for item in served},
         }
         try:
@@ -68,7 +74,7 @@ class SavedTable:
             log.warning("the routing table was not saved: %s", error)
 
     def _read(self) -> JsonObject:
-        empty: JsonObject = {"routes": [], "artefacts": {}, "references": {}, "specs": {}}
+        empty: JsonObject = {"routes": [], "artefacts": {}, "references": {}, "specs": {}, "closed": {}}
         try:
             kept = orjson.loads(self.path.read_bytes())
             [_route(value) for value in kept["routes"]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from steward.ledger import EventType
 from steward.registry import ModelVersion
 from steward.rollout import Route
 from steward.spec import ModelSpec
@@ -36,6 +37,10 @@ class ServingSources(Protocol):
 
     def reference(self, version: ModelVersion) -> JsonObject | None:
         """A typical value per feature, which decisions are explained against; None for a version without one."""
+        ...
+
+    def closed(self, model: str) -> str | None:
+        """That and why the model was switched off for good, in one sentence; None while it may serve."""
         ...
 
 
@@ -74,3 +79,8 @@ class LedgerSources:
             return None
         with self._services.database.begin() as transaction:
             return transaction.evidence.get(version.profile).body.get("reference")
+
+    def closed(self, model: str) -> str | None:
+        with self._services.database.begin() as transaction:
+            events = transaction.events.read(model=model, types=[EventType.ENDPOINT_CLOSED], limit=1)
+        return f"switched off for good on {events[0].at:%Y-%m-%d}: {events[0].reason}" if events else None

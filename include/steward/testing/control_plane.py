@@ -28,6 +28,7 @@ class FakeServingSources:
         self.specs: dict[str, ModelSpec] = {}
         self.smoke_rows: dict[VersionRef, list[JsonObject]] = {}
         self.references: dict[VersionRef, JsonObject] = {}
+        self.switched_off: dict[str, str] = {}
         self.fetched: list[VersionRef] = []
 
     def register(self, spec: ModelSpec, number: int, estimator: Any, smoke: Sequence[JsonObject] = ()) -> ModelVersion:
@@ -79,6 +80,10 @@ class FakeServingSources:
     def reference(self, version: ModelVersion) -> JsonObject | None:
         self._check()
         return self.references.get(version.ref)
+
+    def closed(self, model: str) -> str | None:
+        self._check()
+        return self.switched_off.get(model)
 
     def _check(self) -> None:
         if self.away:

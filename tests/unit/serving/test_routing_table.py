@@ -222,3 +222,47 @@ def test_the_breaker_looks_at_the_last_twenty() -> None:
     assert breaker.record(True)
     assert not breaker.record(True)
     assert breaker.tripped
+
+
+def test_a_model_switched_off_for_good_says_so_and_is_not_waited_for(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.switched_off[MODEL] = "switched off for good on 2013-04-01: superseded; ask heir"
+    two.sources.route(MODEL, champion=None)
+    wait_until(lambda: client.post(INFER, json=tensors(ROW)).status_code == 410)
+    refused = client.post(INFER, json=tensors(ROW)).json()
+    assert (refused["code"], refused["error"]) == ("retired", f"{MODEL}: {two.sources.switched_off[MODEL]}")
+    for path in (f"/v2/models/{MODEL}", f"/v2/models/{MODEL}/ready"):
+        assert client.get(path).status_code == 410
+    assert client.post("/models/" + MODEL + "/invocations", json={"dataframe_records": [ROW]}).status_code == 410
+    late = {"outcomes": [{"decision_id": "d", "label": 1.0}]}
+    assert client.post(f"/v2/models/{MODEL}/outcomes", json=late).status_code == 410
+    assert client.get("/v2/health/ready").json()["ready"]
+    assert client.post("/v2/repository/index", json={}).json() == []
+
+
+def test_a_server_that_starts_alone_still_knows_what_was_switched_off(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.switched_off[MODEL] = "switched off for good"
+    two.sources.route(MODEL, champion=None)
+    wait_until(lambda: client.post(INFER, json=tensors(ROW)).status_code == 410)
+    two.stop()
+    two.sources.away = True
+    assert two.start().post(INFER, json=tensors(ROW)).status_code == 410
+
+
+def test_a_retired_model_whose_folder_is_gone_holds_up_nobody(two: Stack, spec: ModelSpec) -> None:
+    """A fresh server, without a saved table: the route is all that is left of the one model."""
+    two.sources.switched_off["gone"] = "switched off for good"
+    two.sources.route("gone", champion=None)
+    client = ready(two.start())
+    assert ask(client) == ("1", "champion")
+    assert client.post("/v2/models/gone/infer", json=tensors(ROW)).status_code == 410
+
+
+def test_a_first_release_rolled_back_is_not_released_rather_than_gone(two: Stack) -> None:
+    client = ready(two.start())
+    two.sources.route(MODEL, champion=None)
+    at_epoch(client, 2)
+    assert client.post(INFER, json=tensors(ROW)).json()["code"] == "not_ready"
+    two.sources.switched_off[MODEL] = "switched off for good"
+    wait_until(lambda: client.post(INFER, json=tensors(ROW)).status_code == 410)

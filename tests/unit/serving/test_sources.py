@@ -11,6 +11,7 @@ import pytest
 
 from steward.errors import NotFoundError
 from steward.gates import Evidence
+from steward.ledger import EventDraft, EventType
 from steward.registry import NewVersion, State
 from steward.rollout import Route
 from steward.serving.sources import LedgerSources
@@ -70,3 +71,10 @@ def test_a_version_without_training_evidence_has_no_smoke_rows(
 def test_a_version_nobody_registered_is_not_found(sources: LedgerSources) -> None:
     with pytest.raises(NotFoundError):
         sources.version(VersionRef(MODEL, 9))
+
+
+def test_a_closed_endpoint_is_told_with_its_reason(fake_database: FakeDatabase, sources: LedgerSources) -> None:
+    assert sources.closed(MODEL) is None
+    with fake_database.begin() as transaction:
+        transaction.events.append(EventDraft(EventType.ENDPOINT_CLOSED, MODEL, "airflow:olga", "superseded; ask heir"))
+    assert sources.closed(MODEL) == "switched off for good on 2013-06-01: superseded; ask heir"
