@@ -26,12 +26,16 @@ from steward_airflow.gates import Gate
 from steward_airflow.runs import AirflowRun
 
 log = logging.getLogger(__name__)
+SHOWN = "shown_evidence"
 LOOK_EVERY = timedelta(minutes=10)
 PAUSE_SECONDS = 10.0
 
 
 class AwaitApproval(HITLOperator, Gate):
-    """Parks until people answered, then acts as a gate. An answer that does not count leaves it parked."""
+    """Parks until people answered, then acts as a gate. An answer that does not count leaves it parked.
+
+    Each time it parks it shows the evidence as it is then, and takes an answer as one to what was shown.
+    """
 
     inherits_from_skipmixin = True
     template_fields = ()
@@ -50,6 +54,7 @@ class AwaitApproval(HITLOperator, Gate):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> JsonObject:
         request, who = self._request(context), event.get("responded_by_user")
+        request.evidence = self._shown(context) or request.evidence
         with kept_while_away():
             if who:
                 context["ti"].xcom_push(key="last_answer", value=request.answer(who["name"], event))
@@ -68,10 +73,22 @@ class AwaitApproval(HITLOperator, Gate):
         decided = request.decision()
         if decided is not None:
             return self.conclude(context, decided)
+        request.look_again(AirflowRun(context).actor)
         self.subject, self.body = request.subject, request.body
         self.params["reason"] = ""  # Airflow fills it with the run's own reason, which is not the approver's
+        self.params["evidence"] = evidence_field(request.evidence)
+        context["ti"].xcom_push(key=SHOWN, value=request.evidence)
         self.response_timeout = max(timedelta(seconds=1), min(request.remaining, self.wait, LOOK_EVERY))
         return super().execute(context)
+
+    def _shown(self, context: Context) -> str | None:
+        """What the page on the screen was bound to; an answer without the form's own digest is to that."""
+        return context["ti"].xcom_pull(task_ids=self.task_id, key=SHOWN)
+
+
+def evidence_field(digest: str) -> Param:
+    """Not shown (a constant), but sent along with the answer by whoever had the page open."""
+    return Param(digest, type="string", const=digest, title="Evidence", source="task")
 
 
 def reason_field() -> Param:

@@ -22,6 +22,14 @@ class ApprovalRequest:
         self.id, self.needed, self.evidence = asked["request"], asked["needed"], asked["evidence"]
         self.subject, self.body, self.expires_at = asked["subject"], asked["body"], asked["expires_at"]
 
+    def look_again(self, actor: str) -> None:
+        """Take the page and the evidence of the present binding: documents and waivers come while people think."""
+        from steward import actions, wiring
+
+        with airflow_errors():
+            shown = actions.show_request(wiring.services(), request=self.id, actor=actor)
+        self.subject, self.body, self.evidence = shown["subject"], shown["body"], shown["evidence"]
+
     @property
     def remaining(self) -> timedelta:
         """Until it expires, by the calendar the models live in."""
@@ -50,16 +58,20 @@ class ApprovalRequest:
         }
 
     def answer(self, by: str, event: dict[str, Any]) -> JsonObject:
-        """Hand a person's answer to the action that judges it. Airflow enforces neither its form nor the policy."""
+        """Hand a person's answer to the action that judges it. Airflow enforces neither its form nor the policy.
+
+        The form carries the digest of the page it stood on: an answer on a page that was overtaken does not count.
+        """
         from steward import actions, wiring
 
         approved = event["chosen_options"] == [APPROVE]
-        reason = str((event.get("params_input") or {}).get("reason") or "")
+        form = event.get("params_input") or {}
+        reason, evidence = str(form.get("reason") or ""), str(form.get("evidence") or self.evidence)
         said = {"by": by, "approved": approved, "reason": reason}
         try:
             with airflow_errors():
                 judged = actions.answer_approval(
-                    wiring.services(), request=self.id, evidence=self.evidence, via="airflow", **said
+                    wiring.services(), request=self.id, evidence=evidence, via="airflow", **said
                 )
         except ConflictError as known:
             judged = {"counted": False, "message": str(known)}

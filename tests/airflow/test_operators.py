@@ -36,8 +36,8 @@ class FakeTaskInstance:
     def __init__(self, **answers: Any) -> None:
         self.answers, self.left = answers, dict[str, Any]()
 
-    def xcom_pull(self, task_ids: str) -> Any:
-        return self.answers.get(task_ids)
+    def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
+        return self.answers.get(task_ids) if key == "return_value" else self.left.get(key)
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.left[key] = value
@@ -194,12 +194,13 @@ class FakeLedger:
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What Airflow was asked to show."""
+def screen(monkeypatch: pytest.MonkeyPatch, actions: ScriptedActions) -> list[dict[str, Any]]:
+    """What Airflow was asked to show, on the evidence the ledger has meanwhile."""
     from airflow.providers.standard.operators import hitl
 
     from steward import wiring
 
+    actions.answers["show_request"] = asked()
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **detail: shown.append(detail))
     monkeypatch.setattr(wiring, "clock", lambda: SimpleNamespace(now=lambda: NOW))
@@ -243,7 +244,8 @@ def test_it_parks_until_the_request_expires(screen: list[dict[str, Any]], ledger
     assert (shown["subject"], shown["body"]) == ("Release 7?", "| auc |")
     assert shown["options"] == ["Approve", "Reject"]
     assert shown["defaults"] == ["Reject"]
-    assert list(shown["params"]) == ["reason"], "the fields of the run's own form do not belong here"
+    assert list(shown["params"]) == ["reason", "evidence"], "the fields of the run's own form do not belong here"
+    assert shown["params"]["evidence"]["schema"]["const"] == "e1", "sent along with the answer, never typed"
     assert shown["params"]["reason"]["value"] == ""
 
 
@@ -297,6 +299,25 @@ def test_an_answer_without_the_form_is_taken_as_it_is(ledger: FakeLedger, action
     operator, context, _ = waiting(asked())
     operator.execute_complete(context, answer(params_input=None))
     assert actions.called("answer_approval")[0]["reason"] == ""
+
+
+def test_evidence_that_came_meanwhile_is_shown_and_an_answer_is_to_what_was_shown(
+    screen: list[dict[str, Any]], ledger: FakeLedger, actions: ScriptedActions
+) -> None:
+    """Parked on e1, a document makes it e2: the page follows at the next look; an open browser still says e1."""
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    actions.answers["show_request"] = [asked(), *[asked(evidence="e2", body="| auc | report |")] * 4]
+    actions.answers["answer_approval"] = {"state": "open", "counted": False, "message": "on other evidence"}
+    operator, context, _ = waiting(asked(NOW + timedelta(days=3)))
+    with pytest.raises(TaskAwaitingInput):
+        operator.execute(context)
+    for given in ({"reason": "fine"}, {"reason": "fine"}, {"reason": "fine", "evidence": "e1"}):
+        with pytest.raises(TaskAwaitingInput):
+            operator.execute_complete(context, answer(params_input=given))
+    assert [call["evidence"] for call in actions.called("answer_approval")] == ["e1", "e2", "e1"]
+    assert [detail["body"] for detail in screen] == ["| auc |", *["| auc | report |"] * 3]
+    assert screen[-1]["params"]["evidence"]["value"] == "e2"
 
 
 def test_an_answer_survives_a_database_that_is_away(

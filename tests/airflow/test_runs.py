@@ -93,6 +93,7 @@ def desk(monkeypatch: pytest.MonkeyPatch, actions: ScriptedActions) -> Desk:
     desk = Desk()
     actions.answers |= TRAINING | {
         "request_approval": desk.asked,
+        "show_request": desk.asked,
         "answer_approval": desk.answer,
         "expire_approval": desk.expire,
     }
