@@ -10,7 +10,7 @@ from steward.evaluation.judgement import evaluate
 from steward.gates import Verdict
 from steward.monitoring.profile import build_profile
 from steward.spec import ModelSpec
-from steward.training.fitting import Split, score
+from steward.training.fitting import Split, decision_threshold, score
 from steward.types import JsonObject, VersionRef
 
 
@@ -30,7 +30,7 @@ def judge_candidate(
     The profile takes features from the rows the model learned from, and scores and performance from the hold-out:
     answers on rows a model has seen flatter it, and a monitor held to them would alarm every night.
     """
-    features = list(spec.data.features)
+    features, threshold = list(spec.data.features), decision_threshold(candidate)
     holdout, labels = parts.holdout, parts.holdout[spec.data.label.column]
     scores = score(candidate, holdout[features])
     beside = score(incumbent, holdout[features]) if incumbent is not None else None
@@ -42,6 +42,7 @@ def judge_candidate(
         champion_scores=beside,
         champion_name=str(champion) if champion else None,
         seed=spec.training.seed,
+        thresholds=(threshold, decision_threshold(incumbent)),
     )
     importance = permutation_importance(
         spec,
@@ -49,7 +50,10 @@ def judge_candidate(
         holdout,
         labels.to_numpy(),
         seed=spec.training.seed,
+        threshold=threshold,
     )
-    profile = build_profile(spec, parts.fit, scores, labels.to_numpy(), importance=importance["features"])
+    profile = build_profile(
+        spec, parts.fit, scores, labels.to_numpy(), importance=importance["features"], threshold=threshold
+    )
     values = {name: found["value"] for name, found in body["metrics"].items() if found["value"] is not None}
     return Judged({**body, "importance": importance}, verdict, values, profile)

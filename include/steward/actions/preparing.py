@@ -106,19 +106,24 @@ def train(
     actor: str,
     snapshot: str,
     params: JsonObject | None = None,
+    threshold: float | None = None,
 ) -> JsonObject:
-    """Fit a candidate on the window less its hold-out, and keep it with everything needed to repeat it."""
+    """Fit a candidate on the window less its hold-out, and keep it with everything needed to repeat it.
+
+    `threshold` is one tried by hand, in place of the spec's.
+    """
     from steward.training import fitting
     from steward.training.provenance import code_editor
 
-    op = Operation.begin(services, "train", spec.model, run, actor, snapshot=snapshot, params=params or {})
+    given = {"snapshot": snapshot, "params": params or {}, "threshold": threshold}
+    op = Operation.begin(services, "train", spec.model, run, actor, **given)
     if done := op.earlier():
         return done
     taken = snapshot_of(services, snapshot)
     code = ModelCode(services.specs.module_path(spec.model))
     smoke = code.call(spec.deployment.smoke, limit=LOAD_LIMIT) if spec.deployment.smoke else []
     part = fitting.split(spec, services.snapshots.read(taken), taken.window).fit
-    fitted = fitting.fit(spec, code, part, params or {})
+    fitted = fitting.fit(spec, code, part, params or {}, threshold)
     record = _record(spec, code, run, taken, fitted, len(part))
     logged = services.tracker.log(record, fitted.model, part[list(spec.data.features)].head(5))
     evidence = Evidence(
@@ -129,6 +134,7 @@ def train(
             "record": vars(record),
             "logged": vars(logged),
             "smoke": smoke,
+            "threshold": fitted.threshold,
             "author": actor,
             "editor": code_editor(code.path.parent) or person(actor),
         },

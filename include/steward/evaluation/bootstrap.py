@@ -12,6 +12,7 @@ from steward.gates.metrics import METRICS
 from steward.types import JsonObject, to_json
 
 CONFIDENCE = 0.95
+Pair = tuple[float, float]
 _CHUNK_CELLS = 750_000  # resamples are drawn in blocks of about 6 MB
 
 
@@ -34,16 +35,26 @@ class Comparison:
 
 
 def compare(
-    metric: str, labels: Floats, candidate: Floats, champion: Floats, *, count: int, seed: int
+    metric: str,
+    labels: Floats,
+    candidate: Floats,
+    champion: Floats,
+    *,
+    count: int,
+    seed: int,
+    thresholds: Pair = (0.5, 0.5),
 ) -> Comparison | str:
-    """Resample rows, keeping each row's two scores together; or the sentence why there is no comparison."""
+    """Resample rows, keeping each row's two scores together; or the sentence why there is no comparison.
+
+    `thresholds` are the candidate's and the champion's: each is judged by the decisions it makes itself.
+    """
     for who, scores in (("the candidate", candidate), ("the champion", champion)):
         if problem := find_problem(metric, labels, scores):
             return f"{who}: {problem}"
     sign = METRICS[metric].better.sign
     whole = np.ones((1, len(labels)))
-    difference = sign * float(_difference(metric, labels, candidate, champion, whole)[0])
-    spread = sign * _resampled_differences(metric, labels, (candidate, champion), count, seed)
+    difference = sign * float(_difference(metric, labels, (candidate, champion), thresholds, whole)[0])
+    spread = sign * _resampled_differences(metric, labels, (candidate, champion), thresholds, count, seed)
     usable = spread[~np.isnan(spread)]
     if len(usable) < 0.9 * count:
         return f"{count - len(usable)} of {count} resamples have one class only: too few rows of the rarer class"
@@ -51,15 +62,23 @@ def compare(
     return Comparison(metric, difference, float(lower), float(upper), len(labels), count)
 
 
-def _difference(metric: str, labels: Floats, candidate: Floats, champion: Floats, weights: Floats) -> Floats:
-    return resampled(metric, labels, candidate, weights) - resampled(metric, labels, champion, weights)
+def _difference(
+    metric: str, labels: Floats, scores: tuple[Floats, Floats], thresholds: Pair, weights: Floats
+) -> Floats:
+    ours, theirs = (
+        resampled(metric, labels, each, weights, threshold=threshold)
+        for each, threshold in zip(scores, thresholds, strict=True)
+    )
+    return ours - theirs
 
 
-def _resampled_differences(metric: str, labels: Floats, scores: tuple[Floats, Floats], count: int, seed: int) -> Floats:
+def _resampled_differences(
+    metric: str, labels: Floats, scores: tuple[Floats, Floats], thresholds: Pair, count: int, seed: int
+) -> Floats:
     draw, block = np.random.default_rng(seed), max(1, _CHUNK_CELLS // len(labels))
     return np.concatenate(
         [
-            _difference(metric, labels, *scores, resamples(len(labels), min(block, count - done), draw))
+            _difference(metric, labels, scores, thresholds, resamples(len(labels), min(block, count - done), draw))
             for done in range(0, count, block)
         ]
     )

@@ -28,6 +28,7 @@ def permutation_importance(
     *,
     seed: int,
     max_rows: int = MAX_ROWS,
+    threshold: float = 0.5,
 ) -> JsonObject:
     """→ {"metric", "rows", "features": {name: mean loss over the repeats}}, most important first.
 
@@ -39,12 +40,14 @@ def permutation_importance(
     draw = np.random.default_rng(seed)
     rows, outcome = _sample(np.asarray(labels, np.float64), max_rows, draw)
     sample = frame[list(spec.data.features)].iloc[rows].reset_index(drop=True)
-    whole = measure(metric, outcome, _scored(predict, sample))
+    whole = measure(metric, outcome, _scored(predict, sample), threshold=threshold)
     if whole.value is None:
         return {"metric": metric, "rows": len(rows), "problem": whole.problem, "features": {}}
     losses = {
         column: float(
-            np.mean([_loss(metric, whole.value, predict, sample, outcome, column, draw) for _ in range(REPEATS)])
+            np.mean(
+                [_loss(metric, whole.value, predict, sample, outcome, column, draw, threshold) for _ in range(REPEATS)]
+            )
         )
         for column in sample
     }
@@ -70,8 +73,9 @@ def _loss(
     labels: Floats,
     column: str,
     draw: np.random.Generator,
+    threshold: float,
 ) -> float:
     values = sample[column].take(draw.permutation(len(sample))).set_axis(sample.index)
     shuffled = sample.assign(**{column: values})
-    found = measure(metric, labels, _scored(predict, shuffled)).value
+    found = measure(metric, labels, _scored(predict, shuffled), threshold=threshold).value
     return 0.0 if found is None else METRICS[metric].better.sign * (whole - found)

@@ -1,20 +1,22 @@
 """Judges a candidate on its hold-out: absolute gates overall and on every slice, and the champion beside it.
 
-Gates of the verdict: `metric.<name>` (bounds), `champion.<name>` (non-inferiority), `slice.rows` (a slice too
-small to judge: named, never dropped). `steward.evaluation.decision` says what a verdict means for a tier.
+Gates of the verdict: `metric.<name>` (bounds), `champion.<name>` (non-inferiority), `fairness.<name>` (groups of the
+protected columns), `slice.rows` and `fairness.rows` (a slice or a group too small to judge: named, never dropped).
+`steward.evaluation.decision` says what a verdict means for a tier.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steward.errors import DataError
-from steward.evaluation.bootstrap import Comparison, compare, judge_non_inferiority
+from steward.evaluation.bootstrap import Comparison, Pair, compare, judge_non_inferiority
 from steward.evaluation.calibration import calibration_table
 from steward.evaluation.decision import SMALL_SLICE
+from steward.evaluation.fairness import assess_fairness
 from steward.evaluation.slices import Slice, cut
 from steward.gates import OVERALL, Finding, Outcome, Verdict, at_least, at_most
 from steward.gates.measurement import Floats, Measurement, known_rows, measure
@@ -36,6 +38,7 @@ class _Holdout:
     scores: Floats
     champion_scores: Floats | None
     champion: str | None
+    thresholds: Pair
 
 
 def evaluate(
@@ -47,25 +50,31 @@ def evaluate(
     champion_scores: ArrayLike | None = None,
     champion_name: str | None = None,
     seed: int,
+    thresholds: Pair = (0.5, 0.5),
 ) -> tuple[JsonObject, Verdict]:
     """→ the evidence body (the verdict in it) and the verdict. All vectors align with the rows of `frame`.
 
-    Rows with an unknown outcome (NaN) are left out and counted. Raises SpecError for a metric that does not
-    exist, DataError when vectors do not align or a slice cannot be cut.
+    Rows with an unknown outcome (NaN) are left out and counted. From its threshold on (the candidate's, the champion's)
+    a score is a yes. Raises SpecError for a metric that does not exist, DataError when vectors do not align or a slice
+    cannot be cut.
     """
-    holdout = _known(frame, labels, scores, champion_scores, champion_name)
+    holdout = _known(frame, labels, scores, champion_scores, champion_name, thresholds)
     slices = [s for text in spec.evaluation.slices for s in cut(text, holdout.frame)]
     overall = _measure_all(spec, holdout, None)
     by_slice = [(s, _measure_all(spec, holdout, s)) for s in slices]
     compared = _compare_all(spec, holdout, seed)
-    verdict = Verdict.of([*_bounds(spec, overall, by_slice), *_non_inferiority(spec, compared, holdout.champion)])
+    fairness, disparities = assess_fairness(spec, holdout.frame, holdout.labels, holdout.scores, thresholds[0])
+    beside = _non_inferiority(spec, compared, holdout.champion)
+    verdict = Verdict.of([*_bounds(spec, overall, by_slice), *beside, *disparities])
     body = {
         "rows": len(frame),
         "labelled": len(holdout.labels),
         "label_mean": float(holdout.labels.mean()) if len(holdout.labels) else None,
+        "threshold": thresholds[0],
         "metrics": {name: found.to_json() for name, found in overall.items()},
         "slices": [_slice_json(s, found) for s, found in by_slice],
         "champion": _champion_json(spec, holdout, compared),
+        "fairness": fairness,
         "calibration": calibration_table(holdout.labels, holdout.scores),
         "verdict": verdict.to_json(),
     }
@@ -78,6 +87,7 @@ def _known(
     scores: ArrayLike,
     champion_scores: ArrayLike | None,
     champion: str | None,
+    thresholds: Pair,
 ) -> _Holdout:
     outcome = _aligned("labels", labels, len(frame))
     known = known_rows(outcome)
@@ -88,6 +98,7 @@ def _known(
         scores=_aligned("scores", scores, len(frame))[known],
         champion_scores=beside,
         champion=champion or ("the champion" if beside is not None else None),
+        thresholds=thresholds,
     )
 
 
@@ -103,8 +114,10 @@ def _aligned(what: str, values: ArrayLike, rows: int) -> Floats:
 def _measure_all(spec: ModelSpec, holdout: _Holdout, part: Slice | None) -> dict[str, Measurement]:
     rows = slice(None) if part is None else part.rows.to_numpy()
     labels, scores = holdout.labels[rows], holdout.scores[rows]
-    floor = {"min_rows": spec.evaluation.slice_min_rows} if part is not None else {}
-    return {name: measure(name, labels, scores, **floor) for name in _reported(spec)}
+    about: dict[str, Any] = {"threshold": holdout.thresholds[0]}
+    if part is not None:
+        about["min_rows"] = spec.evaluation.slice_min_rows
+    return {name: measure(name, labels, scores, **about) for name in _reported(spec)}
 
 
 def _reported(spec: ModelSpec) -> list[str]:
@@ -158,6 +171,7 @@ def _compare_all(spec: ModelSpec, holdout: _Holdout, seed: int) -> dict[str, Com
             holdout.champion_scores,
             count=spec.evaluation.bootstrap,
             seed=seed,
+            thresholds=holdout.thresholds,
         )
         for name, gate in spec.evaluation.metrics.items()
         if gate.not_worse_than_champion is not None
@@ -191,9 +205,13 @@ def _slice_json(part: Slice, found: dict[str, Measurement]) -> JsonObject:
 def _champion_json(spec: ModelSpec, holdout: _Holdout, compared: dict[str, Comparison | str]) -> JsonObject | None:
     if holdout.champion_scores is None:
         return None
-    measured = {name: measure(name, holdout.labels, holdout.champion_scores) for name in _reported(spec)}
+    threshold = holdout.thresholds[1]
+    measured = {
+        name: measure(name, holdout.labels, holdout.champion_scores, threshold=threshold) for name in _reported(spec)
+    }
     return {
         "name": holdout.champion,
+        "threshold": threshold,
         "metrics": {name: found.to_json() for name, found in measured.items()},
         "comparison": {k: {"problem": c} if isinstance(c, str) else c.to_json() for k, c in compared.items()},
     }

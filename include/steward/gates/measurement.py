@@ -2,7 +2,7 @@
 
 `labels` and `scores` are aligned vectors of n rows; `weights` is (r, n): each row weighs the n rows for one
 resample, which gives r values at once. Scores of a binary model are probabilities of the positive class,
-labels 0 or 1.
+labels 0 or 1; from `threshold` on a score is a yes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 MIN_ROWS = 30  # below this no metric is worth a number
 _TINY = float(np.finfo(np.float64).eps)
 _NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision"})
+_READS_DECISIONS = frozenset({"accuracy"})
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ def known_rows(labels: Floats) -> NDArray[np.bool_]:
     return ~np.isnan(labels)
 
 
-def measure(metric: str, labels: Floats, scores: Floats, *, min_rows: int = MIN_ROWS) -> Measurement:
+def measure(
+    metric: str, labels: Floats, scores: Floats, *, min_rows: int = MIN_ROWS, threshold: float = 0.5
+) -> Measurement:
     """KeyError for a metric that is not in `steward.gates.metrics.METRICS`."""
     labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
     problem = find_problem(metric, labels, scores, min_rows=min_rows)
     if problem is not None:
         return Measurement(metric, None, None, len(labels), problem)
+    scores = _as_read(metric, scores, threshold)
     value = float(_VALUES[metric](labels, scores, np.ones((1, len(labels))))[0])
     return Measurement(metric, value, float(_ERRORS[metric](labels, scores)), len(labels))
 
@@ -68,12 +72,17 @@ def find_problem(metric: str, labels: Floats, scores: Floats, *, min_rows: int =
     return None
 
 
-def resampled(metric: str, labels: Floats, scores: Floats, weights: Floats) -> Floats:
+def resampled(metric: str, labels: Floats, scores: Floats, weights: Floats, *, threshold: float = 0.5) -> Floats:
     """One value per row of `weights`.
 
     NaN where a resample has one class only. Preconditions: `find_problem` is None.
     """
-    return _VALUES[metric](labels, scores, weights)
+    return _VALUES[metric](labels, _as_read(metric, scores, threshold), weights)
+
+
+def _as_read(metric: str, scores: Floats, threshold: float) -> Floats:
+    """A metric of decisions is handed 1 and 0."""
+    return (scores >= threshold).astype(np.float64) if metric in _READS_DECISIONS else scores
 
 
 # --- values --------------------------------------------------------------------------------------
@@ -88,8 +97,8 @@ def _log_losses(labels: Floats, scores: Floats) -> Floats:
     return -(labels * np.log(p) + (1 - labels) * np.log1p(-p))
 
 
-def _hits(labels: Floats, scores: Floats) -> Floats:
-    return ((scores >= 0.5) == (labels > 0.5)).astype(np.float64)
+def _hits(labels: Floats, decisions: Floats) -> Floats:
+    return (decisions == labels).astype(np.float64)
 
 
 _PER_ROW: dict[str, Callable[[Floats, Floats], Floats]] = {

@@ -34,7 +34,7 @@ class Metric:
 _TITLES = {
     "roc_auc": "Area under the ROC curve",
     "average_precision": "Average precision",
-    "accuracy": "Accuracy at 0.5",
+    "accuracy": "Accuracy of the decisions",
     "log_loss": "Log loss",
     "brier": "Brier score",
     "calibration_gap": "Gap between mean prediction and mean outcome",

@@ -28,7 +28,7 @@ def judge_performance(spec: ModelSpec, profile: JsonObject, labels: Floats, scor
     findings = []
     for name, rule in spec.monitoring.performance.items():
         metric = metric_named(name, spec.task)
-        found = measure(name, labels[usable], scores[usable])
+        found = measure(name, labels[usable], scores[usable], threshold=profile.get("threshold", 0.5))
         if share < MIN_LABELLED_SHARE:
             findings.append(_too_few(metric, share, found.rows))
         elif found.value is None or found.error is None:

@@ -54,7 +54,7 @@ def build_profile(
         "reference": {name: typical(frame[name], about.type) for name, about in spec.data.features.items()},
         "score": describe(predicted),
         "threshold": threshold,
-        "performance": _performance(spec, outcomes, predicted),
+        "performance": _performance(spec, outcomes, predicted, threshold),
         "importance": importance,
     }
     return to_json(profile)
@@ -95,9 +95,9 @@ def typical(column: pd.Series, kind: FeatureType) -> Any:
     return Counter(known.tolist()).most_common(1)[0][0]
 
 
-def _performance(spec: ModelSpec, labels: Vector, scores: Vector) -> JsonObject:
+def _performance(spec: ModelSpec, labels: Vector, scores: Vector, threshold: float) -> JsonObject:
     """Every metric of the task, with its sampling error: what monitoring measures a fall from."""
     wanted = [metric_named(name, spec.task).name for name in spec.monitoring.performance]
     names = dict.fromkeys([*wanted, *(m.name for m in METRICS.values() if spec.task in m.tasks)])
     known = known_rows(labels)
-    return {name: measure(name, labels[known], scores[known]).to_json() for name in names}
+    return {name: measure(name, labels[known], scores[known], threshold=threshold).to_json() for name in names}

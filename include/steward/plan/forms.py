@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steward.spec.model import ModelSpec
+from steward.spec.model import ModelSpec, Task
 from steward.types import JsonObject
 
 _INSTANT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$"
@@ -27,7 +27,7 @@ def as_of(what: str) -> JsonObject:
 
 def training_form(spec: ModelSpec) -> JsonObject:
     defaults = ", ".join(f"{name} = {value}" for name, value in spec.training.params.items()) or "none"
-    return {
+    form: JsonObject = {
         "as_of": as_of("The training window ends here."),
         "window_days": {
             "type": ["null", "integer"],
@@ -43,7 +43,22 @@ def training_form(spec: ModelSpec) -> JsonObject:
             "description": f"Parameters to override. In the spec: {defaults}.",
             "additionalProperties": {"type": ["null", "boolean", "number", "string"]},
         },
-        "reason": REASON,
+    }
+    if spec.task is Task.BINARY:
+        form["threshold"] = _threshold(spec)
+    return {**form, "reason": REASON}
+
+
+def _threshold(spec: ModelSpec) -> JsonObject:
+    wanted = spec.training.threshold
+    usual = f"one chosen for a parity of {wanted.parity:g}" if wanted.parity is not None else f"{wanted.at:g}"
+    return {
+        "type": ["null", "number"],
+        "default": None,
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "title": "Threshold",
+        "description": f"Scores from here on are a yes; empty means {usual}.",
     }
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from steward.plan.arguments import answer_of, door_of, field_of_run, reasons_of
 from steward.plan.steps import Step, StepKind, TriggerRule
-from steward.spec.model import Bake, ModelSpec, Strategy
+from steward.spec.model import Bake, ModelSpec, Strategy, Task
 
 ROLLOUT = "rollout"
 APPROVAL_WAIT = timedelta(days=7)  # the request's own expiry, set by policy, ends the wait earlier
@@ -65,7 +65,7 @@ def _candidate(spec: ModelSpec) -> list[Step]:
             "train",
             "Fits a candidate on the snapshot and tracks it.",
             model,
-            {"snapshot": snapshot, "params": field_of_run("params")},
+            {"snapshot": snapshot, **{name: field_of_run(name) for name in _tried(spec)}},
             timeout=spec.training.time_limit + 10 * _MINUTE,
         ),
         Step(
@@ -89,6 +89,11 @@ def _candidate(spec: ModelSpec) -> list[Step]:
             kind=StepKind.GATE,
         ),
     ]
+
+
+def _tried(spec: ModelSpec) -> tuple[str, ...]:
+    """What a person may try in one run in place of the spec's own."""
+    return ("params", "threshold") if spec.task is Task.BINARY else ("params",)
 
 
 def _approval(spec: ModelSpec) -> list[Step]:

@@ -1,4 +1,4 @@
-"""Fitting a candidate: the time-ordered split and the call into the model's code."""
+"""Fitting a candidate: the time-ordered split, the call into the model's code, and where its score becomes a yes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from steward.errors import DataError, ModelCodeError
 from steward.spec import ModelSpec
 from steward.training.code import ModelCode
+from steward.training.thresholds import check_threshold, choose_threshold, decision_threshold, with_threshold
 from steward.types import JsonObject, Window
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["Fitted", "Split", "decision_threshold", "fit", "score", "split"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Fitted:
     model: Any
     params: JsonObject
     cpu_seconds: float
+    threshold: JsonObject | None  # the version's and how it was chosen: `choose_threshold`; None: it takes none
 
 
 def split(spec: ModelSpec, frame: pd.DataFrame, window: Window) -> Split:
@@ -52,11 +56,18 @@ def split(spec: ModelSpec, frame: pd.DataFrame, window: Window) -> Split:
     return parts
 
 
-def fit(spec: ModelSpec, code: ModelCode, part: pd.DataFrame, params: JsonObject) -> Fitted:
-    """Build and fit a model on the declared features, in their declared order, seeded with `training.seed`."""
+def fit(
+    spec: ModelSpec, code: ModelCode, part: pd.DataFrame, params: JsonObject, threshold: float | None = None
+) -> Fitted:
+    """Build and fit a model on the declared features, in their declared order, seeded with `training.seed`.
+
+    A binary model decides at `threshold`, or else at the spec's; unless that is 0.5 the model is wrapped, so that the
+    artefact itself carries it. Raises DataError for a threshold that is no share, or of a model that takes none.
+    """
     import numpy as np
 
     chosen = {**spec.training.params, **params}
+    check_threshold(spec, threshold)
     np.random.seed(spec.training.seed)
     model = code.call(spec.training.build, chosen, limit=timedelta(minutes=1))
     if not hasattr(model, "fit"):
@@ -66,10 +77,17 @@ def fit(spec: ModelSpec, code: ModelCode, part: pd.DataFrame, params: JsonObject
             hint="return a scikit-learn estimator",
         )
     _seed(model, spec.training.seed)
-    features, label = part[list(spec.data.features)], part[spec.data.label.column]
+    features, label = part[list(spec.data.features)], part[spec.data.label.column].to_numpy()
     started = time.process_time()
-    code.invoke("fitting the model", lambda: model.fit(features, label.to_numpy()), limit=spec.training.time_limit)
-    return Fitted(model, chosen, time.process_time() - started)
+
+    def learn() -> tuple[Any, JsonObject | None]:
+        chosen_at = choose_threshold(spec, model, part, threshold)
+        return with_threshold(model.fit(features, label), chosen_at, features, label), chosen_at
+
+    fitted, chosen_at = code.invoke("fitting the model", learn, limit=spec.training.time_limit)
+    if chosen_at is not None:
+        chosen_at["value"] = decision_threshold(fitted)
+    return Fitted(fitted, chosen, time.process_time() - started, chosen_at)
 
 
 def _seed(model: Any, seed: int) -> None:
@@ -86,9 +104,3 @@ def score(model: Any, features: pd.DataFrame) -> Any:
 
     answers = model.predict_proba(features)[:, 1] if hasattr(model, "predict_proba") else model.predict(features)
     return np.asarray(answers, dtype=float)
-
-
-def decision_threshold(model: Any) -> float:
-    """The score from which on the version itself says yes; its artefact carries it, 0.5 where it does not say."""
-    threshold = getattr(model, "threshold", 0.5)
-    return float(threshold) if isinstance(threshold, (int, float)) else 0.5

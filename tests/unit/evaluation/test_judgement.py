@@ -147,6 +147,17 @@ def test_less_is_better_is_oriented() -> None:
     assert worse.upper < worse.difference + 0.1 < 0
 
 
+def test_each_version_is_compared_at_its_own_threshold() -> None:
+    _, labels, scores = a_holdout()
+    same = compare("accuracy", labels, scores, scores, count=100, seed=0)
+    apart = compare("accuracy", labels, scores, scores, count=100, seed=0, thresholds=(0.01, 0.5))
+    assert isinstance(same, Comparison)
+    assert isinstance(apart, Comparison)
+    assert same.difference == 0
+    accuracies = [((scores >= threshold) == labels).mean() for threshold in (0.01, 0.5)]
+    assert apart.difference == pytest.approx(accuracies[0] - accuracies[1])
+
+
 def test_pairing_keeps_the_interval_narrow_and_the_seed_fixes_it() -> None:
     _, labels, scores = a_holdout()
     close = np.clip(scores + np.random.default_rng(1).normal(scale=0.005, size=ROWS), 0, 1)

@@ -95,6 +95,15 @@ def test_no_value_comes_with_the_reason(labels: np.ndarray, scores: np.ndarray, 
     assert (found.value, found.error, found.problem) == (None, None, said)
 
 
+def test_accuracy_is_of_the_decisions_at_the_threshold() -> None:
+    labels, scores = np.tile([0.0, 0.0, 1.0, 1.0], 10), np.tile([0.3, 0.6, 0.6, 0.9], 10)
+    assert [measure("accuracy", labels, scores, threshold=t).value for t in (0.5, 0.7, 0.3)] == [0.75, 0.75, 0.5]
+    assert measure("accuracy", labels, scores, threshold=0.6).value == 0.75  # a score at the threshold is a yes
+    weights = np.ones((2, 40))
+    assert resampled("accuracy", labels, scores, weights, threshold=0.3).tolist() == [0.5, 0.5]
+    assert measure("brier", labels, scores, threshold=0.7) == measure("brier", labels, scores)
+
+
 def test_a_metric_of_another_task_is_refused_with_the_nearest() -> None:
     with pytest.raises(SpecError, match="did you mean roc_auc"):
         metric_named("roc_au", "binary_classification")
