@@ -25,5 +25,5 @@ class LazyApp:
 class StewardPlugin(AirflowPlugin):
     name = "steward"
     fastapi_apps = [  # noqa: RUF012  (Airflow reads this attribute from the class)
-        {"app": LazyApp("steward_airflow.reports:app"), "url_prefix": "/steward", "name": "Steward"}
+        {"app": LazyApp("steward_airflow.web:app"), "url_prefix": "/steward", "name": "Steward"}
     ]

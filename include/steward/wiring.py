@@ -127,11 +127,26 @@ def _readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
             yield Contradiction(("evaluation", "slices", place), sentence)
 
 
-@lru_cache(maxsize=1)
 def policy() -> Policy:
+    """As the file says now: who was taken out of it does not go on approving in a process that runs for weeks."""
+    path = settings().policy_file
+    return _policy(path, _state_of(path))
+
+
+@lru_cache(maxsize=1)
+def _policy(path: Path, _state: tuple[int, ...]) -> Policy:
     from steward.approval.policy import load_policy
 
-    return load_policy(settings().policy_file)
+    return load_policy(path)
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Another whenever the file is; empty for one that is not there, which is for its reader to say."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @lru_cache(maxsize=1)

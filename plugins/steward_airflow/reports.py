@@ -1,13 +1,10 @@
-"""The web application below `/steward`: report files, for those who may read the model's DAGs.
-
-Airflow does not authenticate a plugin's application: every route here asks for the current Airflow user.
-"""
+"""Report files below `/steward/reports`, for those who may read the model's DAGs."""
 
 from pathlib import Path
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
 from steward import wiring
@@ -25,10 +22,10 @@ def readable(request: Request, model: str, user: Annotated[object, Depends(get_u
     requires_access_dag("GET", param_dag_id=f"{model}__monitor")(request, user)  # type: ignore[arg-type]
 
 
-app = FastAPI(dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
+router = APIRouter()
 
 
-@app.get("/reports/{model}", dependencies=[Depends(readable)])
+@router.get("/reports/{model}", dependencies=[Depends(readable)])
 def list_reports(model: str) -> HTMLResponse:
     """Newest first."""
     folder = folder_of(model)
@@ -37,7 +34,7 @@ def list_reports(model: str) -> HTMLResponse:
     return HTMLResponse(f"<!doctype html><title>{model}</title><h1>Reports of {model}</h1><ul>{items}</ul>")
 
 
-@app.get("/reports/{model}/{name}", dependencies=[Depends(readable)])
+@router.get("/reports/{model}/{name}", dependencies=[Depends(readable)])
 def show_report(model: str, name: str) -> FileResponse:
     path = folder_of(model) / name
     if path.resolve().parent != folder_of(model) or path.suffix != ".html" or not path.is_file():

@@ -72,6 +72,21 @@ def _create_database() -> None:
     initdb()
 
 
+@pytest.fixture(scope="module")
+def app(airflow_db: None) -> Any:
+    """Airflow's own web application, with the plugin mounted in it."""
+    from airflow.api_fastapi.app import create_app
+
+    return create_app(apps="core")
+
+
+def token_of(user: str, role: str) -> str:
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    return get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role=role, teams=[]))
+
+
 @pytest.fixture
 def models_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A models folder of the test's own, with the fixed model in it."""

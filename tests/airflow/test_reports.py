@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.airflow.conftest import HOME
+from tests.airflow.conftest import HOME, token_of
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
 NAME = "2013-04-08-v7.html"
-
-
-@pytest.fixture(scope="module")
-def app(airflow_db: None) -> Any:
-    from airflow.api_fastapi.app import create_app
-
-    return create_app(apps="core")
 
 
 @pytest.fixture
@@ -32,14 +25,9 @@ def reports() -> Iterator[Path]:
 
 
 def get(app: Any, path: str, user: str | None = "vera", **cookies: str) -> Any:
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from fastapi.testclient import TestClient
 
-    headers = {}
-    if user:
-        known = SimpleAuthManagerUser(username=user, role="VIEWER", teams=[])
-        headers["Authorization"] = f"Bearer {get_auth_manager().generate_jwt(known)}"
+    headers = {"Authorization": f"Bearer {token_of(user, 'VIEWER')}"} if user else {}
     return TestClient(app, follow_redirects=False, cookies=cookies).get(f"/steward{path}", headers=headers)
 
 

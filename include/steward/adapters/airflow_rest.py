@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 
-from steward.errors import ConflictError, NotFoundError, PolicyError, RequestError, UnavailableError
+from steward import errors
+from steward.errors import ConflictError, NotFoundError, PolicyError, RequestError, StewardError, UnavailableError
 from steward.types import JsonObject, format_instant
 
 _ERRORS = {401: PolicyError, 403: PolicyError, 404: NotFoundError, 409: ConflictError}
+DOORS = "/steward/api/models"
 
 
 class AirflowClient:
@@ -64,6 +66,11 @@ class AirflowClient:
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
         return self._json("PATCH", path, json={"chosen_options": [option], "params_input": params})
 
+    def decide(self, model: str, decision: str, fields: JsonObject) -> JsonObject:
+        """Take a decision as this user, through Steward's own door in Airflow. A refusal is raised as it was there."""
+        path = f"{DOORS}/{model}/{decision}"
+        return self._json("POST", path, json=fields, headers={"Steward-Door": "cli"})
+
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}"
         return self._json("GET", path, params={"deserialize": True})["value"]
@@ -73,22 +80,26 @@ class AirflowClient:
         if response.status_code == 401 and self._password:
             self._token = None
             response = self._send(method, path, **request)
-        if response.status_code >= 500:
-            raise UnavailableError(
-                f"Airflow answered {response.status_code}", where=self.url + path, hint="see its log"
-            )
         if response.status_code >= 400:
-            kind = _ERRORS.get(response.status_code, RequestError)
-            raise kind(
-                f"Airflow refused ({response.status_code}): {_detail(response)}",
-                where=f"{self.user or 'token'}: {path}",
-            )
+            raise self._error(response, path)
         answer: JsonObject = response.json()
         return answer
 
+    def _error(self, response: httpx.Response, path: str) -> StewardError:
+        """What Steward refused in its own words; what Airflow refused, by the status."""
+        status, said = response.status_code, _problem(response)
+        kind = getattr(errors, str(said.get("error")), None)
+        if isinstance(kind, type) and issubclass(kind, StewardError):
+            return kind(str(said.get("detail")), where=said.get("where"), hint=said.get("hint"))
+        if status >= 500:
+            return UnavailableError(f"Airflow answered {status}", where=self.url + path, hint="see its log")
+        words = str(said.get("detail", response.text))[:300]
+        kind = _ERRORS.get(status, RequestError)
+        return kind(f"Airflow refused ({status}): {words}", where=f"{self.user or 'token'}: {path}")
+
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            headers = {"Authorization": f"Bearer {self._bearer()}"}
+            headers = {**request.pop("headers", {}), "Authorization": f"Bearer {self._bearer()}"}
             return self._http.request(method, path, headers=headers, **request)
         except httpx.HTTPError as error:
             raise UnavailableError(
@@ -116,8 +127,9 @@ class AirflowClient:
         return self._token
 
 
-def _detail(response: httpx.Response) -> str:
+def _problem(response: httpx.Response) -> JsonObject:
     try:
-        return str(response.json().get("detail", response.text))[:300]
+        said = response.json()
     except ValueError:
-        return response.text[:300]
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,71 @@
+"""Where a model stands: what serves, what waits for people, what is wrong, how it is governed. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from steward.actions.state import Transaction
+from steward.approval import RequestState
+from steward.ledger import AuditEvent, EventType, live_waivers, stage_of, tombstone_of
+from steward.ledger.governance import GOVERNANCE_EVENTS, FiledDocument, last_review
+from steward.types import JsonObject, parse_instant
+
+READ = (*GOVERNANCE_EVENTS, EventType.GLASS_BROKEN)
+
+
+def standing(tx: Transaction, model: str, now: datetime) -> JsonObject:
+    """`now` by the calendar the models live in: waivers run out by it, and reviews become overdue."""
+    return {**_serving(tx, model), **governance(tx.events.read(model=model, types=READ), now)}
+
+
+def _serving(tx: Transaction, model: str) -> JsonObject:
+    champion, route = tx.versions.champion(model), tx.routes.get(model)
+    judged, last = tx.windows.recent(model, 1), tx.events.read(model=model, limit=1)
+    waiting = tx.approvals.find(model, None, RequestState.OPEN)
+    return {
+        "model": model,
+        "champion": champion.number if champion else None,
+        "canary": route.canary if route else None,
+        "percent": route.percent if route and route.canary else 0,
+        "waiting": [
+            {"version": r.version, "request": r.id, "evidence": r.evidence, "expires_at": r.expires_at} for r in waiting
+        ],
+        "incidents": [{"id": i.id, "cause": i.cause, "since": i.opened_at} for i in tx.incidents.unresolved(model)],
+        "last_window": {"end": judged[-1].window.end, "outcome": judged[-1].outcome} if judged else None,
+        "last_event": {"type": last[-1].type, "at": last[-1].at, "reason": last[-1].reason} if last else None,
+    }
+
+
+def governance(events: Sequence[AuditEvent], now: datetime) -> JsonObject:
+    """Stage, documents, waivers, review and tombstone of one model, from its events."""
+    stage, stone, review, due = stage_of(events), tombstone_of(events), last_review(events), review_due(events)
+    return {
+        "stage": {"stage": stage.stage, "since": stage.at, "version": stage.version} if stage else None,
+        "documents": [document.to_json() for document in _newest(events)],
+        "waivers": [waiver.to_json() for waiver in live_waivers(events, now)],
+        "review": {
+            "last": review.at if review else None,
+            "next": due,
+            "overdue": due is not None and stone is None and now >= due,
+        },
+        "retired": stone.to_json() if stone else None,
+    }
+
+
+def _newest(events: Sequence[AuditEvent]) -> list[FiledDocument]:
+    """Of every kind, for the model as a whole and for each version."""
+    filed = (FiledDocument.of(event) for event in events if event.type is EventType.DOCUMENT_FILED)
+    return list({(document.version, document.kind): document for document in filed}.values())
+
+
+def review_due(events: Sequence[AuditEvent]) -> datetime | None:
+    """When somebody must look at the model next: the last review says so, broken glass may ask for it sooner."""
+    due: datetime | None = None
+    for event in events:
+        if event.type is EventType.MODEL_REVIEWED:
+            due = parse_instant(event.body["next_review_at"])
+        elif event.type is EventType.GLASS_BROKEN:
+            by = parse_instant(event.body["review_by"])
+            due = min(due, by) if due else by
+    return due
