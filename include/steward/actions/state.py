@@ -5,7 +5,7 @@ Adapters (and fakes) implement these; `steward.wiring` builds `Services` and han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,16 @@ from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
 from steward.gates import Evidence
 from steward.inventory import ArchiveStore, ServedEstate
-from steward.ledger import Checkpoint, EventLog, Verification, Weakness
+from steward.ledger import (
+    AuditEvent,
+    Checkpoint,
+    EventLog,
+    Extent,
+    FindEvidence,
+    Link,
+    Verification,
+    Weakness,
+)
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
 from steward.rollout import RolloutTable, RouteTable
@@ -39,6 +48,14 @@ class EvidenceStore(Protocol):
         """Raises NotFoundError; IntegrityError when the content does not match the digest."""
         ...
 
+    def get_all(self, digests: Collection[str]) -> dict[str, Evidence]:
+        """By digest, those that are there. Raises IntegrityError as `get` does."""
+        ...
+
+    def contents(self) -> Iterator[tuple[str, Evidence]]:
+        """All there is, unchecked, with the digest it goes by; read in batches, not held in memory."""
+        ...
+
 
 class SignedLog(EventLog, Protocol):
     """The event log with what proves it whole."""
@@ -49,6 +66,18 @@ class SignedLog(EventLog, Protocol):
 
     def checkpoint(self) -> Checkpoint:
         """Of the last event. Raises NotFoundError while there is none."""
+        ...
+
+    def links(self) -> Iterator[Link]:
+        """The whole chain as it is stored, in order, without holding it in memory."""
+        ...
+
+    def export(self, extent: Extent, find: FindEvidence, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, bytes]:
+        """The files of an export by name, signed. Raises NotFoundError when there is nothing to hand out."""
+        ...
+
+    def is_genuine(self, event: AuditEvent) -> bool:
+        """Whether the event, as it was read, carries this ledger's signature. `read` itself does not ask."""
         ...
 
     def weaknesses(self) -> list[Weakness]:

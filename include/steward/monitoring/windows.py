@@ -45,6 +45,10 @@ class WindowTable(Protocol):
         """Newest window last."""
         ...
 
+    def latest_everywhere(self) -> list[JudgedWindow]:
+        """The newest of every version of every model, by model and version."""
+        ...
+
 
 class IncidentState(StrEnum):
     OPEN = "open"
@@ -76,6 +80,10 @@ class IncidentTable(Protocol):
     def unresolved(self, model: str) -> list[Incident]: ...
 
     def all(self, model: str) -> list[Incident]: ...
+
+    def unresolved_everywhere(self) -> list[Incident]:
+        """Of every model, oldest first."""
+        ...
 
     def save(self, incident: Incident) -> Incident:
         """Insert or replace by id. Raises ConflictError for a second unresolved one of the same cause."""

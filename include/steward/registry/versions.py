@@ -66,6 +66,10 @@ class VersionTable(Protocol):
 
     def all(self, model: str) -> list[ModelVersion]: ...
 
+    def everywhere(self) -> list[ModelVersion]:
+        """Of every model, by model and number."""
+        ...
+
     def champion(self, model: str) -> ModelVersion | None: ...
 
     def move(self, ref: VersionRef, expected: State, to: State) -> ModelVersion:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from steward.clock import Clock
-from steward.errors import ConflictError, NotFoundError
+from steward.errors import ConflictError, IntegrityError, NotFoundError
 from steward.gates import Evidence
 from steward.ledger import (
     GENESIS_HASH,
@@ -15,10 +15,15 @@ from steward.ledger import (
     Checkpoint,
     EventDraft,
     EventType,
+    Extent,
+    FindEvidence,
     Link,
     Verification,
     Weakness,
+    build_export,
     event_of,
+    hash_of,
+    link_of,
     seal,
     verify,
 )
@@ -72,6 +77,12 @@ class FakeEventLog:
             raise NotFoundError("the ledger is empty: there is nothing to take a checkpoint of", where="ledger")
         return Checkpoint.take(len(self._links), self._head_hash, self._wall.now(), self._key)
 
+    def is_genuine(self, event: AuditEvent) -> bool:
+        return event.hash == hash_of(link_of(event), self._key)
+
+    def export(self, extent: Extent, find: FindEvidence, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, bytes]:
+        return build_export(extent, self.links(), find, checkpoints, self._key)
+
     def weaknesses(self) -> list[Weakness]:
         return []
 
@@ -94,7 +105,20 @@ class FakeEvidenceStore:
                 f"there is no evidence {digest[:16] or '(empty digest)'}",
                 hint="give the digest an event names",
             )
-        return copy.deepcopy(self._evidence[digest])
+        found = copy.deepcopy(self._evidence[digest])
+        if found.digest != digest:
+            raise IntegrityError(
+                f"evidence {digest[:16]}… was altered: its content has the digest {found.digest[:16]}…",
+                where="evidence",
+                hint="verify the ledger, and restore the row from a backup",
+            )
+        return found
+
+    def get_all(self, digests: Collection[str]) -> dict[str, Evidence]:
+        return {digest: self.get(digest) for digest in digests if digest in self._evidence}
+
+    def contents(self) -> Iterator[tuple[str, Evidence]]:
+        return iter(sorted(copy.deepcopy(self._evidence).items()))
 
 
 class FakeOperationTable:

@@ -35,6 +35,9 @@ class FakeVersionTable:
     def all(self, model: str) -> list[ModelVersion]:
         return [self.get(ref) for ref in sorted(self._versions) if ref.model == model]
 
+    def everywhere(self) -> list[ModelVersion]:
+        return [self.get(ref) for ref in sorted(self._versions)]
+
     def champion(self, model: str) -> ModelVersion | None:
         return next((version for version in self.all(model) if version.state is State.CHAMPION), None)
 

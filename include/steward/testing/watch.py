@@ -22,6 +22,10 @@ class FakeWindowTable:
         ordered = sorted(found, key=lambda w: (w.window.end, w.window.start, w.version))
         return ordered[max(0, len(ordered) - limit) :]
 
+    def latest_everywhere(self) -> list[JudgedWindow]:
+        known = sorted({(w.model, w.version) for w in self._windows.values()})
+        return [self.recent(model, 1, version)[0] for model, version in known]
+
 
 class FakeIncidentTable:
     def __init__(self, incidents: dict[str, Incident]) -> None:
@@ -32,6 +36,10 @@ class FakeIncidentTable:
 
     def all(self, model: str) -> list[Incident]:
         found = [copy.deepcopy(i) for i in self._incidents.values() if i.model == model]
+        return sorted(found, key=lambda incident: (incident.opened_at, incident.id))
+
+    def unresolved_everywhere(self) -> list[Incident]:
+        found = [copy.deepcopy(i) for i in self._incidents.values() if i.state is not IncidentState.RESOLVED]
         return sorted(found, key=lambda incident: (incident.opened_at, incident.id))
 
     def save(self, incident: Incident) -> Incident:

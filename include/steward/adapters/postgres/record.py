@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from typing import cast as as_type
 
-from sqlalchemy import JSON, Select, Text, cast, func, insert, literal, select, update
+from sqlalchemy import JSON, Row, Select, Text, cast, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from steward.adapters.postgres import tables
@@ -22,10 +22,15 @@ from steward.ledger import (
     Checkpoint,
     EventDraft,
     EventType,
+    Extent,
+    FindEvidence,
     Link,
     Verification,
     Weakness,
+    build_export,
     event_of,
+    hash_of,
+    link_of,
     seal,
     verify,
 )
@@ -95,6 +100,12 @@ class PostgresEventLog:
             raise NotFoundError("the ledger is empty: there is nothing to take a checkpoint of", where="ledger")
         return Checkpoint.take(seq, head_hash, self._wall.now(), self._key)
 
+    def is_genuine(self, event: AuditEvent) -> bool:
+        return event.hash == hash_of(link_of(event), self._key)
+
+    def export(self, extent: Extent, find: FindEvidence, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, bytes]:
+        return build_export(extent, self.links(), find, checkpoints, self._key)
+
     def weaknesses(self) -> list[Weakness]:
         return weaknesses_of(self._work.rows(GUARDS))
 
@@ -126,14 +137,26 @@ class PostgresEvidenceStore:
                 f"there is no evidence {digest[:16] or '(empty digest)'}",
                 hint="give the digest an event names",
             )
-        found = Evidence(row.kind, row.model, row.body)
-        if found.digest != digest:
-            raise IntegrityError(
-                f"evidence {digest[:16]}… was altered: its content has the digest {found.digest[:16]}…",
-                where="evidence",
-                hint="verify the ledger, and restore the row from a backup",
-            )
-        return found
+        return _unaltered(row)
+
+    def get_all(self, digests: Collection[str]) -> dict[str, Evidence]:
+        wanted = select(tables.evidence).where(tables.evidence.c.digest.in_(sorted(digests)))
+        return {row.digest: _unaltered(row) for row in self._work.rows(wanted)}
+
+    def contents(self) -> Iterator[tuple[str, Evidence]]:
+        rows = self._work.stream(select(tables.evidence).order_by(tables.evidence.c.digest), STREAM_BATCH // 10)
+        return ((row.digest, Evidence(row.kind, row.model, row.body)) for row in rows)
+
+
+def _unaltered(row: Row[Any]) -> Evidence:
+    found = Evidence(row.kind, row.model, row.body)
+    if found.digest != row.digest:
+        raise IntegrityError(
+            f"evidence {row.digest[:16]}… was altered: its content has the digest {found.digest[:16]}…",
+            where="evidence",
+            hint="verify the ledger, and restore the row from a backup",
+        )
+    return found
 
 
 class PostgresOperationTable:

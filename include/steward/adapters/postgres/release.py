@@ -51,6 +51,11 @@ class PostgresVersionTable:
         rows = self._work.rows(select(tables.versions).where(columns.model == model).order_by(columns.number))
         return [_version(row) for row in rows]
 
+    def everywhere(self) -> list[ModelVersion]:
+        columns = tables.versions.c
+        rows = self._work.rows(select(tables.versions).order_by(columns.model, columns.number))
+        return [_version(row) for row in rows]
+
     def champion(self, model: str) -> ModelVersion | None:
         columns = tables.versions.c
         row = self._work.row(

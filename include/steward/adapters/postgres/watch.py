@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from steward.adapters.postgres import tables
@@ -44,6 +45,12 @@ class PostgresWindowTable:
         newest_first = wanted.order_by(columns.window_end.desc(), columns.window_start.desc(), columns.version.desc())
         return [_judged(row) for row in reversed(self._work.rows(newest_first.limit(limit)))]
 
+    def latest_everywhere(self) -> list[JudgedWindow]:
+        columns = tables.windows.c
+        newest = (columns.model, columns.version, columns.window_end.desc(), columns.window_start.desc())
+        wanted = select(tables.windows).ext(distinct_on(columns.model, columns.version)).order_by(*newest)
+        return [_judged(row) for row in self._work.rows(wanted)]
+
 
 def _judged(row: Row[Any]) -> JudgedWindow:
     return JudgedWindow(
@@ -69,6 +76,11 @@ class PostgresIncidentTable:
         """Oldest first."""
         columns = tables.incidents.c
         wanted = select(tables.incidents).where(columns.model == model)
+        return [_incident(row) for row in self._work.rows(wanted.order_by(columns.opened_at, columns.id))]
+
+    def unresolved_everywhere(self) -> list[Incident]:
+        columns = tables.incidents.c
+        wanted = select(tables.incidents).where(columns.state != IncidentState.RESOLVED.value)
         return [_incident(row) for row in self._work.rows(wanted.order_by(columns.opened_at, columns.id))]
 
     def save(self, incident: Incident) -> Incident:

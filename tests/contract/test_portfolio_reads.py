@@ -1,0 +1,66 @@
+"""Any transaction's reads over all models at once: each the same as asking model by model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from steward.errors import IntegrityError
+from steward.gates import Evidence
+from steward.monitoring.windows import IncidentState
+from steward.registry import State
+from steward.testing.builders import NOON, WEEK, a_judged_window, a_new_version, an_incident
+from steward.types import VersionRef, Window, digest_of
+
+A, B = "alpha", "beta"
+NEXT_WEEK = Window.ending(WEEK.end + timedelta(days=7), timedelta(days=7))
+
+
+def test_versions_of_every_model_come_by_model_and_number(database):
+    with database.begin() as tx:
+        for model in (B, A, A):
+            tx.versions.add(a_new_version(model=model))
+        tx.versions.move(VersionRef(A, 2), State.CHALLENGER, State.CHAMPION)
+    with database.begin() as tx:
+        found = tx.versions.everywhere()
+        assert [str(version.ref) for version in found] == ["alpha@1", "alpha@2", "beta@1"]
+        assert found == [*tx.versions.all(A), *tx.versions.all(B)]
+
+
+def test_the_newest_window_of_every_version(database):
+    judged = [(B, 1, WEEK), (A, 2, WEEK), (A, 1, NEXT_WEEK), (A, 1, WEEK), (A, 2, NEXT_WEEK)]
+    with database.begin() as tx:
+        for model, version, window in judged:
+            tx.windows.record(a_judged_window(model=model, version=version, window=window))
+    with database.begin() as tx:
+        found = tx.windows.latest_everywhere()
+    assert [(w.model, w.version, w.window) for w in found] == [(A, 1, NEXT_WEEK), (A, 2, NEXT_WEEK), (B, 1, WEEK)]
+
+
+def test_unresolved_incidents_of_every_model_oldest_first(database):
+    with database.begin() as tx:
+        tx.incidents.save(an_incident(id="new", model=A, opened_at=NOON + timedelta(days=1)))
+        tx.incidents.save(an_incident(id="old", model=B))
+        tx.incidents.save(an_incident(id="over", model=A, cause="data", state=IncidentState.RESOLVED))
+        tx.incidents.save(an_incident(id="seen", model=B, cause="data", state=IncidentState.ACKNOWLEDGED))
+    with database.begin() as tx:
+        assert [incident.id for incident in tx.incidents.unresolved_everywhere()] == ["old", "seen", "new"]
+
+
+def test_evidence_by_many_digests(database):
+    kept = [Evidence("snapshot", model, {"n": 0.1 + 0.2}) for model in (A, B)]
+    with database.begin() as tx:
+        digests = [tx.evidence.put(each) for each in kept]
+    with database.begin() as tx:
+        assert tx.evidence.get_all([*digests, digest_of("nothing")]) == dict(zip(digests, kept, strict=True))
+        assert tx.evidence.get_all([]) == {}
+
+
+def test_altered_evidence_is_never_handed_out(postgres, database_name, postgres_database):
+    with postgres_database.begin() as tx:
+        digest = tx.evidence.put(Evidence("snapshot", A, {"rows": 10}))
+    postgres.execute("ALTER TABLE evidence DISABLE TRIGGER ALL", database_name)
+    postgres.execute("""UPDATE evidence SET body = '{"rows": 11}'""", database_name)
+    with postgres_database.begin() as tx, pytest.raises(IntegrityError, match="was altered"):
+        tx.evidence.get_all([digest])
