@@ -3,6 +3,7 @@
 from steward.actions.approving import answer_approval, expire_approval, request_approval, show_request
 from steward.actions.archiving import archive_model, verify_archive
 from steward.actions.documents import file_document
+from steward.actions.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
 from steward.actions.overriding import break_glass, review_model
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
 from steward.actions.registering import close_run, register
@@ -15,15 +16,7 @@ from steward.actions.releasing import (
     start_rollout,
     trip_canary,
 )
-from steward.actions.retiring import (
-    await_consumers,
-    await_quiet,
-    bury,
-    call_off_retirement,
-    close_endpoint,
-    confirm_consumer,
-    start_retirement,
-)
+from steward.actions.retiring import bury, close_endpoint, start_retirement
 from steward.actions.retrain import decide_retraining
 from steward.actions.upkeep import reassert_aliases, verify_ledger
 from steward.actions.waiving import grant_waiver, revoke_waiver

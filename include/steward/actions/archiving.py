@@ -17,10 +17,10 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from steward.actions.draining import retirement_in
 from steward.actions.effects import logged_model
 from steward.actions.operation import Operation
 from steward.actions.preparing import snapshot_of
-from steward.actions.retiring import retirement_in
 from steward.actions.state import Services, Transaction
 from steward.errors import IntegrityError, NotFoundError, PolicyError, StewardError
 from steward.gates import Evidence

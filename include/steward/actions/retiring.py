@@ -10,22 +10,15 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+from steward.actions.draining import consumers_waited_for, retirement_in, retirement_under_way, traffic_of
 from steward.actions.effects import want_aliases, want_notice
 from steward.actions.operation import Operation, person
 from steward.actions.stages import enter_stage, missing_for
 from steward.actions.state import Services, Transaction
 from steward.approval import RequestState
-from steward.approval.policy import Policy
 from steward.data import Traffic
-from steward.errors import ConflictError, NotFoundError, PolicyError, RequestError, SpecError
-from steward.gates import Outcome
-from steward.inventory.retirement import (
-    RETIREMENT_EVENTS,
-    Retirement,
-    retirement_of,
-    waiting_for_consumers,
-    waiting_for_quiet,
-)
+from steward.errors import ConflictError, PolicyError, RequestError, SpecError
+from steward.inventory.retirement import Retirement, waiting_for_quiet
 from steward.ledger import EventType, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.monitoring.windows import IncidentState
@@ -83,10 +76,6 @@ def start_retirement(
         return _continued(begun, replacement, None)
 
     return op.commit(write)
-
-
-def retirement_in(tx: Transaction, model: str) -> Retirement | None:
-    return retirement_of(tx.events.read(model=model, types=RETIREMENT_EVENTS))
 
 
 def _continued(known: Retirement, replacement: str | None, quiet: timedelta | None) -> JsonObject:
@@ -200,109 +189,6 @@ def _tell_of_start(tx: Transaction, begun: Retirement) -> None:
     want_notice(tx, begun.contacts, f"{begun.model} will be switched off", "\n".join(lines))
 
 
-def confirm_consumer(
-    services: Services, *, model: str, consumer: str, by: str, via: str, replacement: str | None = None
-) -> JsonObject:
-    """One consumer no longer needs the model, says a person who may speak for it. Again is harmless."""
-    inputs = {"consumer": consumer, "replacement": replacement, "via": via}
-    op = Operation.begin(services, "confirm_consumer", model, None, f"person:{by}", **inputs)
-
-    def write(tx: Transaction) -> JsonObject:
-        known = _under_way(tx, model)
-        if consumer not in known.consumers:
-            names = ", ".join(known.consumers) or "none is declared"
-            raise NotFoundError(f"{model} has no consumer {consumer!r}", hint=f"its consumers: {names}")
-        if consumer not in known.confirmations:
-            _require_voice(services, known, consumer, by)
-            said = f"{consumer} no longer needs {model}" + (f": it asks {replacement}" if replacement else "")
-            tx.events.append(
-                op.event(EventType.CONSUMER_CONFIRMED, said, consumer=consumer, replacement=replacement, via=via)
-            )
-            known = _under_way(tx, model)
-        given = known.confirmations[consumer]
-        return {"consumer": consumer, "by": given.by, "waiting_for": known.unconfirmed}
-
-    return op.commit(write)
-
-
-def _require_voice(services: Services, known: Retirement, consumer: str, by: str) -> None:
-    """The person whose address the consumer gave; where nobody known has it, a person who did not start this."""
-    policy, today, contact = services.policy(), services.clock.now().date(), known.consumers[consumer]
-    speakers = _holders(policy, contact)
-    here = [name for name in speakers if policy.roles_of(name, today)]
-    if by in here or (not here and by != known.by and policy.roles_of(by, today)):
-        return
-    who = (
-        f"ask {', '.join(here)}" if here else "ask somebody with a role in the policy who did not start the retirement"
-    )
-    raise PolicyError(f"{by} does not speak for {consumer} ({contact})", where=known.model, hint=who)
-
-
-def _holders(policy: Policy, address: str) -> list[str]:
-    return [name for name, known in policy.people.items() if known.email and known.email.lower() == address.lower()]
-
-
-def call_off_retirement(services: Services, *, model: str, by: str, via: str, reason: str) -> JsonObject:
-    """The model stays. Confirmations given so far count no more. Only until its endpoint is closed."""
-    op = Operation.begin(services, "call_off_retirement", model, None, f"person:{by}", reason=reason, via=via)
-
-    def write(tx: Transaction) -> JsonObject:
-        known = _under_way(tx, model)
-        if not reason.strip():
-            raise RequestError("the reason is empty", where=model, hint="say why the model stays")
-        if by != known.by and not services.policy().roles_of(by, services.clock.now().date()):
-            hint = f"ask {known.by}, who started it, or somebody with a role in the policy"
-            raise PolicyError(f"{by} may not call off the retirement of {model}", where=model, hint=hint)
-        tx.events.append(op.event(EventType.RETIREMENT_CALLED_OFF, reason, via=via))
-        want_notice(tx, known.contacts, f"{model} stays", f"{by} called off the retirement of {model}: {reason}.")
-        return {"model": model, "state": "in service"}
-
-    return op.commit(write)
-
-
-def _under_way(tx: Transaction, model: str) -> Retirement:
-    known = retirement_in(tx, model)
-    if known is None:
-        raise NotFoundError(f"{model} is not being retired", hint=f"steward retire {model} --reason … begins it")
-    return known
-
-
-def await_consumers(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonObject:
-    """Final when every consumer has confirmed, or the replacement answers users. Called off: FAILED, and final."""
-    with services.database.begin() as tx:
-        known = retirement_in(tx, spec.model)
-        waiting = _consumers_waited_for(tx, known) if known else []
-    return _awaited(known, waiting)
-
-
-def await_quiet(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonObject:
-    """Final after the agreed time without a request, by the log; a server that is away may be asked unseen."""
-    with services.database.begin() as tx:
-        known = retirement_in(tx, spec.model)
-        routed = tx.routes.get(spec.model) is not None
-    if known is None or known.closed_at:
-        return _awaited(known, [])
-    if routed:
-        services.served.served()
-    return _awaited(known, waiting_for_quiet(known, _traffic(services, known)))
-
-
-def _consumers_waited_for(tx: Transaction, known: Retirement) -> list[str]:
-    replaced = known.replacement is not None and tx.versions.champion(known.replacement) is not None
-    return [] if known.closed_at else waiting_for_consumers(known, replaced)
-
-
-def _traffic(services: Services, known: Retirement) -> Traffic:
-    return services.predictions.traffic(known.model, services.clock.now() - known.quiet)
-
-
-def _awaited(known: Retirement | None, waiting: list[str]) -> JsonObject:
-    if known is None:
-        return {"outcome": Outcome.FAILED.value, "final": True, "reasons": ["the retirement was called off"]}
-    outcome = Outcome.INCONCLUSIVE if waiting else Outcome.PASSED
-    return {"outcome": outcome.value, "final": not waiting, "reasons": waiting}
-
-
 def close_endpoint(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonObject:
     """Withdraw the route, for good. Looks at consumers and traffic once more: a task marked done proves nothing."""
     model = spec.model
@@ -310,11 +196,11 @@ def close_endpoint(services: Services, spec: ModelSpec, *, run: str, actor: str)
     if done := op.earlier():
         return done
     with op.refusals_recorded(), services.database.begin() as tx:
-        asked_for = _under_way(tx, model)
-    asked = _traffic(services, asked_for)
+        asked_for = retirement_under_way(tx, model)
+    asked = traffic_of(services, asked_for)
 
     def write(tx: Transaction) -> JsonObject:
-        known = _under_way(tx, model)
+        known = retirement_under_way(tx, model)
         if known.closed_at:
             return {"closed_at": format_instant(known.closed_at), "version": None}
         _require_unneeded(tx, known, asked)
@@ -336,7 +222,7 @@ def close_endpoint(services: Services, spec: ModelSpec, *, run: str, actor: str)
 
 
 def _require_unneeded(tx: Transaction, known: Retirement, asked: Traffic) -> None:
-    waiting = [*_consumers_waited_for(tx, known), *waiting_for_quiet(known, asked)]
+    waiting = [*consumers_waited_for(tx, known), *waiting_for_quiet(known, asked)]
     if going := tx.rollouts.running(known.model):
         waiting.append(f"version {going.version} is being rolled out")
     if waiting:
@@ -370,7 +256,7 @@ def bury(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonOb
         _require_unserved(services, model)
 
     def write(tx: Transaction) -> JsonObject:
-        known = _under_way(tx, model)
+        known = retirement_under_way(tx, model)
         if known.archived is None or known.closed_at is None:
             raise PolicyError(
                 f"{model} is not archived yet", where="bury", hint="close its endpoint and archive it first"

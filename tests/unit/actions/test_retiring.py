@@ -359,6 +359,11 @@ def test_a_monitor_of_a_retired_model_ends_quietly(life: Life) -> None:
     assert len(life.events()) == count
 
 
+def finished_document(life: Life) -> str:
+    form = life.services.stages().documents["use_case"]
+    return "\n\n".join(f"## {section.heading}\n\n" + "truly " * form.min_words for section in form.sections)
+
+
 def doors(life: Life) -> dict[str, Callable[[], Any]]:
     """Every action that could bring a retired model, or a part of it, back into service."""
     digest, services, spec = "0" * 64, life.services, life.spec
@@ -376,7 +381,7 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         "start_rollout": lambda: life.do("start_rollout", "r", version=2),
         "shift_traffic": lambda: life.do("shift_traffic", "r", rollout="ro", percent=10),
         "complete_rollout": lambda: life.do("complete_rollout", "r", rollout="ro"),
-        "roll_back": lambda: actions.roll_back(services, spec, actor="person:ravi", reason="come back"),
+        "roll_back": lambda: actions.roll_back(services, spec, actor="person:ravi", reason="it must come back at once"),
         "open_incident": lambda: life.do("open_incident", "r", evidence=digest),
         "write_report": lambda: life.do("write_report", "r", evidence=digest),
         "decide_retraining": lambda: life.do("decide_retraining", "r", evidence=digest),
@@ -385,11 +390,11 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         "archive_model": lambda: life.do("archive_model", "r"),
         "bury": lambda: life.do("bury", "r"),
         "confirm_consumer": lambda: person("confirm_consumer", consumer="rebooking"),
-        "call_off_retirement": lambda: person("call_off_retirement", reason="come back"),
-        "file_document": lambda: person("file_document", kind="use_case", title="t", text="x"),
-        "grant_waiver": lambda: person("grant_waiver", gate="roc_auc", until="2013-07-01", reason="come back"),
-        "revoke_waiver": lambda: person("revoke_waiver", waiver="w", reason="come back"),
-        "break_glass": lambda: person("break_glass", version=2, reason="come back"),
+        "call_off_retirement": lambda: person("call_off_retirement", reason="it must come back at once"),
+        "file_document": lambda: person("file_document", kind="use_case", title="t", text=finished_document(life)),
+        "grant_waiver": lambda: person("grant_waiver", gate="roc_auc", until="2013-07-01", reason="it must come back at once"),
+        "revoke_waiver": lambda: person("revoke_waiver", waiver="w", reason="it must come back at once"),
+        "break_glass": lambda: person("break_glass", version=2, reason="it must come back at once"),
         "review_model": lambda: person("review_model", reason="looked at it"),
     }
 
