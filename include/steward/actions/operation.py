@@ -107,6 +107,7 @@ class Operation:
         self,
         kind: EventType,
         reason: str,
+        /,
         *,
         version: int | None = None,
         evidence: str | None = None,

@@ -18,11 +18,11 @@ from steward.types import JsonObject
 MAX_BYTES = 200_000
 MAX_TITLE = 200
 
-_HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*")
+_HEADING = re.compile(r"(#{1,6})[ \t](.*)")
+_CLOSING = re.compile(r"[ \t]#+$")
 _FENCE = re.compile(r"[ \t]{0,3}(```|~~~)")
 _WORD = re.compile(r"\w[\w'’.,%-]*")
 _INLINE_CODE = re.compile(r"`[^`\n]*`")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _HTML = "br|hr|b|i|em|strong|sub|sup|code|pre|p|details|summary|table|tr|td|th|img|a|span|div|ul|ol|li|kbd"
 _UNFINISHED = re.compile(
     r"\b(?:TODO|TBD|FIXME|XXX)\b|\blorem ipsum\b|\bto be (?:determined|completed|written|defined)\b"
@@ -119,7 +119,9 @@ def _of_sections(form: DocumentForm, written: Sequence[WrittenSection], name: st
     for wanted in form.sections:
         found = [each for each in written if _folded(each.heading) == _folded(wanted.heading)]
         if not found:
-            yield Fault(name, end, 1, wanted.heading, f"the section is missing{_meant(wanted, form, written)}")
+            meant = _meant(wanted, form, written)
+            more = f"; is it `## {meant.heading}`?" if meant else f": {wanted.hint}"
+            yield Fault(name, meant.line if meant else end, 1, wanted.heading, f"the section is missing{more}")
         for each in found[1:]:
             yield Fault(name, each.line, 1, each.heading, f"the section is repeated; it is on line {found[0].line}")
         if found and found[0].words < wanted.min_words:
@@ -127,14 +129,12 @@ def _of_sections(form: DocumentForm, written: Sequence[WrittenSection], name: st
             yield Fault(name, found[0].line, 1, wanted.heading, f"the section {few}: {wanted.hint}")
 
 
-def _meant(wanted: RequiredSection, form: DocumentForm, written: Sequence[WrittenSection]) -> str:
-    """What belongs there, or the section that is there under almost that heading."""
+def _meant(wanted: RequiredSection, form: DocumentForm, written: Sequence[WrittenSection]) -> WrittenSection | None:
+    """The section that is there under almost the heading asked for."""
     required = {_folded(each.heading) for each in form.sections}
     others = {_folded(each.heading): each for each in written if _folded(each.heading) not in required}
-    if close := get_close_matches(_folded(wanted.heading), others, n=1):
-        found = others[close[0]]
-        return f"; is it `## {found.heading}` on line {found.line}?"
-    return f": {wanted.hint}"
+    close = get_close_matches(_folded(wanted.heading), others, n=1)
+    return others[close[0]] if close else None
 
 
 def _unfinished(text: str, name: str) -> Iterator[Fault]:
@@ -154,6 +154,7 @@ def _unreadable(text: str, name: str) -> Iterator[Fault]:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         yield Fault(name, 1, 1, "", f"the document has {size} bytes; {MAX_BYTES} at most")
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         for column, sign in enumerate(line, start=1):
             if (sign < " " and sign not in "\t\r") or "\ud800" <= sign <= "\udfff":
@@ -163,8 +164,7 @@ def _unreadable(text: str, name: str) -> Iterator[Fault]:
 def _prose(text: str) -> Iterator[str]:
     """The lines of a document, blank where they hold code or comments, so that numbers stay true."""
     fenced: str | None = None
-    blanked = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
-    for line in blanked.split("\n"):
+    for line in _without_comments(text).split("\n"):
         mark = _FENCE.match(line)
         if mark and fenced in (None, mark[1]):
             fenced = None if fenced else mark[1]
@@ -173,9 +173,18 @@ def _prose(text: str) -> Iterator[str]:
             yield "" if fenced else _INLINE_CODE.sub(lambda code: "x" * len(code[0]), line.rstrip("\r"))
 
 
+def _without_comments(text: str) -> str:
+    parts, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
+        parts += [text[at:start], "\n" * text.count("\n", start, end)]
+        at = end + len("-->")
+    return "".join([*parts, text[at:]])
+
+
 def _heading(line: str) -> tuple[int, str]:
     match = _HEADING.fullmatch(line)
-    return (len(match[1]), match[2]) if match else (0, "")
+    words = _CLOSING.sub("", match[2].strip()).strip() if match else ""
+    return (len(match[1]), words) if match and words else (0, "")
 
 
 def _folded(heading: str) -> str:

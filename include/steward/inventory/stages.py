@@ -27,6 +27,7 @@ from steward.types import JsonObject, RiskTier, Stage, digest_of
 
 OWNER = "owner"
 
+_Key = tuple[str | int, ...]
 EvidenceKind = Literal["snapshot", "validation", "training", "evaluation"]
 
 
@@ -77,14 +78,6 @@ class StageTiers(Section):
     medium: StageRules = StageRules()
     high: StageRules = StageRules()
 
-    def contradictions(self) -> Iterator[Contradiction]:
-        for lower, higher in ((RiskTier.LOW, RiskTier.MEDIUM), (RiskTier.MEDIUM, RiskTier.HIGH)):
-            for side in ("entry", "exit"):
-                asked = set(map(str, getattr(self.tier(higher), side)))
-                for dropped in (each for each in getattr(self.tier(lower), side) if str(each) not in asked):
-                    sentence = f"the {lower} tier asks for {dropped}; a higher tier asks for no less"
-                    yield Contradiction((higher.value, side), sentence)
-
     def tier(self, tier: RiskTier) -> StageRules:
         return {RiskTier.LOW: self.low, RiskTier.MEDIUM: self.medium, RiskTier.HIGH: self.high}[tier]
 
@@ -97,23 +90,14 @@ class Stages(Section):
     monitoring: StageTiers
     retired: StageTiers
 
-    def contradictions(self) -> Iterator[Contradiction]:
-        """Criteria nobody could ever meet: before its first training a model has no version to look at."""
-        for key, criterion in self.criteria():
-            before = _before(Stage(key[0]), key[2])
-            if criterion.needs_version and before in (Stage.USE_CASE, Stage.DEVELOPMENT, Stage.RETIRED):
-                yield Contradiction(key, f"{criterion} cannot be met before {before}: it is of no one version")
-            elif criterion.kind == "approval" and before is Stage.VALIDATION:
-                yield Contradiction(key, f"{criterion} cannot be met before {before}: people are asked after it")
-
-    def criteria(self) -> Iterator[tuple[tuple[str, str, str, int], Criterion]]:
-        """Every criterion, with its key below `stages`."""
+    def criteria(self) -> Iterator[tuple[_Key, Criterion]]:
+        """Every criterion, with its key in the catalogue."""
         for stage in Stage:
             for tier in RiskTier:
                 rules = self.of(stage).tier(tier)
                 for side, criteria in (("entry", rules.entry), ("exit", rules.exit)):
                     for place, criterion in enumerate(criteria):
-                        yield (stage.value, tier.value, side, place), criterion
+                        yield ("stages", stage.value, tier.value, side, place), criterion
 
     def of(self, stage: Stage) -> StageTiers:
         tiers: StageTiers = getattr(self, stage.value)
@@ -141,7 +125,7 @@ class StageCatalogue(Section):
     frameworks: dict[str, FrameworkDocuments] = Field(default={})
 
     def contradictions(self) -> Iterator[Contradiction]:
-        return _unknown_documents(dict(self))
+        return _disagreements(dict(self))
 
     @cached_property
     def digest(self) -> str:
@@ -239,7 +223,7 @@ class Standing:
 
 def load_stages(path: Path) -> StageCatalogue:
     """Raises FaultsError (a SpecError) with every fault of the file."""
-    return validate(read_document(path), StageCatalogue, _unknown_documents)
+    return validate(read_document(path), StageCatalogue, _disagreements)
 
 
 def what_met(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str | None:
@@ -294,21 +278,46 @@ def _way_out(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> s
             return f"it is written by the steps of a run of {model}__train"
 
 
-def _unknown_documents(sections: Mapping[str, Any]) -> Iterator[Contradiction]:
-    """Criteria and frameworks that ask for a document nobody described."""
+def _disagreements(sections: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """What is sound by itself and cannot be meant together."""
+    stages: Stages | None = sections.get("stages")
+    if stages is not None:
+        yield from _lower_asks_more(stages)
+        yield from _never_met(stages)
     if "documents" not in sections:
         return
-    asked: list[tuple[tuple[str | int, ...], str]] = list(_asked_by_frameworks(sections.get("frameworks", {})))
-    for key, criterion in sections["stages"].criteria() if "stages" in sections else ():
+    asked: list[tuple[_Key, str]] = list(_asked_by_frameworks(sections.get("frameworks", {})))
+    for key, criterion in stages.criteria() if stages is not None else ():
         if criterion.document is not None:
-            asked.append((("stages", *key, "document"), criterion.document))
+            asked.append(((*key, "document"), criterion.document))
     for place, kind in asked:
         if kind not in sections["documents"]:
             sentence = f"there is no document {kind} under documents"
             yield Contradiction(place, sentence, nearest(kind, sections["documents"]))
 
 
-def _asked_by_frameworks(frameworks: Mapping[str, FrameworkDocuments]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _lower_asks_more(stages: Stages) -> Iterator[Contradiction]:
+    for stage in Stage:
+        for lower, higher in pairwise(RiskTier):
+            for side in ("entry", "exit"):
+                asked = getattr(stages.of(stage).tier(higher), side)
+                for each in getattr(stages.of(stage).tier(lower), side):
+                    if each not in asked:
+                        sentence = f"the {lower} tier asks for {each}; a higher tier asks for no less"
+                        yield Contradiction(("stages", stage.value, higher.value, side), sentence)
+
+
+def _never_met(stages: Stages) -> Iterator[Contradiction]:
+    """Before its first training a model has no version to look at; people are asked about a validated one."""
+    for key, criterion in stages.criteria():
+        before = _before(Stage(str(key[1])), str(key[3]))
+        if criterion.needs_version and before in (Stage.USE_CASE, Stage.DEVELOPMENT, Stage.RETIRED):
+            yield Contradiction(key, f"{criterion} cannot be met before {before}: it is of no one version")
+        elif criterion.kind == "approval" and before is Stage.VALIDATION:
+            yield Contradiction(key, f"{criterion} cannot be met before {before}: people are asked after it")
+
+
+def _asked_by_frameworks(frameworks: Mapping[str, FrameworkDocuments]) -> Iterator[tuple[_Key, str]]:
     for name, pack in frameworks.items():
         for stage in Stage:
             for place, kind in enumerate(getattr(pack, stage.value)):
