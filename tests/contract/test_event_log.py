@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from steward.errors import ConflictError, DataError, NotFoundError
-from steward.ledger import GENESIS_HASH, EventType, export_checkpoint, parse_checkpoints
+from steward.ledger import GENESIS_HASH, EventType, Extent, check_export, export_checkpoint, parse_checkpoints
 from steward.testing.builders import MODEL, a_draft
 
 
@@ -115,3 +116,26 @@ def test_text_that_cannot_be_stored_is_refused_and_the_transaction_goes_on(datab
         tx.events.append(a_draft())
     with database.begin() as tx:
         assert len(tx.events.read()) == 1
+
+
+def test_an_event_that_was_read_is_genuine_and_a_changed_one_is_not(database):
+    append(database, a_draft(body={"share": 1e22, "é": [None, -0.0, 2**70]}))
+    with database.begin() as tx:
+        (event,) = tx.events.read()
+        assert tx.events.is_genuine(event)
+        assert not tx.events.is_genuine(replace(event, actor="person:mallory"))
+        assert not tx.events.is_genuine(replace(event, body={**event.body, "share": 1}))
+
+
+def test_nothing_keeps_the_record_from_being_append_only(database):
+    with database.begin() as tx:
+        assert tx.events.weaknesses() == []
+
+
+def test_an_export_checks_with_the_same_key(database, ledger_key):
+    append(database, a_draft(), a_draft(model="other"), a_draft(body={"big": 2**70, "é": "\r\n"}))
+    with database.begin() as tx:
+        files = tx.events.export(Extent(MODEL), lambda _: None, [tx.events.checkpoint()])
+    checked = check_export(files, ledger_key)
+    assert (checked.flaw, checked.events, checked.links, checked.checkpoints) == (None, 2, 3, 1)
+    assert check_export(files, b"another key").flaw.seq == 1

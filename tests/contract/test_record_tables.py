@@ -40,6 +40,14 @@ class TestEvidence:
         with database.begin() as tx, pytest.raises(NotFoundError, match="there is no evidence"):
             tx.evidence.get(digest)
 
+    def test_all_there_is_comes_with_the_digest_it_goes_by(self, database):
+        with database.begin() as tx:
+            put = {tx.evidence.put(Evidence("report", MODEL, {"page": page, "share": 1e22})) for page in range(3)}
+        with database.begin() as tx:
+            contents = dict(tx.evidence.contents())
+        assert {*contents} == put
+        assert all(found.digest == digest for digest, found in contents.items())
+
 
 class TestOperations:
     def test_the_same_step_answers_the_same(self, database):

@@ -11,8 +11,12 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from steward.actions.verifying import altered_evidence, differences
+from steward.gates import Evidence
 from steward.ledger import GENESIS_HASH, EventType, Tampering, hash_of, verify
-from steward.testing.builders import a_draft
+from steward.registry import State
+from steward.testing.builders import MODEL, a_draft, a_new_version, a_request, a_route
+from steward.types import VersionRef
 
 pytestmark = pytest.mark.faults
 
@@ -187,3 +191,92 @@ def test_an_unkeyed_hash_would_not_have_helped(ledger, attacker):
     with ledger.begin() as tx:
         assert verify(tx.events.links(), b"not the key").intact
         assert not tx.events.verify().intact
+
+
+# --- evidence and state -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def governed(postgres_database):
+    """A champion, a challenger that waits for an answer, and evidence that events name."""
+    with postgres_database.begin() as tx:
+        digests = [tx.evidence.put(Evidence("evaluation", MODEL, {"auc": auc})) for auc in (0.7, 0.8, 0.9)]
+        for number, digest in enumerate(digests[:2], start=1):
+            tx.versions.add(a_new_version())
+            tx.events.append(a_draft(EventType.VERSION_REGISTERED, version=number, evidence=digest))
+        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
+        tx.routes.set(a_route(champion=1, canary=None, percent=0, epoch=1))
+        tx.events.append(a_draft(EventType.VERSION_PROMOTED, version=1, body={"replaced": None, "epoch": 1}))
+        request = tx.approvals.open(a_request(version=2))
+        asked = {"request": request.id, "policy": {"quorum": 1}}
+        tx.events.append(a_draft(EventType.APPROVAL_REQUESTED, version=2, evidence=digests[1], body=asked))
+    return postgres_database
+
+
+@pytest.fixture
+def owner(postgres, database_name, governed):
+    with postgres.connect(database_name) as connection:
+        for table in ("events", "evidence", "routes"):
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+        yield connection
+
+
+def test_what_was_not_touched_differs_nowhere(governed, owner):
+    with governed.begin() as tx:
+        assert (altered_evidence(tx), list(differences(tx))) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("attack", "seq", "what"),
+    [
+        ("UPDATE evidence SET body = '{\"auc\": 0.99}' WHERE body->>'auc' = '0.8'", 2, "was altered"),
+        ("UPDATE evidence SET kind = 'smoke' WHERE body->>'auc' = '0.7'", 1, "was altered"),
+        ("DELETE FROM evidence WHERE body->>'auc' = '0.8'", 2, "is gone"),
+        ("TRUNCATE evidence", 1, "is gone"),
+        ("UPDATE evidence SET digest = reverse(digest) WHERE body->>'auc' = '0.7'", 1, "is gone"),
+        ("UPDATE evidence SET model = 'other' WHERE body->>'auc' = '0.9'", 4, "which no event names itself"),
+    ],
+)
+def test_tampering_with_evidence_is_found_at_the_first_event_that_names_it(governed, owner, attack, seq, what):
+    owner.execute(attack)
+    with governed.begin() as tx:
+        assert tx.events.verify().intact  # the chain alone does not see it
+        broken = altered_evidence(tx)
+    assert (broken.seq, broken.tampering) == (seq, Tampering.EVIDENCE)
+    assert what in broken.what
+
+
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        (
+            "UPDATE versions SET state = 'superseded' WHERE number = 1; UPDATE versions SET state = 'champion' "
+            "WHERE number = 2",
+            "the state of flight_delays@1 is superseded, the events say champion (event 3)",
+        ),
+        ("DELETE FROM versions WHERE number = 2", "the state of flight_delays@2 is missing, the events say challenger"),
+        ("UPDATE routes SET champion = 2", "the champion routed to is 2, the events say 1 (event 3)"),
+        ("UPDATE routes SET canary = 2, percent = 50", "the canary routed to is 2, the events say missing (event 3)"),
+        ("DELETE FROM routes", "the route is missing, the events say "),
+        ("UPDATE approval_requests SET state = 'approved'", "is approved, the events say not approved"),
+        (
+            "INSERT INTO approval_answers SELECT id, 'ravi', true, 'fine', evidence, now(), 'sql' "
+            "FROM approval_requests",
+            "the yes of ravi to request",
+        ),
+    ],
+)
+def test_state_written_by_hand_is_found(governed, owner, attack, said):
+    owner.execute(attack)
+    with governed.begin() as tx:
+        assert tx.events.verify().intact  # the chain alone does not see it
+        first = next(differences(tx))
+    assert said in str(first)
+
+
+def test_the_application_itself_cannot_tamper_with_evidence(postgres, database_name, governed, owner):
+    """The triggers are off, and still: the role of the application has no right to."""
+    with postgres.connect(database_name, "steward_app") as application:
+        for statement in ("UPDATE evidence SET model = 'x'", "DELETE FROM events", "DELETE FROM approval_answers"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+                application.execute(statement)

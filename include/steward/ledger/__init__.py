@@ -3,6 +3,8 @@
 from steward.ledger.chain import GENESIS_HASH, Link, event_of, hash_of, link_of, seal
 from steward.ledger.checkpoint import Checkpoint, export_checkpoint, parse_checkpoints
 from steward.ledger.events import MEANING, AuditEvent, EventDraft, EventLog, EventType
+from steward.ledger.export import Extent, FindEvidence, build_export
+from steward.ledger.export_check import CheckedExport, check_export
 from steward.ledger.governance import (
     EnteredStage,
     FiledDocument,
@@ -17,6 +19,7 @@ from steward.ledger.governance import (
     tombstone_of,
 )
 from steward.ledger.history import (
+    SERVING_EVENTS,
     GivenAnswer,
     Period,
     Serving,
@@ -26,22 +29,29 @@ from steward.ledger.history import (
     timeline,
 )
 from steward.ledger.key import create_key, read_key
-from steward.ledger.verify import Break, Tampering, Verification, Weakness, verify
+from steward.ledger.replay import STATE_EVENTS, RecordedState, approval_is_recorded, replay
+from steward.ledger.verify import Break, Tampering, Verification, Weakness, verify, verify_evidence
 
 __all__ = [
     "GENESIS_HASH",
     "MEANING",
+    "SERVING_EVENTS",
+    "STATE_EVENTS",
     "AuditEvent",
     "Break",
+    "CheckedExport",
     "Checkpoint",
     "EnteredStage",
     "EventDraft",
     "EventLog",
     "EventType",
+    "Extent",
     "FiledDocument",
+    "FindEvidence",
     "GivenAnswer",
     "Link",
     "Period",
+    "RecordedState",
     "Serving",
     "Tampering",
     "TimelineRow",
@@ -49,6 +59,9 @@ __all__ = [
     "Verification",
     "Waiver",
     "Weakness",
+    "approval_is_recorded",
+    "build_export",
+    "check_export",
     "create_key",
     "documents_of",
     "event_of",
@@ -60,6 +73,7 @@ __all__ = [
     "parse_checkpoints",
     "person_of",
     "read_key",
+    "replay",
     "seal",
     "serving_at",
     "serving_periods",
@@ -68,4 +82,5 @@ __all__ = [
     "timeline",
     "tombstone_of",
     "verify",
+    "verify_evidence",
 ]

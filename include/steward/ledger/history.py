@@ -16,6 +16,16 @@ from datetime import datetime
 from steward.ledger.events import AuditEvent, EventType
 from steward.types import JsonObject, to_json
 
+# All that `serving_at` and `provenance` read: a model has few of them among its many judged windows and steps.
+SERVING_EVENTS = (
+    EventType.VERSION_PROMOTED,
+    EventType.ROLLOUT_ROLLED_BACK,
+    EventType.APPROVAL_ANSWERED,
+    EventType.VERSION_REGISTERED,
+    EventType.MODEL_TRAINED,
+    EventType.SNAPSHOT_TAKEN,
+)
+
 
 @dataclass(frozen=True)
 class GivenAnswer:
@@ -110,7 +120,7 @@ def serving_periods(events: Iterable[AuditEvent]) -> list[Period]:
 def serving_at(events: Sequence[AuditEvent], at: datetime) -> Serving | None:
     """The version that served at `at`; None when none did. Approvals given later are not told.
 
-    `events`: all those of one model, ascending.
+    `events`: those of one model, ascending; SERVING_EVENTS at least.
     """
     period = next((p for p in reversed(serving_periods(events)) if p.since <= at), None)
     if period is None or period.version is None:

@@ -20,6 +20,7 @@ class Tampering(StrEnum):
     TRUNCATED = "truncated"
     REPLACED = "replaced"  # a valid chain, but not the one a checkpoint was taken of
     FORGED = "forged"  # a checkpoint that the key did not sign
+    EVIDENCE = "evidence"  # what an event names was altered or deleted
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ class Break:
     seq: int
     tampering: Tampering
     what: str
+
+    def refuse(self) -> None:
+        raise IntegrityError(
+            f"event {self.seq} cannot be trusted: {self.what}",
+            where="ledger",
+            hint="stop promotions, copy the database, and compare it with the last backup and checkpoint",
+        )
+
+    def to_json(self) -> JsonObject:
+        return {"seq": self.seq, "tampering": self.tampering.value, "what": self.what}
 
 
 @dataclass(frozen=True)
@@ -62,24 +73,15 @@ class Verification:
     def require(self) -> None:
         """Raises IntegrityError unless everything holds."""
         if self.broken is not None:
-            raise IntegrityError(
-                f"event {self.broken.seq} cannot be trusted: {self.broken.what}",
-                where="ledger",
-                hint="stop promotions, copy the database, and compare it with the last backup and checkpoint",
-            )
+            self.broken.refuse()
 
     def to_json(self) -> JsonObject:
-        broken = self.broken and {
-            "seq": self.broken.seq,
-            "tampering": self.broken.tampering.value,
-            "what": self.broken.what,
-        }
         return {
             "intact": self.intact,
             "events": self.events,
             "head_hash": self.head_hash,
             "checkpoints": self.checkpoints,
-            "broken": broken,
+            "broken": self.broken and self.broken.to_json(),
         }
 
 
@@ -102,6 +104,32 @@ def verify(links: Iterable[Link], key: bytes, checkpoints: Sequence[Checkpoint] 
     else:
         broken = _truncated(last, marks) or _forged(checkpoints, key)
     return Verification(last, previous, len(checkpoints), broken)
+
+
+def verify_evidence(named: Iterable[tuple[int, str]], stored: Iterable[tuple[str, str]]) -> Break | None:
+    """The first event whose evidence cannot be trusted; altered evidence that no event names comes after them all.
+
+    `named`: the sequence of an event and the digest it names. `stored`: the digest a row goes by and the digest of
+    its content.
+    """
+    sound, altered = set[str](), dict[str, str]()
+    for digest, actual in stored:
+        if digest == actual:
+            sound.add(digest)
+        else:
+            altered[digest] = actual
+    last = 0
+    for seq, digest in named:
+        last = max(last, seq)
+        if digest in altered:
+            what = f"its evidence {digest[:12]}… was altered: the content has the digest {altered[digest][:12]}…"
+            return Break(seq, Tampering.EVIDENCE, what)
+        if digest not in sound:
+            return Break(seq, Tampering.EVIDENCE, f"its evidence {digest[:12]}… is gone")
+    for digest, actual in sorted(altered.items()):
+        what = f"evidence {digest[:12]}…, which no event names itself, was altered: it has the digest {actual[:12]}…"
+        return Break(last, Tampering.EVIDENCE, what)
+    return None
 
 
 def _truncated(last: int, marks: dict[int, Checkpoint]) -> Break | None:
