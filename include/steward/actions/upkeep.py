@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steward.actions.effects import aliases, deliver
 from steward.actions.state import Services
+from steward.actions.verifying import require_whole
 from steward.ledger import EventDraft, EventType, export_checkpoint, parse_checkpoints
 from steward.types import JsonObject
 
@@ -28,10 +29,11 @@ def reassert_aliases(services: Services, *, actor: str) -> JsonObject:
 
 
 def verify_ledger(services: Services, *, actor: str) -> JsonObject:
-    """Verify the chain against every checkpoint taken before, then take one more.
+    """Verify the chain against every checkpoint taken before, then take one more; then all that rests on the chain.
 
     Checkpoints live outside the database: whoever rewrites it cannot rewrite them. Raises IntegrityError that names the
-    first event that cannot be trusted; no checkpoint is taken of a broken chain.
+    first event, evidence or row that cannot be trusted, or the guard that was removed; no checkpoint is taken of a
+    broken chain.
     """
     path = services.checkpoints
     earlier = parse_checkpoints(path.read_text(), str(path)) if path.exists() else []
@@ -42,4 +44,6 @@ def verify_ledger(services: Services, *, actor: str) -> JsonObject:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a") as file:
                 file.write(export_checkpoint(tx.events.checkpoint()))
-    return found.to_json()
+        require_whole(tx)
+        weaknesses = tx.events.weaknesses()
+    return {**found.to_json(), "weaknesses": [each.to_json() for each in weaknesses]}

@@ -44,6 +44,17 @@ class Difference:
         return {**vars(self), "says": str(self)}
 
 
+def require_whole(tx: Transaction) -> None:
+    """Raises IntegrityError for the first piece of evidence or row that differs, and for a guard that is gone."""
+    if altered := altered_evidence(tx):
+        altered.refuse()
+    if differs := next(differences(tx), None):
+        differs.refuse()
+    for weakness in tx.events.weaknesses():
+        if weakness.removed:
+            raise IntegrityError(weakness.what, where="ledger", hint=weakness.remedy)
+
+
 def altered_evidence(tx: Transaction) -> Break | None:
     """The first event that names evidence which is gone or whose content is not what it names."""
     stored = ((digest, found.digest) for digest, found in tx.evidence.contents())

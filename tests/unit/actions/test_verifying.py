@@ -13,9 +13,10 @@ from steward import actions
 from steward.actions.verifying import altered_evidence, differences, exported, require_genuine
 from steward.approval import Answer, RequestState
 from steward.errors import IntegrityError
-from steward.ledger import EventType, Extent, approval_is_recorded
+from steward.ledger import EventType, Extent, Weakness, approval_is_recorded
 from steward.registry import State
 from steward.rollout import Rollout, RolloutState
+from steward.testing.record import FakeEventLog
 from steward.types import VersionRef
 
 
@@ -216,3 +217,28 @@ def test_an_export_of_altered_evidence_is_refused(lived):
     table(lived, "evidence")[digest].body["verdict"] = {}
     with lived.services.database.begin() as tx, pytest.raises(IntegrityError, match="was altered"):
         exported(tx, Extent("toy"))
+
+
+def test_the_nightly_verification_stops_at_a_row_changed_by_hand(lived):
+    assert actions.verify_ledger(lived.services, actor="nightly")["weaknesses"] == []
+    routed_by_hand(lived.services.database._state)
+    with pytest.raises(IntegrityError, match=r"the champion routed to is 1, the events say 2 \(event \d+\)"):
+        actions.verify_ledger(lived.services, actor="nightly")
+
+
+def test_the_nightly_verification_stops_at_altered_evidence(lived):
+    seq, digest = named_by(lived, "model.evaluated")
+    table(lived, "evidence")[digest].body["verdict"] = {"findings": []}
+    with pytest.raises(IntegrityError, match=f"event {seq} cannot be trusted: its evidence"):
+        actions.verify_ledger(lived.services, actor="nightly")
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_the_nightly_verification_stops_at_a_removed_guard_and_reports_a_wide_right(lived, monkeypatch, removed):
+    weakness = Weakness("the trigger is off", "switch it on", removed)
+    monkeypatch.setattr(FakeEventLog, "weaknesses", lambda _: [weakness])
+    if removed:
+        with pytest.raises(IntegrityError, match="the trigger is off"):
+            actions.verify_ledger(lived.services, actor="nightly")
+    else:
+        assert actions.verify_ledger(lived.services, actor="nightly")["weaknesses"] == [weakness.to_json()]
