@@ -44,8 +44,8 @@ def file(
 
     model, version = _target(target)
     text = _checked(kind, path)
-    fields = {"kind": kind, "title": title or title_of(text) or "", "text": text, "version": version}
-    answer = decide(model, "documents", **fields)
+    name = title or title_of(text) or kind.replace("_", " ").capitalize()
+    answer = decide(model, "documents", kind=kind, title=name, text=text, version=version)
     if as_json:
         print_json(answer)
     else:
