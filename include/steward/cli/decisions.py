@@ -1,7 +1,8 @@
 """approve, reject, rollback: what a named person decides.
 
 An answer to a request goes through Airflow, as the user whose token or password is at hand: who it was is
-Airflow's word, and the action behind its screen judges the answer. Nothing here writes it into the ledger.
+Airflow's word, and the action behind its screen judges the answer. Where no run waits under Required Actions, it goes
+through Steward's own door there, to the same action. Nothing here writes it into the ledger.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli import door
 from steward.cli.output import Json, Reason, print_json
 from steward.types import JsonObject
 
@@ -26,6 +28,14 @@ APPROVE, REJECT = "Approve", "Reject"
 Version = Annotated[str, typer.Argument(metavar="MODEL[@N]", help="The model, or one version of it.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait until the ledger has the answer; 0 leaves at once.")]
 
+Seen = Annotated[
+    str | None,
+    typer.Option("--evidence", metavar="DIGEST", help="Answer only if the request is still on this evidence."),
+]
+ByApi = Annotated[
+    bool, typer.Option("--api", help="Do not use Required Actions, even if a run waits there: answer the ledger.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(approve)
@@ -33,14 +43,34 @@ def add_to(app: typer.Typer) -> None:
     app.command()(rollback)
 
 
-def approve(version: Version, reason: Reason, wait: Wait = 60.0, as_json: Json = False) -> None:
-    """Say yes to a release that waits for approval. Exit code 3 when your answer does not count."""
-    _answer(version, APPROVE, reason, wait, as_json)
+def approve(
+    version: Version,
+    reason: Reason,
+    evidence: Seen = None,
+    by_api: ByApi = False,
+    wait: Wait = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Say yes to a release that waits for approval. Exit code 3 when your answer does not count.
+
+    Example: steward approve flight_delays@3 --reason "better on every slice"
+    """
+    _answer(version, APPROVE, reason, evidence, by_api, wait, as_json)
 
 
-def reject(version: Version, reason: Reason, wait: Wait = 60.0, as_json: Json = False) -> None:
-    """Say no to a release that waits for approval."""
-    _answer(version, REJECT, reason, wait, as_json)
+def reject(
+    version: Version,
+    reason: Reason,
+    evidence: Seen = None,
+    by_api: ByApi = False,
+    wait: Wait = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Say no to a release that waits for approval.
+
+    Example: steward reject flight_delays --reason "worse at night"
+    """
+    _answer(version, REJECT, reason, evidence, by_api, wait, as_json)
 
 
 def rollback(model: str, reason: Reason, as_json: Json = False) -> None:
@@ -56,20 +86,44 @@ def rollback(model: str, reason: Reason, as_json: Json = False) -> None:
         typer.echo(f"traffic went from {model}@{answer['from']} to {back} in {answer['seconds']:.2f} s")
 
 
-def _answer(version: str, option: str, reason: str, wait: float, as_json: bool) -> None:
+def _answer(
+    version: str, option: str, reason: str, evidence: str | None, by_api: bool, wait: float, as_json: bool
+) -> None:
     reason = _said(reason)
     request = open_request(version)
-    door, seen = _door(request), _last_seq(request)
-    client = airflow()
-    _require_waiting(client, door)
-    client.respond(door["dag_id"], door["run_id"], door["task_id"], option, {"reason": reason})
-    said = _judged(request, seen, wait)
+    _require_seen(request, evidence)
+    seen, client = _last_seq(request), door.airflow()
+    if by_api or not _is_asked(client, request):
+        said = _through_our_door(request, option == APPROVE, reason, seen)
+    else:
+        _through_required_actions(client, request, option, reason)
+        said = _judged(request, seen, wait)
     if as_json:
         print_json({"model": request.model, "version": request.version, "request": request.id, **said})
     else:
         typer.echo(f"{request.model}@{request.version}: {said['message']}")
     if said["counted"] is False:
         raise typer.Exit(REFUSED)
+
+
+def _through_required_actions(client: AirflowClient, request: ApprovalRequest, option: str, reason: str) -> None:
+    place = request.door or {}
+    client.respond(place["dag_id"], place["run_id"], place["task_id"], option, {"reason": reason})
+
+
+def _through_our_door(request: ApprovalRequest, approved: bool, reason: str, seen: int) -> JsonObject:
+    """Raises PolicyError when Airflow refused the user; what the policy refused is in the ledger."""
+    from steward.errors import PolicyError
+
+    fields = {"request": request.id, "evidence": request.evidence, "approved": approved, "reason": reason}
+    try:
+        answer = door.decide(request.model, "answer", **fields)
+    except PolicyError:
+        said = _judged(request, seen, wait=0)
+        if said["counted"] is not False:
+            raise
+        return said
+    return {"counted": True, "message": answer["message"]}
 
 
 def open_request(version: str) -> ApprovalRequest:
@@ -92,20 +146,6 @@ def open_request(version: str) -> ApprovalRequest:
     return found[0]
 
 
-def airflow() -> AirflowClient:
-    """Airflow as the user of the settings."""
-    from steward import wiring
-    from steward.adapters.airflow_rest import AirflowClient
-
-    given = wiring.settings()
-    return AirflowClient(
-        given.airflow_url,
-        token=given.airflow_token.get_secret_value() if given.airflow_token else None,
-        user=given.airflow_user,
-        password=given.airflow_password.get_secret_value() if given.airflow_password else None,
-    )
-
-
 def _said(reason: str) -> str:
     from steward.errors import RequestError
 
@@ -114,24 +154,22 @@ def _said(reason: str) -> str:
     return reason.strip()
 
 
-def _door(request: ApprovalRequest) -> JsonObject:
-    from steward.errors import NotFoundError
+def _require_seen(request: ApprovalRequest, evidence: str | None) -> None:
+    """Raises PolicyError when the request is on other evidence by now than the person says they read."""
+    from steward.errors import PolicyError
 
-    if request.door is None:
-        what = f"the request for {request.model}@{request.version} was not made through Airflow"
-        raise NotFoundError(what, where=f"request {request.id}", hint="start the training run in Airflow")
-    return request.door
+    if evidence is not None and not request.evidence.startswith(evidence):
+        what = f"the request is on other evidence by now: {request.evidence}"
+        raise PolicyError(what, where=f"{request.model}@{request.version}", hint="read it again, then answer")
 
 
-def _require_waiting(client: AirflowClient, door: JsonObject) -> None:
-    """Airflow parks the task a moment after the request is made; an earlier answer would be lost."""
-    from steward.errors import UnavailableError
-
-    waiting = client.waiting(door["dag_id"], door["run_id"])
-    if not any(each["task_instance"]["task_id"] == door["task_id"] for each in waiting):
-        where = f"{door['dag_id']} / {door['run_id']} / {door['task_id']}"
-        hint = "try again in some seconds; if the run has ended, start a new one"
-        raise UnavailableError("Airflow does not ask for this answer now", where=where, hint=hint)
+def _is_asked(client: AirflowClient, request: ApprovalRequest) -> bool:
+    """Whether a run is parked for this answer: a moment after the request is made, and until the run has ended."""
+    place = request.door
+    if place is None:
+        return False
+    waiting = client.waiting(place["dag_id"], place["run_id"])
+    return any(each["task_instance"]["task_id"] == place["task_id"] for each in waiting)
 
 
 def _last_seq(request: ApprovalRequest) -> int:

@@ -1,4 +1,4 @@
-"""The way a named person's decision takes: through Airflow, as the user of the settings, whose word it is who decides."""
+"""The way of a named person's decision: through Airflow, as the user of the settings. Who decides is its word."""
 
 from __future__ import annotations
 

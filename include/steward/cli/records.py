@@ -1,78 +1,83 @@
-"""status, history, why, audit: what the record says. Nothing here changes it."""
+"""status, history, why: what the record says. Nothing here changes it."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli.arguments import instant_of
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, format_instant
 
 if TYPE_CHECKING:
-    from steward.actions.state import Transaction
     from steward.ledger import AuditEvent, Serving
 
-audit = typer.Typer(help="The chain of events: whole, and as it was.", no_args_is_help=True)
+STATUS_COLUMNS = (
+    "model",
+    "stage",
+    "champion",
+    "canary",
+    "waits for approval",
+    "incidents",
+    "governance",
+    "last window",
+    "last event",
+)
 
 
 def add_to(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(history)
     app.command()(why)
-    audit.command()(verify)
-    audit.command()(checkpoint)
-    app.add_typer(audit, name="audit")
 
 
 def status(model: Annotated[str | None, typer.Argument()] = None, as_json: Json = False) -> None:
     """What serves, what waits for people, what is wrong, for one model or all."""
     from steward import wiring
+    from steward.actions.standing import standing
 
-    folder = wiring.specs()
+    folder, now = wiring.specs(), wiring.clock().now()
     models = [model] if model else folder.ids()
-    if model:
-        folder.module_path(model)  # a name nobody knows is an error, not an empty row
     with wiring.database().begin() as tx:
-        rows = [status_of(tx, each) for each in models]
+        rows = [standing(tx, each, now) for each in models]
+    if model and rows[0]["last_event"] is None:
+        folder.module_path(model)  # a name nobody knows is an error, not an empty row
     if as_json:
         print_json(rows)
         return
-    columns = ("model", "champion", "canary", "waits for approval", "incidents", "last window", "last event")
-    print_table(columns, (_status_cells(row) for row in rows))
-
-
-def status_of(tx: Transaction, model: str) -> JsonObject:
-    from steward.approval import RequestState
-
-    champion, route = tx.versions.champion(model), tx.routes.get(model)
-    judged, last = tx.windows.recent(model, 1), tx.events.read(model=model, limit=1)
-    waiting = tx.approvals.find(model, None, RequestState.OPEN)
-    return {
-        "model": model,
-        "champion": champion.number if champion else None,
-        "canary": route.canary if route else None,
-        "percent": route.percent if route and route.canary else 0,
-        "waiting": [{"version": r.version, "request": r.id, "expires_at": r.expires_at} for r in waiting],
-        "incidents": [{"id": i.id, "cause": i.cause, "since": i.opened_at} for i in tx.incidents.unresolved(model)],
-        "last_window": {"end": judged[-1].window.end, "outcome": judged[-1].outcome} if judged else None,
-        "last_event": {"type": last[-1].type, "at": last[-1].at, "reason": last[-1].reason} if last else None,
-    }
+    print_table(STATUS_COLUMNS, (_status_cells(row) for row in rows))
 
 
 def _status_cells(row: JsonObject) -> tuple[str, ...]:
     window, event = row["last_window"], row["last_event"]
     return (
         row["model"],
+        f"{row['stage']['stage']} since {row['stage']['since']:%Y-%m-%d}" if row["stage"] else "none",
         f"@{row['champion']}" if row["champion"] else "none",
         f"@{row['canary']} ({row['percent']} %)" if row["canary"] else "",
         ", ".join(f"@{each['version']} until {_day_and_time(each['expires_at'])}" for each in row["waiting"]),
         ", ".join(f"{each['cause']} since {each['since']:%Y-%m-%d}" for each in row["incidents"]),
+        "\n".join(_governed(row)) if sys.stdout.isatty() else "; ".join(_governed(row)),
         f"{window['end']:%Y-%m-%d} {window['outcome']}" if window else "none judged",
         f"{_day_and_time(event['at'])} {event['type']}" if event else "none",
     )
+
+
+def _governed(row: JsonObject) -> Iterator[str]:
+    """What an owner should know at a glance; nothing where all is well and nothing is filed."""
+    if stone := row["retired"]:
+        yield f"retired {stone['at'][:10]}"
+    for waiver in row["waivers"]:
+        place = f" {waiver['slice']}" if waiver["slice"] else ""
+        yield f"waiver {waiver['gate']}{place} until {waiver['expires_at'][:10]}"
+    if row["review"]["next"]:
+        yield f"review {'OVERDUE since' if row['review']['overdue'] else 'by'} {row['review']['next']:%Y-%m-%d}"
+    if count := len(row["documents"]):
+        yield f"{count} document{'s' if count > 1 else ''}"
 
 
 def history(
@@ -84,11 +89,11 @@ def history(
 ) -> None:
     """With --at: which version served, on which evidence and whose approval. Without: all that happened."""
     from steward import wiring
-    from steward.ledger import serving_at, timeline
+    from steward.ledger import SERVING_EVENTS, serving_at, timeline
 
-    moment = _instant(at) if at else None
+    moment = instant_of(at) if at else None
     with wiring.database().begin() as tx:
-        events = tx.events.read(model=model)
+        events = tx.events.read(model=model, types=SERVING_EVENTS if moment else ())
     _require_events(model, events)
     if moment is None:
         rows = timeline(events)
@@ -127,48 +132,6 @@ def why(model: str, as_json: Json = False) -> None:
     typer.echo(f"{_day_and_time(event.at)} {word}: {event.reason}")
     for key, value in (event.body.get("detail") or {}).items():
         typer.echo(f"  {key}: {value}")
-
-
-def verify(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option("--checkpoint", help="Checkpoints exported earlier; they show a cut-off end."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Read the whole chain and check every link. Exit code 1 names the first event that cannot be trusted."""
-    from steward import wiring
-    from steward.ledger import parse_checkpoints
-
-    marks = parse_checkpoints(_text_of(checkpoint), str(checkpoint)) if checkpoint else []
-    with wiring.database().begin() as tx:
-        verification = tx.events.verify(marks)
-    if as_json:
-        print_json(verification.to_json())
-    elif verification.intact:
-        seen = f", {verification.checkpoints} checkpoints hold" if marks else ""
-        typer.echo(f"{verification.events} events, every link holds{seen} (head {verification.head_hash[:12]})")
-    if as_json and not verification.intact:
-        raise typer.Exit(1)
-    verification.require()
-
-
-def checkpoint(
-    out: Annotated[Path, typer.Option("--out", help="Appended to, one line each; keep it elsewhere.")],
-) -> None:
-    """Export the signed head of the chain, to show later that nothing was cut off."""
-    from steward import wiring
-    from steward.errors import StewardError
-    from steward.ledger import export_checkpoint
-
-    with wiring.database().begin() as tx:
-        mark = tx.events.checkpoint()
-    try:
-        with out.open("a", encoding="utf-8") as file:
-            file.write(export_checkpoint(mark))
-    except OSError as error:
-        raise StewardError(f"the checkpoint cannot be written: {error.strerror}", where=str(out)) from error
-    typer.echo(f"event {mark.seq} noted in {out}; keep a copy where the database's administrators cannot write")
 
 
 def _print_serving(served: Serving, at: datetime) -> None:
@@ -211,25 +174,6 @@ def _require_events(model: str, events: list[AuditEvent]) -> None:
 
     if not events:
         wiring.specs().module_path(model)
-
-
-def _instant(text: str) -> datetime:
-    from steward.errors import RequestError
-    from steward.types import parse_instant
-
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        raise RequestError(f"{text!r} is no date", hint="write 2013-06-01 or 2013-06-01T12:00:00Z") from error
-
-
-def _text_of(path: Path) -> str:
-    from steward.errors import NotFoundError
-
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFoundError(f"the checkpoints cannot be read: {error}", where=str(path)) from error
 
 
 def _day_and_time(instant: datetime) -> str:

@@ -12,11 +12,14 @@ import pytest
 from tests.unit.cli.conftest import Steward
 
 from steward import actions, wiring
+from steward.actions.dossiers import dossier_of
 from steward.approval import RequestState
-from steward.cli import decisions
+from steward.cli import decisions, door
+from steward.errors import PolicyError
+from steward.ledger import EventType
 from steward.registry import State
 from steward.testing import FakeDatabase
-from steward.testing.builders import MODEL, NOON, a_new_version, a_request, a_route
+from steward.testing.builders import MODEL, NOON, a_draft, a_new_version, a_request, a_route
 from steward.types import JsonObject, VersionRef
 
 DOOR = {"dag_id": "flight_delays__train", "run_id": "run-1", "task_id": "await_approval", "map_index": -1}
@@ -28,6 +31,8 @@ class FakeAirflow:
     def __init__(self, services: Any, user: str) -> None:
         self.services, self.user, self.asks, self.works = services, user, True, True
         self.responses: list[tuple[str, JsonObject]] = []
+        self.decided: list[tuple[str, str, JsonObject]] = []
+        self.refusal: Exception | None = None
 
     def waiting(self, dag: str, run: str) -> list[JsonObject]:
         here = (dag, run) == (DOOR["dag_id"], DOOR["run_id"])
@@ -49,11 +54,22 @@ class FakeAirflow:
             )
         return {"dag": dag, "run": run, "task": task}
 
+    def decide(self, model: str, decision: str, fields: JsonObject) -> JsonObject:
+        """Steward's own door: what does not count is refused."""
+        self.decided.append((model, decision, fields))
+        if self.refusal:
+            raise self.refusal
+        said = actions.answer_approval(self.services, by=self.user, via="cli", **fields)
+        if not said["counted"]:
+            raise PolicyError(said["message"])
+        return said
+
 
 @pytest.fixture
 def services(store: FakeDatabase, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What these actions use of the services, upon the fake database."""
-    found = SimpleNamespace(database=store, clock=store.clock, policy=wiring.policy, mirror=None)
+    rooms = {"policy": wiring.policy, "specs": wiring.specs(), "stages": wiring.stages}
+    found = SimpleNamespace(database=store, clock=store.clock, mirror=None, **rooms)
     monkeypatch.setattr(wiring, "services", lambda: found)
     monkeypatch.setattr("steward.actions.operation.deliver", lambda _: 0)
     return found
@@ -63,16 +79,22 @@ def services(store: FakeDatabase, monkeypatch: pytest.MonkeyPatch) -> Any:
 def asked(store: FakeDatabase) -> FakeDatabase:
     """Version 1 of anna's waits for a yes; owner dana."""
     with store.begin() as tx:
-        tx.versions.add(a_new_version())
-        policy = {"quorum": 1, "roles": ["approver"]}
-        tx.approvals.open(a_request(owner="dana", policy=policy, door=DOOR, expires_at=NOON + timedelta(days=3)))
+        ask(tx, owner="dana", door=DOOR)
     return store
+
+
+def ask(tx: Any, **changes: Any) -> None:
+    """About a new version, on its dossier."""
+    version = tx.versions.add(a_new_version())
+    tx.events.append(a_draft(EventType.VERSION_REGISTERED, version=version.number, reason="passed its gates"))
+    evidence = tx.evidence.put(dossier_of(tx, version, NOON))
+    tx.approvals.open(a_request(evidence=evidence, expires_at=NOON + timedelta(days=3), **changes))
 
 
 @pytest.fixture
 def airflow(services: Any, monkeypatch: pytest.MonkeyPatch) -> FakeAirflow:
     screen = FakeAirflow(services, "ravi")
-    monkeypatch.setattr(decisions, "airflow", lambda: screen)
+    monkeypatch.setattr(door, "airflow", lambda: screen)
     monkeypatch.setattr(decisions, "LOOK_SECONDS", 0.0)
     return screen
 
@@ -120,16 +142,60 @@ def test_the_command_never_answers_by_itself(steward: Steward, asked: FakeDataba
     assert "Airflow has the answer, the ledger not yet" in ended.out
     with asked.begin() as tx:
         assert tx.approvals.answers("request-1") == []
-        assert tx.events.read() == []
+        assert [event.type for event in tx.events.read()] == [EventType.VERSION_REGISTERED]
 
 
-def test_an_answer_before_airflow_asks_would_be_lost(
+def test_without_a_run_that_waits_the_answer_goes_to_the_ledger(
     steward: Steward, asked: FakeDatabase, airflow: FakeAirflow
 ) -> None:
     airflow.asks = False
-    assert steward("approve", MODEL, "--reason", "yes").code == 75
+    ended = steward("approve", MODEL, "--reason", "better on every slice")
+    assert (ended.code, ended.out) == (0, "flight_delays@1: approved by ravi: better on every slice\n")
     assert airflow.responses == []
+    assert state_of_request(asked) is RequestState.APPROVED
+
+
+def test_the_ledger_may_be_answered_though_a_run_waits(
+    steward: Steward, asked: FakeDatabase, airflow: FakeAirflow
+) -> None:
+    ended = steward("reject", MODEL, "--reason", "worse at night", "--api", "--json")
+    assert json.loads(ended.out)["message"] == "rejected by ravi: worse at night"
+    assert airflow.responses == []
+    assert state_of_request(asked) is RequestState.REJECTED
+    with asked.begin() as tx:
+        (answer,) = tx.approvals.answers("request-1")
+    assert (answer.by, answer.via) == ("ravi", "cli")
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_judgement_is_the_same_through_both_ways(
+    steward: Steward, asked: FakeDatabase, airflow: FakeAirflow, asks: bool
+) -> None:
+    airflow.user, airflow.asks = "dana", asks
+    ended = steward("approve", MODEL, "--reason", "it is mine", "--json")
+    said = json.loads(ended.out)
+    assert (ended.code, said["counted"], said["message"]) == (3, False, "dana owns the model and may not approve it")
     assert state_of_request(asked) is RequestState.OPEN
+
+
+def test_whom_airflow_refuses_is_told_so(steward: Steward, asked: FakeDatabase, airflow: FakeAirflow) -> None:
+    airflow.asks, airflow.refusal = False, PolicyError("Airflow refused (403): Forbidden")
+    ended = steward("approve", MODEL, "--reason", "yes")
+    assert (ended.code, ended.out, ended.err) == (3, "", "Airflow refused (403): Forbidden\n")
+    assert state_of_request(asked) is RequestState.OPEN
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_an_answer_may_insist_on_what_was_read(
+    steward: Steward, asked: FakeDatabase, airflow: FakeAirflow, asks: bool
+) -> None:
+    airflow.asks = asks
+    ended = steward("approve", MODEL, "--reason", "yes", "--evidence", "0000")
+    assert (ended.code, "on other evidence by now" in ended.err) == (3, True)
+    assert (airflow.responses, airflow.decided) == ([], [])
+    with asked.begin() as tx:
+        evidence = tx.approvals.get("request-1").evidence
+    assert steward("approve", MODEL, "--reason", "yes", "--evidence", evidence[:12]).code == 0
 
 
 @pytest.mark.parametrize(("name", "code"), [(f"{MODEL}@2", 5), ("flights", 5), ("flights@x", 5)])
@@ -148,20 +214,21 @@ def test_a_reason_is_wanted(steward: Steward, asked: FakeDatabase, airflow: Fake
 
 def test_several_that_wait_must_be_named(steward: Steward, asked: FakeDatabase, airflow: FakeAirflow) -> None:
     with asked.begin() as tx:
-        tx.versions.add(a_new_version())
-        tx.approvals.open(a_request(id="request-2", version=2, door=DOOR))
+        ask(tx, id="request-2", version=2, door=DOOR)
     ended = steward("approve", MODEL, "--reason", "yes")
     assert ended.code == 4
     assert "flight_delays@1, flight_delays@2" in ended.err
     assert airflow.responses == []
 
 
-def test_a_request_made_elsewhere(steward: Steward, store: FakeDatabase, airflow: FakeAirflow) -> None:
+def test_a_request_made_elsewhere_is_answered_in_the_ledger(
+    steward: Steward, store: FakeDatabase, airflow: FakeAirflow
+) -> None:
     with store.begin() as tx:
-        tx.versions.add(a_new_version())
-        tx.approvals.open(a_request(door=None))
-    assert steward("approve", MODEL, "--reason", "yes").code == 5
-    assert airflow.responses == []
+        ask(tx, door=None)
+    assert steward("approve", MODEL, "--reason", "yes").code == 0
+    assert [decision for _, decision, _ in airflow.decided] == ["answer"]
+    assert state_of_request(store) is RequestState.APPROVED
 
 
 @pytest.mark.parametrize("broken", [False, True])

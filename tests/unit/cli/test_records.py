@@ -54,14 +54,77 @@ def test_status(steward: Steward, lived: FakeDatabase) -> None:
     assert row["last_window"]["outcome"] == "FAILED"
     assert row["last_event"]["type"] == "retraining.declined"
     line = steward("status", MODEL).out.splitlines()[1]
-    assert line.split("\t")[:3] == [MODEL, "@1", "@2 (25 %)"]
+    assert line.split("\t")[:4] == [MODEL, "none", "@1", "@2 (25 %)"]
 
 
 def test_status_before_anything_happened(steward: Steward, store: FakeDatabase) -> None:
     assert store
     (row,) = json.loads(steward("status", MODEL, "--json").out)
     assert (row["champion"], row["canary"], row["last_event"]) == (None, None, None)
-    assert steward("status").out.splitlines()[1].startswith(f"{MODEL}\tnone\t")
+    assert steward("status").out.splitlines()[1].startswith(f"{MODEL}\tnone\tnone\t")
+
+
+def governed(store: FakeDatabase) -> None:
+    """In monitoring, with a document, a waiver that holds and one that has ended; reviewed until July."""
+    signed = {"gate": "metric.roc_auc", "role": "risk_officer"}
+    drafts = [
+        a_draft(EventType.STAGE_ENTERED, version=1, body={"stage": "monitoring", "artefacts": {}}),
+        a_draft(EventType.DOCUMENT_FILED, evidence="d1", body={"kind": "use_case", "title": "Use"}),
+        a_draft(EventType.DOCUMENT_FILED, evidence="d2", body={"kind": "use_case", "title": "Use, again"}),
+        a_draft(EventType.WAIVER_GRANTED, body={**signed, "waiver": "w1", "expires_at": "2013-06-03T00:00:00Z"}),
+        a_draft(
+            EventType.WAIVER_GRANTED,
+            body={**signed, "waiver": "w2", "slice": "origin=JFK", "expires_at": "2013-08-01T00:00:00Z"},
+        ),
+        a_draft(EventType.MODEL_REVIEWED, body={"next_review_at": "2013-07-01T00:00:00Z"}),
+    ]
+    with store.begin() as tx:
+        for draft in drafts:
+            tx.events.append(draft)
+
+
+def test_status_tells_how_a_model_is_governed(
+    steward: Steward, store: FakeDatabase, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "clock", lambda: clock)
+    governed(store)
+    clock.advance(timedelta(days=7))
+    (row,) = json.loads(steward("status", "--json").out)
+    assert row["stage"] == {"stage": "monitoring", "since": "2013-06-01T12:00:00Z", "version": 1}
+    assert [(document["kind"], document["digest"]) for document in row["documents"]] == [("use_case", "d2")]
+    assert [waiver["id"] for waiver in row["waivers"]] == ["w2"]
+    assert row["review"] == {"last": "2013-06-01T12:00:00Z", "next": "2013-07-01T00:00:00Z", "overdue": False}
+    cells = steward("status").out.splitlines()[1].split("\t")
+    assert cells[1] == "monitoring since 2013-06-01"
+    assert cells[6] == "waiver metric.roc_auc origin=JFK until 2013-08-01; review by 2013-07-01; 1 document"
+
+
+def test_status_tells_of_an_overdue_review(
+    steward: Steward, store: FakeDatabase, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken glass asks for a review sooner than the last one promised; a review of it ends that."""
+    monkeypatch.setattr(wiring, "clock", lambda: clock)
+    governed(store)
+    with store.begin() as tx:
+        tx.events.append(a_draft(EventType.GLASS_BROKEN, version=2, body={"review_by": "2013-06-03T12:00:00Z"}))
+    clock.advance(timedelta(days=2))
+    (row,) = json.loads(steward("status", "--json").out)
+    assert (row["review"]["next"], row["review"]["overdue"]) == ("2013-06-03T12:00:00Z", True)
+    assert "review OVERDUE since 2013-06-03" in steward("status").out
+    with store.begin() as tx:
+        tx.events.append(a_draft(EventType.MODEL_REVIEWED, body={"next_review_at": "2014-06-03T12:00:00Z"}))
+    (row,) = json.loads(steward("status", "--json").out)
+    assert (row["review"]["next"], row["review"]["overdue"]) == ("2014-06-03T12:00:00Z", False)
+
+
+def test_status_of_a_retired_model_whose_folder_is_gone(steward: Steward, store: FakeDatabase, models: Path) -> None:
+    body = {"keep_until": "2023-01-01T00:00:00Z", "archive": "archive/x"}
+    with store.begin() as tx:
+        tx.events.append(a_draft(EventType.MODEL_RETIRED, reason="no longer used", body=body))
+    (models / MODEL / "model.yaml").unlink()
+    (row,) = json.loads(steward("status", MODEL, "--json").out)
+    assert (row["retired"]["reason"], row["review"]["overdue"]) == ("no longer used", False)
+    assert "retired 2013-06-01" in steward("status", MODEL).out
 
 
 def test_status_of_an_unknown_model(steward: Steward, store: FakeDatabase) -> None:
