@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from steward.actions.state import Database, Services
     from steward.approval.policy import Policy
     from steward.inventory.stages import StageCatalogue
+    from steward.reporting.packs import PackCatalogue
     from steward.spec import ModelSpec, SpecFolder
     from steward.spec.fields import Contradiction
     from steward.spec.loading import Rule
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     models_dir: Path = Path("include/models")
     policy_file: Path = Path("include/policy.yaml")
     stages_file: Path | None = None
+    packs_dir: Path | None = None  # compliance packs of this institution, beside the shipped ones
     ledger_key_file: Path | None = None
     clock_file: Path | None = None
     reports_dir: Path | None = None
@@ -112,7 +114,16 @@ def spec_rules(policy: Callable[[], Policy | None]) -> list[Rule]:
         known = policy()
         return weaker_than_policy(known, spec) if known is not None else []
 
-    return [_readable_slices, strong_enough]
+    return [_readable_slices, strong_enough, _known_frameworks]
+
+
+def _known_frameworks(spec: ModelSpec) -> Iterable[Contradiction]:
+    """Packs are read only for a spec that names one."""
+    if not spec.frameworks:
+        return []
+    from steward.reporting.packs import unknown_frameworks
+
+    return unknown_frameworks(packs(), spec)
 
 
 def _readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
@@ -147,6 +158,14 @@ def _state_of(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=1)
+def packs() -> PackCatalogue:
+    from steward.reporting.packs import SHIPPED, load_packs
+
+    own = settings().packs_dir
+    return load_packs([SHIPPED, own] if own else [SHIPPED])
 
 
 @lru_cache(maxsize=1)
@@ -199,6 +218,7 @@ def services() -> Services:
         served=HttpServedEstate([given.server_url], _plain(given.server_token)),
         notifier=AppriseNotifier(given.home / "notices.jsonl", [url.get_secret_value() for url in given.notify_urls]),
         wall=lambda: datetime.now(UTC),
+        packs=packs,
     )
 
 

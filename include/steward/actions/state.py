@@ -29,6 +29,7 @@ from steward.ledger import (
 )
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
+from steward.reporting.packs import PackCatalogue, shipped_packs
 from steward.rollout import RolloutTable, RouteTable
 from steward.types import JsonObject
 
@@ -181,3 +182,4 @@ class Services:
     archive: ArchiveStore
     notifier: Notifier
     wall: Callable[[], datetime]
+    packs: Callable[[], PackCatalogue] = shipped_packs

@@ -1,1 +1,1 @@
-"""What people read: the approval page, the timeline."""
+"""What people read: the approval page, the model card, the compliance report."""

@@ -1,0 +1,134 @@
+"""Card and compliance report as one HTML file each: everything escaped, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steward.reporting.card import cell
+from steward.reporting.charts import Bar, Scale, bar_chart, calibration_chart, interval_chart
+from steward.types import JsonObject, parse_instant
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_SLICES = 40
+_ONE = Scale(0.0, 1.0)
+
+
+def card_page(card: JsonObject) -> str:
+    from markupsafe import Markup
+
+    charts = [(title, Markup(svg)) for title, svg in card_charts(card) if svg]
+    return _render("card.html", card=card, charts=charts)
+
+
+def compliance_page(report: JsonObject) -> str:
+    return _render("compliance.html", report=report)
+
+
+def card_charts(card: JsonObject) -> Iterator[tuple[str, str]]:
+    """What is easier seen than read: slices, groups, calibration, importance."""
+    judged = card["evaluation"]
+    if judged is None:
+        return
+    yield _slices(judged)
+    for grouping in (judged["fairness"] or {}).get("groupings", []):
+        yield _groups(judged, grouping)
+    title = "Calibration: what the score says, and what came"
+    yield (
+        title,
+        calibration_chart([(row["predicted"], row["seen"], row["rows"]) for row in judged["calibration"]], title),
+    )
+    yield _importance(judged)
+
+
+def _slices(judged: JsonObject) -> tuple[str, str]:
+    """The first gated metric, overall and on each slice."""
+    if not judged["metrics"]:
+        return "", ""
+    first = judged["metrics"][0]
+    name = first["metric"]
+    limit = _limit_of(judged, f"metric.{name}", "overall")
+    rows = [("overall", first), *((part["slice"], _named(part["metrics"], name)) for part in judged["slices"])]
+    bars = [_measured(where, found, judged, f"metric.{name}") for where, found in rows[: MOST_SLICES + 1] if found]
+    more = f" (the first {MOST_SLICES} slices)" if len(rows) > MOST_SLICES + 1 else ""
+    title = f"{name} by slice, with 95 % intervals{more}"
+    return title, interval_chart(bars, title, limit)
+
+
+def _measured(where: str, found: JsonObject, judged: JsonObject, gate: str) -> Bar:
+    said = f"{cell(found['value'])}  ({found['rows']} rows)" if found["value"] is not None else "not judged"
+    bad = any(f["gate"] == gate and f["slice"] == where and f["outcome"] == "FAILED" for f in judged["findings"])
+    return Bar(where, found["value"], found["lower"], found["upper"], said, bad)
+
+
+def _named(metrics: Sequence[JsonObject], name: str) -> JsonObject | None:
+    return next((metric for metric in metrics if metric["metric"] == name), None)
+
+
+def _limit_of(judged: JsonObject, gate: str, where: str) -> float | None:
+    found = (f["limit"] for f in judged["findings"] if f["gate"] == gate and f["slice"] == where)
+    return next(found, None)
+
+
+def _groups(judged: JsonObject, grouping: JsonObject) -> tuple[str, str]:
+    ratio = grouping["measures"].get("demographic_parity_ratio", {})
+    small = set(grouping.get("small", []))
+    bars = [
+        Bar(
+            group["group"],
+            (share := group["selected"])["value"],
+            share["lower"],
+            share["upper"],
+            f"{share['count']} of {share['rows']}" + (", too few" if group["group"] in small else ""),
+            group["group"] == ratio.get("lowest"),
+        )
+        for group in grouping["groups"]
+    ]
+    value = f"; lowest over highest {cell(ratio['value'])}" if ratio.get("value") is not None else ""
+    title = f"Favourable decisions by {grouping['by']}, with 95 % intervals{value}"
+    return title, interval_chart(bars[:MOST_SLICES], title, scale=_ONE)
+
+
+def _importance(judged: JsonObject) -> tuple[str, str]:
+    found = judged["importance"] or {}
+    features = list((found.get("features") or {}).items())[:20]
+    title = f"Importance: what {found.get('metric')} loses when a feature is shuffled"
+    return title, bar_chart([Bar(name, loss, said=cell(loss)) for name, loss in features], title)
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"cell": cell, "day": _day, "minute": _minute, "short": _short}
+    return found
+
+
+def _day(value: str | datetime | None) -> str:
+    return f"{parse_instant(value):%Y-%m-%d}" if value else "–"
+
+
+def _minute(value: str | datetime | None) -> str:
+    return f"{parse_instant(value):%Y-%m-%d %H:%M} UTC" if value else "–"
+
+
+def _short(digest: str | None) -> str:
+    """The first twelve digits; the page has the whole one at the end."""
+    return digest[:12] if digest else "–"
