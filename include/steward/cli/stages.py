@@ -90,7 +90,7 @@ def _next(present: Stage | None, version: ModelVersion | None) -> Stage:
         early = present is None or present is Stage.USE_CASE
         return Stage.DEVELOPMENT if early else Stage.VALIDATION if present is Stage.DEVELOPMENT else Stage.RETIRED
     if version.state is State.CHALLENGER:
-        return Stage.VALIDATION if present is Stage.DEVELOPMENT else Stage.DEPLOYMENT
+        return Stage.DEPLOYMENT  # what its run comes to: the papers for both stages are better written at once
     return Stage.RETIRED
 
 
@@ -105,7 +105,7 @@ def _print(told: JsonObject, entered: list[EnteredStage]) -> None:
         return
     typer.echo(f"{name} lacks for the stage {told['next']}:")
     for each in told["missing"]:
-        typer.echo(f"  {each['criterion']}: {each['way_out']}")
+        typer.echo(f"  {each['criterion']} (for {each['stage']}): {each['way_out']}")
 
 
 def _artefacts(artefacts: JsonObject) -> str:

@@ -7,6 +7,8 @@ import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 
+FILES = ("--", ".", ":(exclude)documents")  # what people write about a model is no part of it
+
 
 def environment() -> dict[str, str]:
     """Installed distributions by name → version."""
@@ -24,7 +26,7 @@ def code_commit(folder: Path) -> str:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return "unknown"
-    return f"{commit}+dirty" if _git(folder, "status", "--porcelain", "--", ".") else commit
+    return f"{commit}+dirty" if _git(folder, "status", "--porcelain", *FILES) else commit
 
 
 def code_editor(folder: Path) -> str | None:
@@ -34,9 +36,9 @@ def code_editor(folder: Path) -> str | None:
     """
     if given := os.environ.get("STEWARD_CODE_EDITOR"):
         return given
-    if _git(folder, "status", "--porcelain", "--", "."):
+    if _git(folder, "status", "--porcelain", *FILES):
         return None
-    return _git(folder, "log", "-1", "--format=%ae", "--", ".") or None
+    return _git(folder, "log", "-1", "--format=%ae", *FILES) or None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
