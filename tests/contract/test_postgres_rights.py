@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
-from tests.postgres import APPLICATION
+from tests.postgres import APPLICATION, running_server
 
 from steward.adapters.postgres import PostgresDatabase, upgrade
 from steward.adapters.postgres.tables import metadata
 from steward.errors import UnavailableError
 from steward.gates import Evidence
+from steward.local.postgres import binary
 from steward.testing.builders import MODEL, a_draft
 
+ROOT = Path(__file__).parents[2]
 APPENDED_ONLY = ("events", "evidence", "approval_answers", "operations")
 
 
@@ -164,3 +169,24 @@ def test_a_role_that_may_not_be_made_says_what_to_run(postgres, empty):
         UnavailableError, match=r"the role nobody_yet does not exist[\s\S]*CREATE ROLE nobody_yet LOGIN"
     ):
         upgrade(postgres.url(name, role), postgres.url(name, "nobody_yet"))
+
+
+def test_the_roles_of_the_compose_file_reach_their_own_database_only(clock, ledger_key):
+    passwords = {f"{name}_DATABASE_PASSWORD": "given" for name in ("AIRFLOW", "MLFLOW", "STEWARD")}
+    with running_server() as server:
+        server.execute(f"DROP OWNED BY {APPLICATION}", "steward_template")
+        server.execute(f"DROP ROLE {APPLICATION}")
+        script = [binary("psql"), "-X", "-v", "ON_ERROR_STOP=1", "-f", ROOT / "include/postgres/databases.sql"]
+        where = ["-h", server.folder, "-U", "postgres", "-d", "postgres"]
+        subprocess.run([*map(str, script + where)], env=os.environ | passwords, check=True, capture_output=True)
+        upgrade(server.url("steward"), server.url("steward", "steward_app:given"))
+        database = PostgresDatabase(server.url("steward", "steward_app:given"), clock, ledger_key)
+        with database.begin() as tx:
+            tx.events.append(a_draft())
+        assert weaknesses(database) == []
+        database.close()
+        with pytest.raises(psycopg.OperationalError, match='permission denied for database "steward"'):
+            server.connect("steward", "airflow")
+        with pytest.raises(psycopg.OperationalError, match='permission denied for database "airflow"'):
+            server.connect("airflow", "steward_app")
+        server.execute("SELECT 1", "mlflow")
