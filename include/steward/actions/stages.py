@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from steward.approval.policy import Policy
     from steward.inventory.stages import StageCatalogue
 
-SHOWN_BY = (EventType.VERSION_REGISTERED, EventType.ROLLOUT_STARTED, EventType.VERSION_PROMOTED)
 NOBODY_ASKED = "the policy asks nobody"
 
 
@@ -65,7 +65,8 @@ def standing_of(
 ) -> Standing:
     """How the record meets all that `stage` and the stages before it ask for."""
     asked = catalogue.asked(spec, stage, _present(tx, spec.model))
-    return Standing.of(catalogue, _facts(policy, spec, tx, version), asked)
+    types = {each.event for criteria in asked.values() for each in criteria if each.event is not None}
+    return Standing.of(catalogue, _facts(policy, spec, tx, version, types), asked)
 
 
 def accountable_people(
@@ -106,11 +107,14 @@ def _new_stages(present: Stage | None, stage: Stage) -> list[Stage]:
     return list(Stage)[reached + 1 : stage.place + 1]
 
 
-def _facts(policy: Policy, spec: ModelSpec, tx: Transaction, version: int | None) -> Facts:
+def _facts(
+    policy: Policy, spec: ModelSpec, tx: Transaction, version: int | None, types: Collection[EventType]
+) -> Facts:
     documents = documents_of(tx.events.read(model=spec.model, types=DOCUMENT_EVENTS), version)
     if version is None:
         return Facts(spec, documents=documents)
-    events = [e for e in tx.events.read(model=spec.model, types=SHOWN_BY) if e.version == version]
+    wanted = sorted({EventType.VERSION_REGISTERED, *types})
+    events = [e for e in tx.events.read(model=spec.model, types=wanted) if e.version in (None, version)]
     return Facts(
         spec,
         version,

@@ -38,7 +38,7 @@ class Criterion(Section):
     evidence: EvidenceKind | None = Field(default=None, description="That the version is bound to")
     gates: Literal[True] | None = Field(default=None, description="The version passed its gates, waivers counted")
     approval: Literal[True] | None = Field(default=None, description="As the policy of the tier asks")
-    event: EventType | None = Field(default=None, description="Of this type, about the version")
+    event: EventType | None = Field(default=None, description="Of this type, about the version or the model")
     field: str | None = Field(default=None, description="A key of the spec that must not be empty")
 
     def contradictions(self) -> Iterator[Contradiction]:
@@ -152,15 +152,23 @@ class StageCatalogue(Section):
     def asked(self, spec: ModelSpec, stage: Stage, present: Stage | None) -> dict[Stage, tuple[Criterion, ...]]:
         """All that must be shown to enter `stage`, by the stage that asks for it.
 
-        Every stage on the way asks again, so that each version meets all of them. A model may be retired from
-        wherever it is: the stages it never reached ask nothing of it.
+        Every stage on the way asks again, so that each version meets all of them. A rollout goes on into monitoring
+        by itself, and is turned back if it may not: what people must write for that is asked before it starts.
+        A model may be retired from wherever it is: the stages it never reached ask nothing of it.
         """
         if stage is Stage.RETIRED:
-            left = self._exit(spec, Stage.MONITORING) if present is Stage.MONITORING else ()
-            return {stage: tuple(dict.fromkeys((*left, *self.entry(spec, stage))))}
+            return {stage: self._before(spec, stage) if present is Stage.MONITORING else self.entry(spec, stage)}
         way = [each for each in Stage if each.place <= stage.place]
-        left_by = {each: self._exit(spec, before) for before, each in pairwise(way)}
-        return {each: tuple(dict.fromkeys((*left_by.get(each, ()), *self.entry(spec, each)))) for each in way}
+        asked = {each: self._before(spec, each) for each in way}
+        if stage is Stage.DEPLOYMENT:
+            papers = (each for each in self._before(spec, Stage.MONITORING) if each.kind in ("document", "field"))
+            asked[Stage.MONITORING] = tuple(papers)
+        return asked
+
+    def _before(self, spec: ModelSpec, stage: Stage) -> tuple[Criterion, ...]:
+        """What the stage before must leave behind, and what this one asks for."""
+        left = self._exit(spec, list(Stage)[stage.place - 1]) if stage.place else ()
+        return tuple(dict.fromkeys((*left, *self.entry(spec, stage))))
 
     def _exit(self, spec: ModelSpec, stage: Stage) -> tuple[Criterion, ...]:
         return self.stages.of(stage).tier(spec.risk_tier).exit

@@ -10,9 +10,10 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.actions.stages import missing_for
+from steward.actions.stages import missing_for, standing_of
 from steward.errors import NotFoundError, PolicyError, RequestError
 from steward.inventory.documents import template
+from steward.inventory.stages import StageRules
 from steward.ledger import documents_of, stage_of, stages_of
 from steward.spec import FaultsError
 from steward.types import Stage
@@ -130,12 +131,12 @@ def test_a_refusal_lists_all_that_is_missing_with_its_way_out_and_is_recorded(hi
     assert str(refused.value) == (
         "toy, tier high: toy@1 may not enter the stage deployment yet; missing: "
         "document development_plan (for validation), document validation_report (for deployment), "
-        "document monitoring_plan (for deployment), approval (for deployment)\n"
+        "approval (for deployment), document monitoring_plan (for monitoring)\n"
         "→ do this, then clear the task that was refused:\n"
         "  document development_plan: `steward document file toy --kind development_plan development_plan.md`\n"
         "  document validation_report: `steward document file toy@1 --kind validation_report validation_report.md`\n"
-        "  document monitoring_plan: `steward document file toy --kind monitoring_plan monitoring_plan.md`\n"
-        "  approval: `steward approve toy@1 --reason …`, by the people `steward policy who toy` names"
+        "  approval: `steward approve toy@1 --reason …`, by the people `steward policy who toy` names\n"
+        "  document monitoring_plan: `steward document file toy --kind monitoring_plan monitoring_plan.md`"
     )
     with pytest.raises(PolicyError):
         high.ask(trained)
@@ -164,6 +165,20 @@ def test_a_second_version_needs_its_own_report_though_the_model_is_monitored(hig
     high.ask(second)
     assert missing(high, Stage.DEPLOYMENT, 2) == ["document validation_report"]
     assert stages(high)[-1] == "monitoring"
+
+
+@pytest.mark.parametrize("event", ["model.evaluated", "rollout.advanced"])
+def test_any_event_may_be_asked_for(high: Life, event: str) -> None:
+    catalogue, policy = high.services.stages(), high.services.policy()
+    rules = StageRules.model_validate({"entry": [{"event": event}]})
+    tiers = catalogue.stages.deployment.model_copy(update={"high": rules})
+    stages_ = catalogue.stages.model_copy(update={"deployment": tiers})
+    other = catalogue.model_copy(update={"stages": stages_})
+    prepare(high)
+    with high.services.database.begin() as tx:
+        standing = standing_of(other, policy, high.spec, tx, Stage.DEPLOYMENT, 1)
+    lacks = [str(each.criterion) for each in standing.missing if each.stage is Stage.DEPLOYMENT]
+    assert lacks == ([] if event == "model.evaluated" else ["event rollout.advanced"])
 
 
 def test_a_stage_of_the_past_can_be_asked_for(high: Life) -> None:

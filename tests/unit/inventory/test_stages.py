@@ -67,8 +67,14 @@ def test_a_high_tier_adds_documents_each_before_its_stage() -> None:
     high = asked("high", Stage.MONITORING)
     assert high["development"] == ["document use_case"]
     assert high["validation"][-1] == "document development_plan"
-    assert high["deployment"] == ["gates", "document validation_report", "document monitoring_plan", "approval"]
-    assert high["monitoring"][-1] == "document monitoring_plan"
+    assert high["deployment"] == ["gates", "document validation_report", "approval"]
+    assert high["monitoring"] == ["event rollout.started", "document monitoring_plan"]
+
+
+def test_a_rollout_that_would_be_turned_back_for_want_of_a_paper_does_not_start() -> None:
+    assert asked("high", Stage.DEPLOYMENT)["monitoring"] == ["document monitoring_plan"]
+    assert "monitoring" not in asked("high", Stage.VALIDATION)
+    assert "monitoring" not in asked("medium", Stage.DEPLOYMENT)
 
 
 def test_a_model_is_retired_from_wherever_it_is() -> None:
@@ -154,11 +160,11 @@ def test_every_way_out_is_a_thing_to_do() -> None:
         "gates (for deployment): train a version that passes its gates, or have what failed waived",
         "document validation_report (for deployment): "
         "`steward document file flight_delays@3 --kind validation_report validation_report.md`",
-        "document monitoring_plan (for deployment): "
-        "`steward document file flight_delays --kind monitoring_plan monitoring_plan.md`",
         "approval (for deployment): `steward approve flight_delays@3 --reason …`, "
         "by the people `steward policy who flight_delays` names",
         "event rollout.started (for monitoring): it is written by the steps of a run of flight_delays__train",
+        "document monitoring_plan (for monitoring): "
+        "`steward document file flight_delays --kind monitoring_plan monitoring_plan.md`",
     ]
 
 
