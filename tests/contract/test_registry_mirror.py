@@ -111,6 +111,24 @@ def test_aliases_follow_and_moved_ones_are_told(tracker: Any, logged: LoggedMode
     assert tracker.assert_aliases("toy", {"champion": 2, "challenger": None}) == {}
 
 
+def test_an_alias_at_a_version_of_somebody_else_is_told_and_set_back(mlflow_url: str, tmp_path: Path) -> None:
+    """Registered past Steward, and given our aliases by hand."""
+    tracker = MlflowTracker(mlflow_url, tmp_path)
+    mine = tracker.log(RECORD, LogisticRegression().fit(FRAME, [0, 0, 1, 1]), FRAME)
+    tracker.register(mine, "pointed_at", 1, {"steward.author": "dana"})
+    api = f"{mlflow_url}/api/2.0/mlflow"
+    body = {"name": "pointed_at", "source": f"runs:/{mine.run_id}/model", "run_id": mine.run_id}
+    made = httpx.post(f"{api}/model-versions/create", json=body)
+    assert made.status_code == 200, made.text
+    theirs = made.json()["model_version"]["version"]
+    for alias in ("champion", "challenger"):
+        pointed = {"name": "pointed_at", "alias": alias, "version": theirs}
+        assert httpx.post(f"{api}/registered-models/alias", json=pointed).status_code == 200
+    wanted: dict[str, int | None] = {"champion": 1, "challenger": None}
+    assert tracker.assert_aliases("pointed_at", wanted) == {"champion": -1, "challenger": -1}
+    assert tracker.assert_aliases("pointed_at", wanted) == {}
+
+
 def test_files_changed_at_the_store_are_refused(mlflow_url: str, logged: LoggedModel, tmp_path: Path) -> None:
     tracker = MlflowTracker(mlflow_url, tmp_path / "cache")
     mine = tracker.log(RECORD, LogisticRegression().fit(FRAME, [0, 0, 1, 1]), FRAME)
