@@ -16,6 +16,7 @@ from steward.actions.releasing import (
     start_rollout,
     trip_canary,
 )
+from steward.actions.reproducing import reproduce
 from steward.actions.retiring import bury, close_endpoint, start_retirement
 from steward.actions.retrain import decide_retraining
 from steward.actions.upkeep import reassert_aliases, verify_ledger
@@ -44,6 +45,7 @@ __all__ = [
     "open_incident",
     "reassert_aliases",
     "register",
+    "reproduce",
     "request_approval",
     "review_model",
     "revoke_waiver",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
@@ -11,8 +12,8 @@ FILES = ("--", ".", ":(exclude)documents")  # what people write about a model is
 
 
 def environment() -> dict[str, str]:
-    """Installed distributions by name → version."""
-    found = ((d.metadata["Name"], d.version) for d in distributions())
+    """Installed distributions by name → version; `python` is the interpreter's own."""
+    found = [("python", platform.python_version()), *((d.metadata["Name"], d.version) for d in distributions())]
     return dict(sorted((name.lower(), version) for name, version in found if name))
 
 
