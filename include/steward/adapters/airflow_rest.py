@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -68,7 +69,7 @@ class AirflowClient:
 
     def decide(self, model: str, decision: str, fields: JsonObject) -> JsonObject:
         """Take a decision as this user, through Steward's own door in Airflow. A refusal is raised as it was there."""
-        path = f"{DOORS}/{model}/{decision}"
+        path = f"{DOORS}/{quote(model, safe='')}/{decision}"
         return self._json("POST", path, json=fields, headers={"Steward-Door": "cli"})
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:

@@ -1,0 +1,107 @@
+"""Airflow's refusals become Steward's errors; what Steward's own door refused comes back as it was raised there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from steward import errors
+from steward.adapters.airflow_rest import AirflowClient
+from steward.types import JsonObject
+
+
+def airflow(answer: Callable[[httpx.Request], httpx.Response]) -> AirflowClient:
+    client = AirflowClient("http://airflow", user="ravi", token="t0ken")
+    client._http = httpx.Client(base_url="http://airflow", transport=httpx.MockTransport(answer))
+    return client
+
+
+def test_a_decision_is_sent_as_the_user_and_says_through_which_door() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"state": "approved"})
+
+    assert airflow(answer).decide("toy", "waivers/revoke", {"waiver": "w"}) == {"state": "approved"}
+    (request,) = seen
+    assert (request.method, request.url.path) == ("POST", "/steward/api/models/toy/waivers/revoke")
+    assert (request.headers["authorization"], request.headers["steward-door"]) == ("Bearer t0ken", "cli")
+    assert json.loads(request.content) == {"waiver": "w"}
+
+
+def test_a_name_leads_nowhere_else() -> None:
+    seen: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return httpx.Response(200, json={})
+
+    airflow(answer).decide("../../api/v2/x?y", "reviews", {})
+    assert seen == [b"/steward/api/models/..%2F..%2Fapi%2Fv2%2Fx%3Fy/reviews"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (401, {"detail": "Token Expired"}, errors.PolicyError, "Airflow refused (401): Token Expired"),
+        (403, {"detail": "Forbidden"}, errors.PolicyError, "Airflow refused (403): Forbidden"),
+        (404, {"detail": "Not Found"}, errors.NotFoundError, "Airflow refused (404): Not Found"),
+        (409, {"detail": "answered already"}, errors.ConflictError, "answered already"),
+        (413, {"detail": "too large"}, errors.RequestError, "too large"),
+        (422, {"detail": [{"loc": ["path"]}]}, errors.RequestError, "loc"),
+        (400, ["a list"], errors.RequestError, "a list"),
+        (502, None, errors.UnavailableError, "Airflow answered 502"),
+        (503, {"error": "UnavailableError", "detail": "no database"}, errors.UnavailableError, "no database"),
+        (403, {"error": "PolicyError", "detail": "not you", "where": "toy"}, errors.PolicyError, "toy: not you"),
+        (422, {"error": "SpecError", "detail": "half-written"}, errors.SpecError, "half-written"),
+        (500, {"error": "StewardError", "detail": "odd"}, errors.StewardError, "odd"),
+        (403, {"error": "annotations", "detail": "odd"}, errors.PolicyError, "odd"),
+        (403, {"error": "_rebuild", "detail": "odd"}, errors.PolicyError, "odd"),
+    ],
+)
+def test_a_refusal_keeps_its_class_and_its_words(
+    status: int, body: JsonObject | list[str] | None, kind: type[errors.StewardError], said: str
+) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json=body) if body is not None else httpx.Response(status, text="<html>")
+
+    with pytest.raises(kind) as caught:
+        airflow(answer).decide("toy", "reviews", {"reason": "r"})
+    assert type(caught.value) is kind
+    assert said in str(caught.value)
+
+
+def test_an_expired_log_in_is_renewed_once() -> None:
+    tokens = iter(["old", "new"])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/auth/token":
+            return httpx.Response(201, json={"access_token": next(tokens)})
+        fresh = request.headers["authorization"] == "Bearer new" and request.headers["steward-door"] == "cli"
+        return httpx.Response(200 if fresh else 401, json={"detail": "Token Expired"})
+
+    client = AirflowClient("http://airflow", user="ravi", password="secret")
+    client._http = httpx.Client(base_url="http://airflow", transport=httpx.MockTransport(answer))
+    assert client.decide("toy", "reviews", {"reason": "r"}) == {"detail": "Token Expired"}
+
+
+def test_nobody_is_nobody() -> None:
+    def unreachable(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("nothing should have been sent")
+
+    client = AirflowClient("http://airflow")
+    client._http = httpx.Client(base_url="http://airflow", transport=httpx.MockTransport(unreachable))
+    with pytest.raises(errors.PolicyError, match="no Airflow log-in is known"):
+        client.decide("toy", "reviews", {"reason": "r"})
+
+
+def test_airflow_away_is_try_again() -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with pytest.raises(errors.UnavailableError, match="does not answer"):
+        airflow(away).decide("toy", "reviews", {"reason": "r"})

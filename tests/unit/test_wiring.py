@@ -1,0 +1,44 @@
+"""What is read once a process, and what is read again when its file changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steward import wiring
+from steward.errors import StewardError
+
+SHIPPED = Path(__file__).parents[2] / "include" / "policy.yaml"
+MO = "  mo: {roles: [approver], email: mo@example.com}\n"
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = tmp_path / "policy.yaml"
+    path.write_text(SHIPPED.read_text())
+    monkeypatch.setenv("STEWARD_POLICY_FILE", str(path))
+    wiring.settings.cache_clear()
+    yield path
+    wiring.settings.cache_clear()
+
+
+def test_who_is_taken_out_of_the_policy_may_no_longer_approve(policy_file: Path) -> None:
+    """Airflow's API server judges answers for weeks without being started again."""
+    assert wiring.policy().roles_of("mo") == {"approver"}
+    assert wiring.policy() is wiring.policy()
+    text = policy_file.read_text()
+    assert MO in text
+    policy_file.write_text(text.replace(MO, ""))
+    assert wiring.policy().roles_of("mo") == frozenset()
+
+
+def test_a_policy_that_cannot_be_read_judges_nothing(policy_file: Path) -> None:
+    assert wiring.policy()
+    policy_file.write_text("rubbish")
+    with pytest.raises(StewardError):
+        wiring.policy()
+    policy_file.unlink()
+    with pytest.raises(StewardError):
+        wiring.policy()
