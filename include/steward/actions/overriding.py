@@ -12,7 +12,8 @@ from steward.actions.operation import Operation, person
 from steward.actions.state import Services, Transaction
 from steward.actions.waiving import said_why
 from steward.approval import ApprovalRequest, RequestState
-from steward.approval.policy import Policy, lacks_role, own_work
+from steward.approval.entitlement import why_not_break_glass, why_not_review
+from steward.approval.policy import Policy
 from steward.errors import PolicyError
 from steward.gates import Outcome
 from steward.ledger import EventDraft, EventType
@@ -77,9 +78,7 @@ def _request(
 def _why_not_break(
     tx: Transaction, policy: Policy, candidate: ModelVersion, request: ApprovalRequest, by: str, now: datetime
 ) -> str | None:
-    if policy.break_glass is None:
-        return "the policy lets nobody break the glass"
-    if reason := lacks_role(policy, by, policy.break_glass.roles, now) or own_work(request, by, policy):
+    if reason := why_not_break_glass(policy, request, by, now):
         return reason
     if candidate.state is not State.CHALLENGER:
         return f"{candidate.ref} is {candidate.state}: only a challenger can be released"
@@ -174,19 +173,11 @@ def review_model(services: Services, *, model: str, by: str, via: str, reason: s
 
 
 def _why_not_review(policy: Policy, spec: ModelSpec, due: list[Incident], by: str, now: datetime) -> str | None:
-    if reason := lacks_role(policy, by, reviewing_roles(policy), now):
+    if reason := why_not_review(policy, spec.owner.user, by, now):
         return reason
-    if by == spec.owner.user:
-        return f"{by} owns {spec.model} and may not review it"
     if any((incident.detail or {}).get("by") == by for incident in due):
         return f"{by} broke the glass: somebody else must review it"
     return None
-
-
-def reviewing_roles(policy: Policy) -> list[str]:
-    """Those that approve in any tier."""
-    tiers = (policy.tiers.low, policy.tiers.medium, policy.tiers.high)
-    return sorted({role for tier in tiers for role in tier.roles})
 
 
 def _reviewed(tx: Transaction, op: Operation, incident: Incident, now: datetime) -> str:

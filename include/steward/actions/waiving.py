@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from steward.actions.dossiers import rebind_open_requests
 from steward.actions.operation import Operation, person
 from steward.actions.state import Services, Transaction
+from steward.approval.entitlement import workers
 from steward.approval.policy import Policy
 from steward.approval.waivers import set_aside, signing_role, why_not_sign
 from steward.errors import NotFoundError, PolicyError, RequestError
@@ -171,7 +172,7 @@ def _own_work(tx: Transaction, policy: Policy, spec: ModelSpec, about: ModelVers
 
 def _workers(policy: Policy, spec: ModelSpec, training: JsonObject) -> Sequence[str | None]:
     author = training.get("author")
-    return [spec.owner.user, person(author) if author else None, policy.name_of(training.get("editor"))]
+    return workers(policy, spec.owner.user, person(author) if author else None, training.get("editor"))
 
 
 def _require_known(tx: Transaction, about: ModelVersion | None, gate: str, slice_: str | None) -> None:

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from steward import __version__
-from steward.cli import audits, decisions, documents, explain, governance, plans, records, specs, stack, stages
+from steward.cli import (
+    audits,
+    decisions,
+    documents,
+    explain,
+    governance,
+    plans,
+    policy,
+    records,
+    reports,
+    specs,
+    stack,
+    stages,
+)
 
 EXIT_CODES = """
 Exit codes: 0 done, 1 failed, 2 wrong usage or a spec with faults, 3 refused by policy, 4 conflict (somebody
@@ -42,5 +55,18 @@ def _root(
     """The whole life of machine-learning models on Airflow."""
 
 
-for _module in (specs, plans, records, audits, stages, documents, decisions, governance, explain, stack):
+for _module in (
+    specs,
+    plans,
+    records,
+    audits,
+    stages,
+    documents,
+    reports,
+    decisions,
+    governance,
+    policy,
+    explain,
+    stack,
+):
     _module.add_to(app)

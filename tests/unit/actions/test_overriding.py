@@ -160,7 +160,7 @@ def test_who_may_not_review(broken: Life, by: str, reason: str) -> None:
 def test_the_owner_does_not_review(broken: Life) -> None:
     people = broken.services.policy().model_dump(mode="json")["people"]
     policy_with(broken, people={**people, "olga": {"roles": ["validator"]}})
-    with pytest.raises(PolicyError, match="olga owns toy and may not review it"):
+    with pytest.raises(PolicyError, match="olga owns the model and may not review it"):
         review(broken, "olga")
 
 

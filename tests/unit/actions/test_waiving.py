@@ -52,10 +52,10 @@ def test_what_passed_under_a_waiver_is_not_released_after_it(life: Life) -> None
     assert actions.revoke_waiver(life.services, **revoked)["ended"]
     assert actions.revoke_waiver(life.services, **revoked)["ended"]
     assert len(life.events("waiver.revoked")) == 1
-    with pytest.raises(PolicyError, match="the waiver of metric.roc_auc ended"):
+    with pytest.raises(PolicyError, match=r"the waiver of metric\.roc_auc ended"):
         life.do("start_rollout", trained["run"], version=2)
     life.answer(life.ask(trained), "ravi")
-    with pytest.raises(PolicyError, match="passed under a waiver of metric.roc_auc that has ended"):
+    with pytest.raises(PolicyError, match=r"passed under a waiver of metric\.roc_auc that has ended"):
         life.do("start_rollout", trained["run"], version=2)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from tests.unit.specs import a_spec
 
 from steward.approval import Answer, ApprovalRequest, RequestState
@@ -20,11 +21,14 @@ from steward.approval.policy import (
     judge_request,
     load_policy,
     requirement,
+    usable_until,
     weaker_than_policy,
 )
+from steward.approval.waivers import may_meet
 from steward.gates import Outcome
 from steward.spec import FaultsError
 from steward.testing.builders import NOON, a_request
+from steward.types import RiskTier
 
 SHIPPED = Path(__file__).parents[3] / "include" / "policy.yaml"
 POLICY = Policy.model_validate(
@@ -260,3 +264,110 @@ def test_a_policy_that_cannot_work(tmp_path: Path, low: str, medium: str, high: 
     path.write_text(f"tiers:\n  low: {{{low}}}\n  medium: {{{medium}}}\n  high: {{{high}}}\npeople: {people}\n")
     with pytest.raises(FaultsError, match=told):
         load_policy(path)
+
+
+def with_people(**people: Any) -> Policy:
+    return Policy.model_validate({**POLICY.model_dump(mode="json"), "people": people})
+
+
+def frozen(*freezes: dict[str, Any]) -> Policy:
+    return Policy.model_validate({**POLICY.model_dump(mode="json"), "freeze": list(freezes)})
+
+
+@pytest.mark.parametrize(
+    ("editor", "by", "counts"),
+    [
+        ("mo@example.com", "mo", False),
+        ("MO@EXAMPLE.COM", "mo", False),
+        ("mo", "mo", False),
+        ("mo@example.com", "ravi", True),
+        ("stranger@example.com", "mo", True),
+        (None, "mo", True),
+    ],
+)
+def test_the_last_editor_is_known_by_address_or_name(editor: str | None, by: str, counts: bool) -> None:
+    finding = judge_answer(asked(editor=editor), said(by), POLICY, NOON)
+    assert (finding.outcome is Outcome.PASSED) is counts
+    if not counts:
+        assert finding.reason == f"{by} changed the model's files last and may not approve it"
+
+
+def test_roles_end_on_the_day_somebody_left() -> None:
+    people = POLICY.model_dump(mode="json")["people"]
+    policy = with_people(**{**people, "mo": {"roles": ["approver"], "left_on": "2013-06-02"}})
+    assert judge_answer(asked(), said("mo"), policy, NOON).outcome is Outcome.PASSED
+    day_after = NOON + timedelta(days=1)
+    finding = judge_answer(asked(), said("mo", at=day_after), policy, day_after)
+    assert finding.reason == "mo left on 2013-06-02"
+
+
+def test_a_yes_of_somebody_who_left_before_the_quorum_is_not_counted_towards_it() -> None:
+    people = POLICY.model_dump(mode="json")["people"]
+    policy = with_people(**{**people, "mo": {"roles": ["approver"], "left_on": "2013-06-02"}})
+    answers = [said("mo"), said("vera", at=NOON + timedelta(days=1))]
+    assert judge_request(asked(policy=HIGH), answers, policy, NOON + timedelta(days=1)).state is RequestState.OPEN
+    assert judge_request(asked(policy=HIGH), answers, POLICY, NOON + timedelta(days=1)).state is RequestState.APPROVED
+
+
+def test_answers_on_overtaken_evidence_are_told_and_not_counted() -> None:
+    rebound = asked(evidence="new", policy=HIGH)
+    judged = judge_request(rebound, [said("mo"), said("vera"), said("vera", evidence="new")], POLICY, NOON)
+    assert judged.state is RequestState.OPEN
+    assert [(answer.by, answer.evidence) for answer in judged.counted] == [("vera", "new")]
+    assert len(judged.refused) == 2
+
+
+JUNE = {"start": "2013-06-02", "end": "2013-06-03", "reason": "half year"}
+
+
+@pytest.mark.parametrize(
+    ("at", "holds"),
+    [
+        (datetime(2013, 6, 1, 23, 59, tzinfo=UTC), False),
+        (datetime(2013, 6, 2, tzinfo=UTC), True),
+        (datetime(2013, 6, 3, 23, 59, tzinfo=UTC), True),
+        (datetime(2013, 6, 4, tzinfo=UTC), False),
+    ],
+)
+def test_a_freeze_holds_from_its_first_to_its_last_day(at: datetime, holds: bool) -> None:
+    assert (frozen(JUNE).freeze_at(RiskTier.HIGH, at) is not None) is holds
+    assert frozen({**JUNE, "tiers": ["low"]}).freeze_at(RiskTier.HIGH, at) is None
+
+
+def test_of_two_freezes_the_one_that_ends_last_is_named() -> None:
+    longer = {**JUNE, "end": "2013-06-09", "reason": "audit"}
+    assert str(frozen(longer, JUNE).freeze_at(RiskTier.LOW, NOON + timedelta(days=1))) == (
+        "frozen until the end of 2013-06-09: audit"
+    )
+
+
+def test_days_of_a_freeze_do_not_count_against_an_approval() -> None:
+    request = asked()
+    assert usable_until(request, POLICY, RiskTier.MEDIUM) == request.expires_at
+    assert usable_until(request, frozen(JUNE), RiskTier.MEDIUM) == request.expires_at + timedelta(days=2)
+    begun = {**JUNE, "start": "2013-05-20"}  # it had begun when people were asked
+    assert usable_until(request, frozen(begun), RiskTier.MEDIUM) == request.expires_at + timedelta(days=2, hours=12)
+    past = {**JUNE, "start": "2013-05-01", "end": "2013-05-02"}
+    assert usable_until(request, frozen(past), RiskTier.MEDIUM) == request.expires_at
+
+
+def test_a_freeze_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ValidationError, match="before it starts"):
+        frozen({**JUNE, "end": "2013-06-01"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        ("metric.roc_auc", "slice.*", False),
+        ("slice.rows", "slice.*", True),
+        ("slice.*", "slice.rows", True),
+        ("s*", "slice.*", True),
+        ("slice.ro*", "slice.*", True),
+        ("*", "slice.*", True),
+        ("champion.*", "slice.*", False),
+        ("metric.*", "metric.roc_auc", True),
+    ],
+)
+def test_patterns_that_could_name_one_gate(one: str, other: str, meet: bool) -> None:
+    assert may_meet(one, other) is may_meet(other, one) is meet
