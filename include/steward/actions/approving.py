@@ -10,6 +10,7 @@ from steward.actions.effects import want_aliases
 from steward.actions.operation import Operation, person
 from steward.actions.stages import enter_stage, missing_for
 from steward.actions.state import Services, Transaction
+from steward.actions.verifying import require_recorded
 from steward.approval import Answer, ApprovalRequest, RequestState
 from steward.approval.policy import judge_answer, judge_request, requirement, usable_until
 from steward.errors import PolicyError
@@ -249,10 +250,16 @@ def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candi
 
 
 def valid_approval(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
-    """The newest approval of this version on its present dossier, still in time."""
+    """The newest approval of this version on its present dossier, still in time.
+
+    Raises IntegrityError when a table says so and the signed answers do not.
+    """
     overtaken = _overtaken(services, spec, tx, candidate)
     approved = tx.approvals.find(spec.model, candidate.number, RequestState.APPROVED)
-    return next((request.id for request in reversed(approved) if request.id not in overtaken), None)
+    good = next((request for request in reversed(approved) if request.id not in overtaken), None)
+    if good is not None:
+        require_recorded(tx, good)
+    return good.id if good else None
 
 
 def _overtaken(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> dict[str, str]:

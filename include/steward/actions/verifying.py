@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from steward.actions.state import Transaction
-from steward.approval import RequestState
+from steward.approval import ApprovalRequest, RequestState
 from steward.errors import IntegrityError, NotFoundError
-from steward.ledger import AuditEvent, Break, Checkpoint, Extent, RecordedState, replay, verify_evidence
-from steward.ledger.replay import STATE_EVENTS, GivenYesOrNo
+from steward.ledger import (
+    AuditEvent,
+    Break,
+    Checkpoint,
+    Extent,
+    RecordedState,
+    approval_is_recorded,
+    replay,
+    verify_evidence,
+)
+from steward.ledger.replay import APPROVAL_EVENTS, STATE_EVENTS, GivenYesOrNo
 from steward.registry import ModelVersion
 from steward.types import JsonObject
 
@@ -98,6 +107,20 @@ def require_genuine(tx: Transaction, events: list[AuditEvent]) -> list[AuditEven
                 hint="somebody wrote it into the database by hand: run `steward audit verify`",
             )
     return events
+
+
+def require_recorded(tx: Transaction, request: ApprovalRequest) -> None:
+    """Raises IntegrityError when the record holds no approval, whatever the table of requests says.
+
+    The table can be written by whoever may write to the database; the answers in the record are signed.
+    """
+    events = [e for e in tx.events.read(model=request.model, types=APPROVAL_EVENTS) if e.body["request"] == request.id]
+    if not approval_is_recorded(require_genuine(tx, events), request.id, request.evidence):
+        raise IntegrityError(
+            f"the table says that request {request.id} is approved, and the ledger holds no such approval",
+            where=f"{request.model}@{request.version}",
+            hint="somebody changed the table by hand: run `steward audit verify --state`",
+        )
 
 
 def _of_versions(tx: Transaction, recorded: RecordedState) -> Iterator[Difference]:

@@ -5,7 +5,8 @@ what is derived here. Every change of state is one event, so the two differ only
 
 Read from the bodies: `state` and `request` of answers and closed requests, `replaced`, `rollout` and `epoch` of
 `version.promoted`, `previous` and `rollout` of `rollout.started`, `percent`, `epoch` and `rollout` of
-`rollout.advanced`, `to`, `epoch` and `rollout` of `rollout.rolled_back`, `request` of `glass.broken`.
+`rollout.advanced`, `to`, `epoch` and `rollout` of `rollout.rolled_back`, `request` of `glass.broken`,
+`requests_closed` of `endpoint.closed`.
 """
 
 from __future__ import annotations
@@ -76,13 +77,14 @@ def approval_is_recorded(events: Iterable[AuditEvent], request: str, evidence: s
     """Whether the record holds an approval on this evidence, whatever the table of requests says.
 
     It does when glass was broken for the request, or when as many different people said yes as the request asked
-    for and the last of them closed it. `events` are those of the model, their signatures checked.
+    for and the last of them closed it. `events` are those of the model (APPROVAL_EVENTS at least), their signatures
+    checked.
     """
     quorum, yes, closed = 1, set(), False
     for event in events:
         if event.body.get("request") != request:
             continue
-        if event.type is EventType.GLASS_BROKEN:
+        if event.type is EventType.GLASS_BROKEN and event.evidence == evidence:
             return True
         if event.type is EventType.APPROVAL_REQUESTED:
             quorum = int((event.body.get("policy") or {}).get("quorum", quorum))
@@ -156,7 +158,10 @@ def _rolled_back(state: RecordedState, event: AuditEvent) -> None:
 
 
 def _endpoint_closed(state: RecordedState, event: AuditEvent) -> None:
-    state.routed(None, None, 0, event)
+    state.of_version(event.version, RETIRED, event.seq)
+    state.closed.update(event.body.get("requests_closed", ()))
+    if state.route is not None:
+        state.routed(None, None, 0, event)
 
 
 def _retired(state: RecordedState, event: AuditEvent) -> None:
@@ -179,3 +184,4 @@ _CHANGES = {
     EventType.MODEL_RETIRED: _retired,
 }
 STATE_EVENTS = tuple(_CHANGES)
+APPROVAL_EVENTS = (EventType.APPROVAL_REQUESTED, EventType.APPROVAL_ANSWERED, EventType.GLASS_BROKEN)

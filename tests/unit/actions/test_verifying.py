@@ -13,7 +13,7 @@ from steward import actions
 from steward.actions.verifying import altered_evidence, differences, exported, require_genuine
 from steward.approval import Answer, RequestState
 from steward.errors import IntegrityError
-from steward.ledger import EventType, Extent, Weakness, approval_is_recorded
+from steward.ledger import EventType, Extent, Weakness, approval_is_recorded, link_of
 from steward.registry import State
 from steward.rollout import Rollout, RolloutState
 from steward.testing.record import FakeEventLog
@@ -33,6 +33,7 @@ def told(tmp_path_factory):
     life.clock.advance(timedelta(days=1))
     life.waiting = life.ask(life.train({"C": 0.3}))
     life.approve(third := life.train({"C": 0.7}))
+    life.predecessor = third
     started = life.do("start_rollout", third["run"], version=third["version"])
     life.bake(started["rollout"], third["run"], 20)
     return life
@@ -242,3 +243,31 @@ def test_the_nightly_verification_stops_at_a_removed_guard_and_reports_a_wide_ri
             actions.verify_ledger(lived.services, actor="nightly")
     else:
         assert actions.verify_ledger(lived.services, actor="nightly")["weaknesses"] == [weakness.to_json()]
+
+
+def test_a_request_approved_in_the_table_alone_releases_nothing(lived):
+    lived.do("settle_rollout", lived.predecessor["run"], reason="make room")
+    approved_by_hand(lived.services.database._state)
+    with lived.services.database.begin() as tx:
+        (asked,) = tx.approvals.find("toy", 4)
+    assert asked.state is RequestState.APPROVED
+    before = len(lived.events("rollout.started"))
+    with pytest.raises(IntegrityError, match=f"request {asked.id} is approved, and the ledger holds no such approval"):
+        lived.do("start_rollout", "run4", version=4)
+    assert lived.events()[-1].type is EventType.RELEASE_REFUSED
+    assert len(lived.events("rollout.started")) == before
+
+
+def test_an_answer_written_into_the_events_by_hand_releases_nothing(lived):
+    """A forged event has the right shape and a hash somebody made up: only the key could sign it."""
+    lived.do("settle_rollout", lived.predecessor["run"], reason="make room")
+    real = next(e for e in lived.events("approval.answered") if e.body["state"] == "approved")
+    request = lived.waiting["request"]
+    body, state = {**real.body, "request": request}, lived.services.database._state
+    approved_by_hand(state)
+    forged = replace(
+        real, seq=len(state.links) + 1, version=4, evidence=lived.waiting["evidence"], body=body, actor="person:vera"
+    )
+    state.links.append(link_of(forged))
+    with pytest.raises(IntegrityError, match=f"event {forged.seq} was not signed with this ledger's key"):
+        lived.do("start_rollout", "run4", version=4)
