@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.airflow.conftest import token_of
+from tests.postgres import APPLICATION, PostgresServer
 from tests.unit.actions.conftest import Life, build_life
 
 from steward import actions, errors, wiring
+from steward.adapters.postgres import PostgresDatabase
 from steward.ledger import EventDraft, EventType
+from steward.testing.database import FAKE_KEY
 from steward.types import JsonObject
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
@@ -470,8 +474,11 @@ FIELDS = sorted({field for body in SOUND.values() for field in body} | {"version
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory, app: Any) -> Iterator[Any]:
-    life = build_life(tmp_path_factory.mktemp("life"))
+def lived(tmp_path_factory: pytest.TempPathFactory, app: Any, postgres: PostgresServer) -> Iterator[Any]:
+    """With a real database: what a fake would swallow, PostgreSQL may refuse."""
+    life, name = build_life(tmp_path_factory.mktemp("life")), postgres.new_database()
+    database = PostgresDatabase(postgres.url(name, APPLICATION), life.clock, FAKE_KEY)
+    life.services = replace(life.services, database=database)
     life.ask(life.train())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "services", lambda: life.services)
@@ -479,6 +486,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory, app: Any) -> Iterator[Any]:
         patch.setattr(wiring, "specs", lambda: life.services.specs)
         patch.setattr(wiring, "clock", lambda: life.clock)
         yield SimpleNamespace(life=life, app=app)
+    database.close()
+    postgres.drop_database(name)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -493,3 +502,5 @@ def test_no_body_breaks_a_door(lived: Any, data: st.DataObject) -> None:
     headers = {"Authorization": f"Bearer {token_of('vera', 'USER')}"}
     sent = client.post(f"/steward{TOY}/{name}", content=json.dumps(body), headers=headers)
     assert sent.status_code in (200, 403, 404, 409, 422), sent.text
+    with lived.life.services.database.begin() as tx:
+        assert tx.events.verify().intact
