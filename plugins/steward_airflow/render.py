@@ -12,14 +12,14 @@ from steward.errors import SpecError
 from steward.plan import DagPlan, Schedule, Step, StepKind
 from steward_airflow.approval import AwaitApproval
 from steward_airflow.operators import ActionOperator, GateOperator, RetrainingOperator
-from steward_airflow.sensors import CanaryAnalysisSensor
+from steward_airflow.sensors import VerdictSensor
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # tasks of a run dated before it would not exist: a replay goes far back
 OPERATORS: dict[StepKind, type[BaseOperator]] = {
     StepKind.ACTION: ActionOperator,
     StepKind.GATE: GateOperator,
     StepKind.APPROVAL: AwaitApproval,
-    StepKind.SENSOR: CanaryAnalysisSensor,
+    StepKind.SENSOR: VerdictSensor,
     StepKind.RETRAINING: RetrainingOperator,
 }
 _OWN_FIELDS: dict[StepKind, tuple[str, ...]] = {
@@ -43,7 +43,7 @@ def render(plan: DagPlan, *, timed: bool = True, links: Mapping[str, str] | None
         schedule=_schedule(plan.schedule, timed),
         start_date=BEGINNING,
         catchup=False,
-        max_active_runs=1,
+        max_active_runs=plan.at_once,
         params={name: _param(schema) for name, schema in plan.params.items()},
         tags=set(plan.tags),
         default_args={"owner": plan.owner},

@@ -1,4 +1,4 @@
-"""Waiting for a canary to be judged."""
+"""Waiting until an action's answer is final: a canary judged, a model that nobody asks any more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
+from steward.errors import UnavailableError
 from steward.gates import Outcome
 from steward.types import JsonObject
 from steward_airflow.calls import call_action
@@ -18,10 +19,10 @@ from steward_airflow.runs import AirflowRun
 RELEASE_SLOT_FROM = timedelta(seconds=30)
 
 
-class CanaryAnalysisSensor(BaseSensorOperator, Gate):
-    """Asks the analysis until its answer is final, then acts as a gate. Frequent looks keep the worker slot.
+class VerdictSensor(BaseSensorOperator, Gate):
+    """Asks an action until its answer is final, then acts as a gate. Frequent looks keep the worker slot.
 
-    The analysis gives up by itself after the bake's `at_most`; running out of time here is a no, not a fault.
+    Running out of time is a no, not a fault. A long wait outlives a service that is away: it looks again later.
     """
 
     inherits_from_skipmixin = True
@@ -31,7 +32,7 @@ class CanaryAnalysisSensor(BaseSensorOperator, Gate):
         self,
         *,
         action: str,
-        model: str,
+        model: str | JsonObject,
         arguments: JsonObject,
         skips: Sequence[str],
         wait: timedelta,
@@ -44,8 +45,15 @@ class CanaryAnalysisSensor(BaseSensorOperator, Gate):
         self.skips = tuple(skips)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        answer = call_action(self.action, self.model, self.arguments, AirflowRun(context))
-        self.log.info("%s requests: %s", answer.get("requests"), "; ".join(answer["reasons"]) or answer["outcome"])
+        try:
+            answer = call_action(self.action, self.model, self.arguments, AirflowRun(context))
+        except UnavailableError as away:
+            if self.mode == "poke":
+                raise
+            self.log.warning("Looks again later: %s", away)
+            return PokeReturnValue(is_done=False)
+        seen = f"{answer['requests']} requests: " if "requests" in answer else ""
+        self.log.info("%s%s", seen, "; ".join(answer["reasons"]) or answer["outcome"])
         return PokeReturnValue(is_done=bool(answer["final"]), xcom_value=answer)
 
     def execute(self, context: Context) -> JsonObject:

@@ -100,7 +100,7 @@ def test_an_impossible_schedule_breaks_its_own_model_only(models_dir: Path) -> N
     spec = models_dir / "flight_delays" / "model.yaml"
     spec.write_text(spec.read_text().replace('"@daily"', '"61 25 * * *"'))
     dags = load()
-    assert set(dags) >= {"flight_delays__broken", "steward__audit"}
+    assert set(dags) >= {"flight_delays__broken", "steward__audit_inventory"}
     assert "'61 25 * * *' is no cron expression" in dags["flight_delays__broken"].doc_md
 
 
@@ -112,7 +112,7 @@ def test_a_replayed_calendar_leaves_only_asset_schedules(
     dags = load()
     assert not dags["flight_delays__monitor"].timetable.can_be_scheduled
     assert type(dags["flight_delays__train"].timetable).__name__ == "AssetTriggeredTimetable"
-    assert not dags["steward__audit"].timetable.can_be_scheduled
+    assert not dags["steward__audit_inventory"].timetable.can_be_scheduled
 
 
 def test_a_task_start_builds_only_the_model_it_needs(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ heavy = ["mlflow", "pandas", "sklearn", "evidently", "great_expectations", "delt
 print([sorted(bag.dags), bag.import_errors, [name for name in heavy if name in sys.modules]])
 """
     dags, errors, heavy = eval(run_python(code))
-    assert {"flight_delays__train", "flight_delays__monitor", "steward__audit", "steward__rollback"} <= set(dags)
+    assert {"flight_delays__train", "flight_delays__monitor", "steward__audit_inventory", "steward__rollback"} <= set(dags)
     assert errors == {}
     assert heavy == []
 

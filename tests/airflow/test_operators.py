@@ -132,8 +132,10 @@ def test_the_way_back_needs_no_sound_spec(actions: ScriptedActions, models_dir: 
 
 def test_a_portfolio_action_is_told_who_calls_it(actions: ScriptedActions) -> None:
     actions.answers["verify_ledger"] = {"events": 12}
-    portfolio_task("steward__audit", "verify_ledger").execute(context_of(dag_run={"dag_id": "steward__audit"}))
-    assert actions.called("verify_ledger") == [{"actor": "airflow:steward__audit"}]
+    portfolio_task("steward__audit_inventory", "verify_ledger").execute(
+        context_of(dag_run={"dag_id": "steward__audit_inventory"})
+    )
+    assert actions.called("verify_ledger") == [{"actor": "airflow:steward__audit_inventory"}]
 
 
 def portfolio_task(dag_id: str, task_id: str) -> Any:
@@ -162,12 +164,44 @@ def test_running_out_of_time_is_a_no_and_not_a_fault(actions: ScriptedActions) -
 
 
 def test_short_bakes_keep_their_slot_and_long_ones_give_it_back() -> None:
-    from steward_airflow.sensors import CanaryAnalysisSensor
+    from steward_airflow.sensors import VerdictSensor
 
     fields: dict[str, Any] = {"action": "analyse_canary", "model": "m", "arguments": {}, "skips": ()}
     wait = timedelta(hours=1)
-    modes = [CanaryAnalysisSensor(task_id="a", poll=timedelta(seconds=s), wait=wait, **fields).mode for s in (6, 30)]
+    modes = [VerdictSensor(task_id="a", poll=timedelta(seconds=s), wait=wait, **fields).mode for s in (6, 30)]
     assert modes == ["poke", "reschedule"]
+
+
+def test_a_long_wait_outlives_a_service_that_is_away(actions: ScriptedActions) -> None:
+    sensor, context = portfolio_task("steward__retire", "await_quiet"), context_of(params={"model": "flight_delays"})
+    assert (sensor.mode, sensor.poke_interval, sensor.timeout) == ("reschedule", 300, 365 * 86400)
+    waiting = {"outcome": "INCONCLUSIVE", "final": False, "reasons": ["last asked yesterday"]}
+    quiet = {"outcome": "PASSED", "final": True, "reasons": []}
+    actions.answers["await_quiet"] = [UnavailableError("the database is away"), waiting, quiet]
+    assert [bool(sensor.poke(context)) for _ in range(3)] == [False, False, True]
+
+
+def test_a_retirement_called_off_closes_nothing(actions: ScriptedActions) -> None:
+    from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+    called_off = {"outcome": "FAILED", "final": True, "reasons": ["the retirement was called off"]}
+    actions.answers["await_consumers"] = called_off
+    sensor = portfolio_task("steward__retire", "await_consumers")
+    sensor.mode = "poke"  # final at once: nothing to come back for
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        sensor.execute(context_of(params={"model": "flight_delays"}, task=sensor))
+    assert set(skipped.value.tasks) == {"await_quiet", "close_endpoint", "archive", "bury"}
+
+
+def test_the_form_reaches_the_retirement_and_the_reproduction(actions: ScriptedActions) -> None:
+    form = {"model": "flight_delays", "reason": "superseded", "replacement": "heir", "quiet": None, "version": 3}
+    context = context_of(params=form)
+    actions.answers |= {"start_retirement": {"consumers": []}, "reproduce": {"verdict": "bit-exact"}}
+    portfolio_task("steward__retire", "start").execute(context)
+    (given,) = actions.called("start_retirement")
+    assert (given["reason"], given["replacement"], given["quiet"]) == ("superseded", "heir", None)
+    portfolio_task("steward__reproduce", "reproduce").execute(context)
+    assert actions.called("reproduce")[0]["version"] == 3
 
 
 # --- waiting for people --------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steward.spec.model import ModelSpec, Task
-from steward.types import JsonObject
+from steward.types import ID_PATTERN, JsonObject
 
 _INSTANT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$"
 REASON: JsonObject = {
@@ -67,14 +67,52 @@ def monitoring_form() -> JsonObject:
 
 
 def rollback_form(models: tuple[str, ...]) -> JsonObject:
-    """Both fields have no default: the form cannot be sent without them."""
+    return {"model": _model(models), "reason": _why("Why the champion must go.")}
+
+
+def retirement_form(models: tuple[str, ...]) -> JsonObject:
     return {
-        "model": {"type": "string", "enum": list(models), "title": "Model"},
-        "reason": {
-            "type": "string",
-            "minLength": 5,
-            "maxLength": 500,
-            "title": "Reason",
-            "description": "Why the champion must go. It is written to the ledger under your name.",
+        "model": _model(models),
+        "reason": _why("Why the model must go. Its consumers read this."),
+        "replacement": {
+            "type": ["null", "string"],
+            "default": None,
+            "pattern": ID_PATTERN,
+            "title": "Replacement",
+            "description": "The model to ask instead. Once it serves, consumers need not confirm.",
         },
+        "quiet": {
+            "type": ["null", "string"],
+            "default": None,
+            "pattern": r"^\d+(m|h|d|w)$",
+            "title": "Quiet",
+            "description": "How long nobody may have asked, for example 14d. Empty means what the spec says; "
+            "shorter is refused.",
+        },
+        "accept_missing": {
+            "type": "boolean",
+            "default": False,
+            "title": "Accept what is missing",
+            "description": "Archive even if an artefact or rows are gone or altered; the ledger then says which.",
+        },
+    }
+
+
+def reproduction_form(models: tuple[str, ...]) -> JsonObject:
+    number = {"type": "integer", "minimum": 1, "title": "Version", "description": "Its number: 3 for MODEL@3."}
+    return {"model": _model(models), "version": number}
+
+
+def _model(models: tuple[str, ...]) -> JsonObject:
+    """No default, as with a reason: the form cannot be sent without it."""
+    return {"type": "string", "enum": list(models), "title": "Model"}
+
+
+def _why(what: str) -> JsonObject:
+    return {
+        "type": "string",
+        "minLength": 5,
+        "maxLength": 500,
+        "title": "Reason",
+        "description": f"{what} It is written to the ledger under your name.",
     }

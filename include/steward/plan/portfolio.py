@@ -1,19 +1,38 @@
-"""Graphs that belong to no single model: the nightly audit, and the rollback by hand."""
+"""Graphs that belong to no single model: the nightly audit, and what people start for one model or another."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from steward.plan.arguments import field_of_run
-from steward.plan.forms import rollback_form
-from steward.plan.steps import DagPlan, Schedule, Step, TriggerRule
+from steward.plan.forms import reproduction_form, retirement_form, rollback_form
+from steward.plan.steps import DagPlan, Schedule, Step, StepKind, TriggerRule
 
 OWNER, TAGS = "steward", ("steward", "portfolio")
+AUDITING = """# Nightly audit
+
+Verifies the ledger and sets a checkpoint; compares what is declared, registered, served, called and owned; puts moved
+aliases right. Findings are incidents, and owners are told of new ones: a finding does not turn the run red, a fault
+does. `steward audit inventory` shows them all.
+"""
+RETIRING = """# Retire a model
+
+Tells every consumer, waits until each has confirmed and nobody has asked for the agreed time, closes the endpoint,
+archives all that the model was, and sets a tombstone: nothing of it is trained, released or served again.
+
+Until the endpoint is closed, `steward retirement call-off MODEL` ends it. A run that ended early is started anew with
+the same form: it goes on where the ledger says it stopped.
+"""
+REPRODUCING = """# Reproduce a version
+
+Trains a version again from its record: the same rows, code, parameters and seed. The verdict is in the log of the task
+and in the ledger: bit-exact, within tolerance, or not reproducible, and why.
+"""
 
 
 def portfolio_plans(models: tuple[str, ...]) -> tuple[DagPlan, ...]:
-    """`models` fill the choice of the rollback form. No model, no rollback."""
-    return (_audit(), _rollback(models)) if models else (_audit(),)
+    """`models` fill the choice of the forms. No model, nothing to roll back, retire or reproduce."""
+    return (_audit(), _rollback(models), _retire(models), _reproduce(models)) if models else (_audit(),)
 
 
 def _audit() -> DagPlan:
@@ -23,23 +42,30 @@ def _audit() -> DagPlan:
         "Recomputes the hash chain and sets a checkpoint; an altered event ends this run red.",
         timeout=timedelta(minutes=30),
     )
+    audit = Step(
+        "audit_inventory",
+        "audit_inventory",
+        "Compares specs, ledger, registry, servers, callers and people; what does not fit becomes incidents.",
+        after=("verify_ledger",),
+        timeout=timedelta(minutes=60),
+    )
     reassert = Step(
         "reassert_aliases",
         "reassert_aliases",
         "Sets the registry's aliases to what the ledger says and reports any that were moved by hand.",
-        after=("verify_ledger",),
+        after=("audit_inventory",),
         trigger=TriggerRule.ALL_SUCCESS,
     )
     return DagPlan(
-        id="steward__audit",
+        id="steward__audit_inventory",
         title="Steward · nightly audit",
-        doc="# Nightly audit\n\nVerifies the ledger, sets a checkpoint and puts moved aliases right.",
+        doc=AUDITING,
         schedule=Schedule(cron="30 2 * * *"),
         params={},
         tags=TAGS,
         owner=OWNER,
         owner_link=None,
-        steps=(verify, reassert),
+        steps=(verify, audit, reassert),
     )
 
 
@@ -61,4 +87,97 @@ def _rollback(models: tuple[str, ...]) -> DagPlan:
         owner=OWNER,
         owner_link=None,
         steps=(step,),
+    )
+
+
+def _retire(models: tuple[str, ...]) -> DagPlan:
+    """The waits last weeks: they come back now and then, hold no worker, and several models may wait together."""
+    return DagPlan(
+        id="steward__retire",
+        title="Steward · retire",
+        doc=RETIRING,
+        schedule=Schedule(),
+        params=retirement_form(models),
+        tags=TAGS,
+        owner=OWNER,
+        owner_link=None,
+        steps=_retirement_steps(),
+        at_once=16,
+    )
+
+
+def _retirement_steps() -> tuple[Step, ...]:
+    model = field_of_run("model")
+    given = {name: field_of_run(name) for name in ("reason", "replacement", "quiet")}
+    ending = (
+        Step(
+            "close_endpoint",
+            "close_endpoint",
+            "Withdraws the route for good: servers answer 410 from here on.",
+            model,
+            after=("await_quiet",),
+        ),
+        Step(
+            "archive",
+            "archive_model",
+            "Copies artefacts, rows, evidence and events to the archive and reads every file again.",
+            model,
+            {"accept_missing": field_of_run("accept_missing")},
+            after=("close_endpoint",),
+            timeout=timedelta(hours=2),
+        ),
+        Step(
+            "bury",
+            "bury",
+            "Sets the tombstone, once no server holds the model any more.",
+            model,
+            after=("archive",),
+            retries=5,
+        ),
+    )
+    last = tuple(step.id for step in ending)
+    return (
+        Step(
+            "start", "start_retirement", "Checks that nothing still needs the model, and tells consumers.", model, given
+        ),
+        _wait("await_consumers", "Waits until every consumer has confirmed, or the replacement serves.", "start", last),
+        _wait("await_quiet", "Waits until nobody has asked for the agreed time.", "await_consumers", last),
+        *ending,
+    )
+
+
+def _wait(action: str, doc: str, after: str, last: tuple[str, ...]) -> Step:
+    return Step(
+        action,
+        action,
+        doc,
+        field_of_run("model"),
+        after=(after,),
+        kind=StepKind.SENSOR,
+        skips=("await_quiet", *last) if action == "await_consumers" else last,
+        poll=timedelta(minutes=5),
+        wait=timedelta(days=365),
+    )
+
+
+def _reproduce(models: tuple[str, ...]) -> DagPlan:
+    step = Step(
+        "reproduce",
+        "reproduce",
+        "Trains the version again from its record and compares the two.",
+        model=field_of_run("model"),
+        arguments={"version": field_of_run("version")},
+        timeout=timedelta(hours=3),
+    )
+    return DagPlan(
+        id="steward__reproduce",
+        title="Steward · reproduce",
+        doc=REPRODUCING,
+        schedule=Schedule(),
+        params=reproduction_form(models),
+        tags=TAGS,
+        owner=OWNER,
+        owner_link=None,
+        steps=(step,),
+        at_once=4,
     )

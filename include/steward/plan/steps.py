@@ -78,7 +78,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class DagPlan:
-    """One graph of steps. `params` maps each field of the manual form to its JSON schema with its default."""
+    """One graph of steps. `params` maps each field of the manual form to its JSON schema with its default.
+
+    `at_once` runs may be under way together; more wait their turn.
+    """
 
     id: str
     title: str
@@ -89,6 +92,7 @@ class DagPlan:
     owner: str
     owner_link: str | None
     steps: tuple[Step, ...]
+    at_once: int = 1
 
     def to_json(self) -> JsonObject:
         return {key: to_json(value) for key, value in self.__dict__.items()}

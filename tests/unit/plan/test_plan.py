@@ -66,7 +66,7 @@ def test_portfolio_is_the_golden_one() -> None:
 
 
 def test_without_models_there_is_nothing_to_roll_back() -> None:
-    assert [plan.id for plan in portfolio_plans(())] == ["steward__audit"]
+    assert [plan.id for plan in portfolio_plans(())] == ["steward__audit_inventory"]
 
 
 def test_every_step_is_tried_again_and_bounded(plan: Plan) -> None:
