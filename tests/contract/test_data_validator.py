@@ -68,6 +68,12 @@ def test_extension_types_are_read_as_what_they_hold(validator: DataValidator, dt
     assert judge_contract(validator.validate(CONTRACT, frame)).reasons == ()
 
 
+def test_a_feature_may_be_called_self(validator: DataValidator) -> None:
+    contract = contract_of(a_spec(data=a_data_section({"self": {"type": "category"}}, min_rows=100)), MARCH)
+    frame = a_frame().rename(columns={"origin": "self"}).astype({"self": "category"})
+    assert judge_contract(validator.validate(contract, frame)).reasons == ()
+
+
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 
 

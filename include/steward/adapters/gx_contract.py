@@ -83,7 +83,7 @@ def _plain(contract: JsonObject, frame: pd.DataFrame) -> pd.DataFrame:
     """Extension types as plain ones the vendor knows: categories and strings as objects, numbers as float."""
     import pandas as pd
 
-    plain = {}
+    plain = frame.copy()  # filled name by name, not with assign(): a feature may be called self
     for name in frame.columns:
         column = frame[name]
         if isinstance(column.dtype, (pd.CategoricalDtype, pd.StringDtype)):
@@ -93,7 +93,7 @@ def _plain(contract: JsonObject, frame: pd.DataFrame) -> pd.DataFrame:
     time = contract["time"]
     if time in frame.columns:
         plain[time] = pd.to_datetime(frame[time], utc=True, errors="coerce")
-    return frame.assign(**plain)
+    return plain
 
 
 def _rules(contract: JsonObject, present: set[str]) -> list[_Rule]:

@@ -76,6 +76,7 @@ def _loss(
     threshold: float,
 ) -> float:
     values = sample[column].take(draw.permutation(len(sample))).set_axis(sample.index)
-    shuffled = sample.assign(**{column: values})
+    shuffled = sample.copy()
+    shuffled[column] = values  # not assign(): a feature may be called self
     found = measure(metric, labels, _scored(predict, shuffled), threshold=threshold).value
     return 0.0 if found is None else METRICS[metric].better.sign * (whole - found)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.specs import a_spec
+from tests.unit.specs import a_data_section, a_spec
 
 from steward.errors import DataError, SpecError
 from steward.evaluation.bootstrap import Comparison, compare, judge_non_inferiority
@@ -227,6 +227,14 @@ def test_decision_by_tier(findings: list[Finding], low: str, medium: str, high: 
         medium,
         high,
     ]
+
+
+def test_importance_of_a_feature_called_self() -> None:
+    frame, labels, _ = a_holdout()
+    spec = a_spec(data=a_data_section({"self": {"type": "number"}}))
+    renamed = frame.rename(columns={"distance": "self"})
+    found = permutation_importance(spec, lambda rows: rows["self"], renamed, labels, seed=0)
+    assert list(found["features"]) == ["self"]
 
 
 def test_importance_finds_the_column_the_model_reads() -> None:
