@@ -118,7 +118,11 @@ def show_request(services: Services, *, request: str, actor: str) -> JsonObject:
 
 
 def _present(services: Services, tx: Transaction, request: str, actor: str) -> ApprovalRequest:
-    """A waiver may have ended without anybody doing anything: the binding follows before it is read."""
+    """A waiver may have ended without anybody doing anything: the binding follows before it is read.
+
+    From here on nothing is filed, and nobody else answers, until this transaction ends.
+    """
+    tx.claim()
     asked = tx.approvals.get(request)
     rebind_open_requests(services, tx, asked.model, "the evidence changed", actor)
     return tx.approvals.get(request)
@@ -212,6 +216,7 @@ def _close(tx: Transaction, asked: ApprovalRequest, state: RequestState) -> None
 def expire_approval(services: Services, *, request: str, actor: str) -> JsonObject:
     """No answer in time is a no. Harmless when the request has ended already."""
     with services.database.begin() as tx:
+        tx.claim()
         asked = tx.approvals.get(request)
         if asked.state is not RequestState.OPEN:
             return {"state": asked.state.value}

@@ -59,6 +59,7 @@ class Operation:
         What policy refuses is an event of its own: who tried, and what was missing.
         """
         with self.refusals_recorded(), self.services.database.begin() as tx:
+            tx.claim()
             found = tx.operations.find(self.key, digest_of(self.inputs))
             if found is not None:
                 return found

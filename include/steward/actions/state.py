@@ -17,6 +17,7 @@ from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
 from steward.gates import Evidence
 from steward.inventory import ArchiveStore, ServedEstate
+from steward.inventory.external import ExternalModels
 from steward.ledger import (
     AuditEvent,
     Checkpoint,
@@ -109,6 +110,10 @@ class Outbox(Protocol):
 class Transaction(Protocol):
     """All tables under one commit. Closing without an error commits; an error rolls everything back."""
 
+    def claim(self) -> None:
+        """Become the only writer until the end: what is read after it is still so when it is written on."""
+        ...
+
     @property
     def events(self) -> SignedLog: ...
 
@@ -182,4 +187,5 @@ class Services:
     archive: ArchiveStore
     notifier: Notifier
     wall: Callable[[], datetime]
+    external: Callable[[], ExternalModels] = ExternalModels  # none are declared
     packs: Callable[[], PackCatalogue] = shipped_packs

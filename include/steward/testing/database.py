@@ -61,6 +61,9 @@ class FakeTransaction:
         self.operations = FakeOperationTable(state.operations)
         self.outbox = FakeOutbox(state.outbox, state.delivered)
 
+    def claim(self) -> None:
+        """There is one transaction at a time anyway."""
+
 
 class FakeDatabase:
     """One transaction at a time; threads wait for one another.

@@ -29,6 +29,7 @@ class PostgresTransaction:
     """All tables under one commit."""
 
     def __init__(self, work: Work, clock: Clock, wall: Clock, key: bytes) -> None:
+        self.claim = work.claim
         self.events = PostgresEventLog(work, clock, wall, key)
         self.evidence = PostgresEvidenceStore(work)
         self.versions = PostgresVersionTable(work, clock)
