@@ -28,9 +28,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         return
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*columns, title=title, title_justify="left")
+    name, *others = columns
+    headers = [Column(name, no_wrap=True), *(Column(each, overflow="fold") for each in others)]
+    table = Table(*headers, title=title, title_justify="left")
     for row in cells:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -16,17 +15,7 @@ from steward.types import JsonObject, format_instant
 if TYPE_CHECKING:
     from steward.ledger import AuditEvent, Serving
 
-STATUS_COLUMNS = (
-    "model",
-    "stage",
-    "champion",
-    "canary",
-    "waits for approval",
-    "incidents",
-    "governance",
-    "last window",
-    "last event",
-)
+STATUS_COLUMNS = ("model", "stage", "serves", "waits for approval", "incidents", "governance", "last window")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,18 +42,21 @@ def status(model: Annotated[str | None, typer.Argument()] = None, as_json: Json 
 
 
 def _status_cells(row: JsonObject) -> tuple[str, ...]:
-    window, event = row["last_window"], row["last_event"]
+    window, stage = row["last_window"], row["stage"]
     return (
         row["model"],
-        f"{row['stage']['stage']} since {row['stage']['since']:%Y-%m-%d}" if row["stage"] else "none",
-        f"@{row['champion']}" if row["champion"] else "none",
-        f"@{row['canary']} ({row['percent']} %)" if row["canary"] else "",
+        f"{stage['stage']} since {stage['since']:%Y-%m-%d}" if stage else "none",
+        _serves(row),
         ", ".join(f"@{each['version']} until {_day_and_time(each['expires_at'])}" for each in row["waiting"]),
         ", ".join(f"{each['cause']} since {each['since']:%Y-%m-%d}" for each in row["incidents"]),
-        "\n".join(_governed(row)) if sys.stdout.isatty() else "; ".join(_governed(row)),
+        "; ".join(_governed(row)),
         f"{window['end']:%Y-%m-%d} {window['outcome']}" if window else "none judged",
-        f"{_day_and_time(event['at'])} {event['type']}" if event else "none",
     )
+
+
+def _serves(row: JsonObject) -> str:
+    champion = f"@{row['champion']}" if row["champion"] else "none"
+    return f"{champion}, canary @{row['canary']} ({row['percent']} %)" if row["canary"] else champion
 
 
 def _governed(row: JsonObject) -> Iterator[str]:
@@ -73,7 +65,7 @@ def _governed(row: JsonObject) -> Iterator[str]:
         yield f"retired {stone['at'][:10]}"
     for waiver in row["waivers"]:
         place = f" {waiver['slice']}" if waiver["slice"] else ""
-        yield f"waiver {waiver['gate']}{place} until {waiver['expires_at'][:10]}"
+        yield f"{waiver['gate']}{place} waived until {waiver['expires_at'][:10]}"
     if row["review"]["next"]:
         yield f"review {'OVERDUE since' if row['review']['overdue'] else 'by'} {row['review']['next']:%Y-%m-%d}"
     if count := len(row["documents"]):

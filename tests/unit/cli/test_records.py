@@ -54,7 +54,7 @@ def test_status(steward: Steward, lived: FakeDatabase) -> None:
     assert row["last_window"]["outcome"] == "FAILED"
     assert row["last_event"]["type"] == "retraining.declined"
     line = steward("status", MODEL).out.splitlines()[1]
-    assert line.split("\t")[:4] == [MODEL, "none", "@1", "@2 (25 %)"]
+    assert line.split("\t")[:3] == [MODEL, "none", "@1, canary @2 (25 %)"]
 
 
 def test_status_before_anything_happened(steward: Steward, store: FakeDatabase) -> None:
@@ -96,7 +96,7 @@ def test_status_tells_how_a_model_is_governed(
     assert row["review"] == {"last": "2013-06-01T12:00:00Z", "next": "2013-07-01T00:00:00Z", "overdue": False}
     cells = steward("status").out.splitlines()[1].split("\t")
     assert cells[1] == "monitoring since 2013-06-01"
-    assert cells[6] == "waiver metric.roc_auc origin=JFK until 2013-08-01; review by 2013-07-01; 1 document"
+    assert cells[5] == "metric.roc_auc origin=JFK waived until 2013-08-01; review by 2013-07-01; 1 document"
 
 
 def test_status_tells_of_an_overdue_review(
