@@ -227,8 +227,11 @@ def _sources(facts: Facts) -> list[JsonObject]:
         told.append(("window", judged))
     seen = (Link(what, event.at, person_of(event.actor), event.evidence, event.seq) for what, event in told)
     other = (_evaluated(facts, row) for row in versions_of(facts))
-    links = [link for link in (*made_from, *filed, *seen, *other) if link and link.digest]
-    return [link.to_json() for link in {link.digest: link for link in reversed(links)}.values()][::-1]
+    links: dict[str, Link] = {}
+    for link in (*made_from, *filed, *seen, *other):
+        if link and link.digest:
+            links.setdefault(link.digest, link)
+    return [link.to_json() for link in links.values()]
 
 
 def _evaluated(facts: Facts, row: JsonObject) -> Link:

@@ -5,19 +5,20 @@ Nothing is filled with words: absence, age and doubt are gaps. A waived gate is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from steward.gates import Finding, Outcome
-from steward.ledger import AuditEvent, EventType, FiledDocument, person_of, stages_of
+from steward.ledger import AuditEvent, EventType, FiledDocument, person_of
 from steward.reporting.facts import Facts, Link, next_review, window_of
 from steward.reporting.packs import Pack, PackCatalogue, Query, Statement, superseded_frameworks
 from steward.spec import format_duration
 from steward.types import JsonObject, parse_instant, to_json
 
+SMALL = {"slices": "slice.rows", "fairness": "fairness.rows"}
 MONITOR_WINDOWS = 2  # a monitor that judged nothing for this many of its windows is silent
 
 
@@ -140,7 +141,15 @@ def _evaluated(query: Query, facts: Facts) -> Shown:
         found = found.get("features")
     if not found or link is None:
         return Shown(gap=f"the evaluation has no {part}{_HOW.get(part, '')}")
-    return Shown((Link(f"evaluation, {part}", link.at, link.by, link.digest, link.seq),))
+    links = (Link(f"evaluation, {part}", link.at, link.by, link.digest, link.seq),)
+    return Shown(links, "; ".join(_left_out(part, facts)) or None)
+
+
+def _left_out(part: str, facts: Facts) -> Iterator[str]:
+    """Slices and groups that were too small, or too many, to be judged: a part that hides them is no evidence."""
+    yield from (f.reason for f in facts.verdict.findings if f.gate == SMALL.get(part))
+    if part == "fairness":
+        yield from (g["problem"] for g in facts.evaluation["fairness"]["groupings"] if g.get("problem"))
 
 
 _HOW = {
@@ -180,10 +189,10 @@ def _event_link(event: AuditEvent, what: str | None = None) -> Link:
 
 
 def _stage(query: Query, facts: Facts) -> Shown:
-    entered = [e for e in stages_of(facts.events) if e.stage is query.stage]
+    entered = [e for e in facts.events if e.type is EventType.STAGE_ENTERED and e.body["stage"] == query.stage]
     if not entered:
         return Shown(gap=f"the model has not entered the stage {query.stage}; see `steward stage {facts.model}`")
-    return Shown((Link(f"entered the stage {query.stage}", entered[-1].at, entered[-1].by),))
+    return Shown((_event_link(entered[-1], f"entered the stage {query.stage}"),))
 
 
 def _approval(query: Query, facts: Facts) -> Shown:

@@ -14,6 +14,7 @@ from steward.types import JsonObject, parse_instant
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_SLICES = 40
@@ -57,7 +58,8 @@ def _slices(judged: JsonObject) -> tuple[str, str]:
     rows = [("overall", first), *((part["slice"], _named(part["metrics"], name)) for part in judged["slices"])]
     bars = [_measured(where, found, judged, f"metric.{name}") for where, found in rows[: MOST_SLICES + 1] if found]
     more = f" (the first {MOST_SLICES} slices)" if len(rows) > MOST_SLICES + 1 else ""
-    title = f"{name} by slice, with 95 % intervals{more}"
+    drawn = f"; dashed: the limit {cell(limit)}" if limit is not None else ""
+    title = f"{name} by slice, with 95 % intervals{more}{drawn}"
     return title, interval_chart(bars, title, limit)
 
 
@@ -117,7 +119,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"cell": cell, "day": _day, "minute": _minute, "short": _short}
+    found.filters |= {"cell": cell, "day": _day, "minute": _minute, "short": _short, "told": _told}
     return found
 
 
@@ -127,6 +129,17 @@ def _day(value: str | datetime | None) -> str:
 
 def _minute(value: str | datetime | None) -> str:
     return f"{parse_instant(value):%Y-%m-%d %H:%M} UTC" if value else "–"
+
+
+def _told(sentence: str) -> Markup:
+    """A sentence, escaped, with what stands in backticks set as code."""
+    from markupsafe import Markup, escape
+
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    coded = (Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
+    return Markup("").join(coded)
 
 
 def _short(digest: str | None) -> str:
