@@ -65,6 +65,7 @@ DECISIONS: dict[str, Decision] = {
     "break-glass": Decision("break_glass", bodies.BrokenGlass),
     "reviews": Decision("review_model", bodies.Review),
     "consumers/confirm": Decision("confirm_consumer", bodies.Confirmation),
+    "retirement/call-off": Decision("call_off_retirement", bodies.CalledOff),
 }
 
 

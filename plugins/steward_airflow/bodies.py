@@ -66,6 +66,10 @@ class Confirmation(Body):
     replacement: Line | None = None
 
 
+class CalledOff(Body):
+    reason: Reason
+
+
 Fields = TypeVar("Fields", bound=Body)
 
 

@@ -34,6 +34,7 @@ SOUND: dict[str, JsonObject] = {
     "break-glass": {"version": 1, "reason": "because"},
     "reviews": {"reason": "because"},
     "consumers/confirm": {"consumer": "desk"},
+    "retirement/call-off": {"reason": "it stays"},
 }
 
 

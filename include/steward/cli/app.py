@@ -17,6 +17,8 @@ from steward.cli import (
     policy,
     records,
     reports,
+    reproduce,
+    retirement,
     specs,
     stack,
     stages,
@@ -66,6 +68,8 @@ for _module in (
     decisions,
     governance,
     policy,
+    retirement,
+    reproduce,
     explain,
     stack,
 ):
