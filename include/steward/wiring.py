@@ -18,6 +18,8 @@ from steward.errors import UnavailableError
 if TYPE_CHECKING:
     from steward.actions.state import Database, Services
     from steward.approval.policy import Policy
+    from steward.inventory.external import ExternalModels
+    from steward.inventory.record import Places
     from steward.inventory.stages import StageCatalogue
     from steward.reporting.packs import PackCatalogue
     from steward.spec import ModelSpec, SpecFolder
@@ -39,6 +41,8 @@ class Settings(BaseSettings):
     models_dir: Path = Path("include/models")
     policy_file: Path = Path("include/policy.yaml")
     stages_file: Path | None = None
+    inventory_file: Path | None = None
+    dashboard_url: str | None = None
     packs_dir: Path | None = None  # compliance packs of this institution, beside the shipped ones
     ledger_key_file: Path | None = None
     clock_file: Path | None = None
@@ -70,6 +74,11 @@ class Settings(BaseSettings):
     def stages_path(self) -> Path:
         """Beside the policy, unless it is somewhere else."""
         return self.stages_file or self.policy_file.with_name("stages.yaml")
+
+    @property
+    def inventory_path(self) -> Path:
+        """Beside the policy, unless it is somewhere else."""
+        return self.inventory_file or self.policy_file.with_name("inventory.yaml")
 
     @property
     def reports_path(self) -> Path:
@@ -114,7 +123,24 @@ def spec_rules(policy: Callable[[], Policy | None]) -> list[Rule]:
         known = policy()
         return weaker_than_policy(known, spec) if known is not None else []
 
-    return [_readable_slices, strong_enough, _known_frameworks]
+    return [_readable_slices, strong_enough, _known_frameworks, _upstream_in_place]
+
+
+def _upstream_in_place(spec: ModelSpec) -> Iterable[Contradiction]:
+    """Other specs are read only for a spec that names one, and no further than their own upstream."""
+    if not spec.upstream:
+        return []
+    from steward.inventory.upstream import declared_upstream, misplaced_upstream
+    from steward.spec import FaultsError, SpecFolder
+
+    folder = settings().models_dir
+    try:
+        elsewhere = {model.id for model in external().external_models}
+    except FaultsError:  # told by `steward check` and by the audit; no spec is broken because of it
+        known = None
+    else:
+        known = {*SpecFolder(folder).ids(), *elsewhere}
+    return misplaced_upstream(spec, known, declared_upstream(folder))
 
 
 def _known_frameworks(spec: ModelSpec) -> Iterable[Contradiction]:
@@ -176,6 +202,21 @@ def stages() -> StageCatalogue:
 
 
 @lru_cache(maxsize=1)
+def external() -> ExternalModels:
+    """The models that run elsewhere."""
+    from steward.inventory.external import load_external
+
+    return load_external(settings().inventory_path)
+
+
+def places() -> Places:
+    """Where people look at a model: its model server, and its dashboard if there is one."""
+    from steward.inventory.record import Places
+
+    return Places(f"{settings().server_url.rstrip('/')}/v2/models/{{model}}/infer", settings().dashboard_url)
+
+
+@lru_cache(maxsize=1)
 def database() -> Database:
     from steward.adapters.postgres import PostgresDatabase
     from steward.ledger.key import read_key
@@ -218,6 +259,7 @@ def services() -> Services:
         served=HttpServedEstate([given.server_url], _plain(given.server_token)),
         notifier=AppriseNotifier(given.home / "notices.jsonl", [url.get_secret_value() for url in given.notify_urls]),
         wall=lambda: datetime.now(UTC),
+        external=external,
         packs=packs,
     )
 

@@ -2,6 +2,7 @@
 
 from steward.actions.approving import answer_approval, expire_approval, request_approval, show_request
 from steward.actions.archiving import archive_model, verify_archive
+from steward.actions.auditing import audit_inventory
 from steward.actions.documents import file_document
 from steward.actions.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
 from steward.actions.overriding import break_glass, review_model
@@ -16,6 +17,7 @@ from steward.actions.releasing import (
     start_rollout,
     trip_canary,
 )
+from steward.actions.reporting import write_governance_reports
 from steward.actions.reproducing import reproduce
 from steward.actions.retiring import bury, close_endpoint, start_retirement
 from steward.actions.retrain import decide_retraining
@@ -27,6 +29,7 @@ __all__ = [
     "analyse_canary",
     "answer_approval",
     "archive_model",
+    "audit_inventory",
     "await_consumers",
     "await_quiet",
     "break_glass",
@@ -61,5 +64,6 @@ __all__ = [
     "validate_data",
     "verify_archive",
     "verify_ledger",
+    "write_governance_reports",
     "write_report",
 ]

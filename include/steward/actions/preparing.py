@@ -58,11 +58,13 @@ def take_snapshot(
     return op.commit(write)
 
 
-def read_source(services: Services, spec: ModelSpec, window: Window, as_of: Any) -> pd.DataFrame:
+def read_source(
+    services: Services, spec: ModelSpec, window: Window, as_of: Any, limit: timedelta = LOAD_LIMIT
+) -> pd.DataFrame:
     from steward.data.sources import read_window
 
     code = ModelCode(services.specs.module_path(spec.model))
-    return read_window(spec, window, as_of, lambda a, b: code.call(spec.data.source, a, b, limit=LOAD_LIMIT))
+    return read_window(spec, window, as_of, lambda a, b: code.call(spec.data.source, a, b, limit=limit))
 
 
 def validate_data(services: Services, spec: ModelSpec, *, run: str, actor: str, snapshot: str) -> JsonObject:

@@ -140,6 +140,30 @@ class MlflowTracker:
                 self._post(f"{_API}/registered-models/alias", body)
         return differing
 
+    def listing(self) -> dict[str, dict[str, int | None]]:
+        ours = {
+            (version["name"], str(version["version"])): int(tag["value"])
+            for version in self._pages("model-versions", "model_versions", 10_000)
+            for tag in version.get("tags", [])
+            if tag["key"] == VERSION_TAG and str(tag["value"]).isdigit()
+        }
+        return {
+            model["name"]: {
+                entry["alias"]: ours.get((model["name"], str(entry["version"])), -1)
+                for entry in model.get("aliases", [])
+            }
+            for model in self._pages("registered-models", "registered_models", 1_000)
+        }
+
+    def _pages(self, kind: str, key: str, size: int) -> Iterator[JsonObject]:
+        params: dict[str, Any] = {"max_results": size}
+        while True:
+            page = self._get(f"{_API}/{kind}/search", **params)
+            yield from page.get(key, [])
+            if not page.get("next_page_token"):
+                return
+            params["page_token"] = page["next_page_token"]
+
     def _numbers(self, model: str) -> dict[str, str]:
         """Our number → the registry's own."""
         found = self._get(f"{_API}/model-versions/search", filter=f"name='{model}'", max_results=10000)

@@ -33,11 +33,11 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check specs, the functions they name, the policy and the stages. Exit code 2 when there are faults."""
+    """Check specs, the functions they name, policy, stages and inventory. Exit code 2 when there are faults."""
     from steward import wiring
 
     policy, faults = _policy()
-    faults += _stages()
+    faults += [*_stages(), *_external()]
     rules = wiring.spec_rules(lambda: policy)
     sound: list[ModelSpec] = []
     folders = _folders(paths)
@@ -110,6 +110,18 @@ def _policy() -> tuple[Policy | None, list[Fault]]:
         return None, list(error.faults)
 
 
+def _external() -> list[Fault]:
+    from steward import wiring
+    from steward.inventory.external import load_external
+    from steward.spec import FaultsError
+
+    try:
+        load_external(wiring.settings().inventory_path)
+    except FaultsError as error:
+        return list(error.faults)
+    return []
+
+
 def _stages() -> list[Fault]:
     from steward import wiring
     from steward.inventory.stages import load_stages
@@ -133,11 +145,13 @@ def _checked(folder: Path, rules: list[Rule]) -> tuple[ModelSpec | None, list[Fa
 
 def _report(sound: list[ModelSpec], faults: list[Fault], as_json: bool) -> None:
     if as_json:
-        models = [{"model": spec.model, "digest": spec.digest} for spec in sound]
+        models = [{"model": spec.model, "digest": spec.digest, "notes": _notes(spec)} for spec in sound]
         print_json({"sound": models, "faults": [fault.to_json() for fault in faults]})
         return
     for spec in sound:
         typer.echo(f"{spec.model}: sound (spec {spec.digest[:12]})")
+        for note in _notes(spec):
+            typer.echo(f"{spec.model}: note: {note}")
     for fault in faults:
         typer.echo(str(fault), err=True)
     if faults:
@@ -145,3 +159,13 @@ def _report(sound: list[ModelSpec], faults: list[Fault], as_json: bool) -> None:
         typer.echo(f"{len(faults)} fault{'s' * (len(faults) != 1)} in {files} file{'s' * (files != 1)}", err=True)
     elif not sound:
         typer.echo("no models yet; `steward init MODEL` writes one")
+
+
+def _notes(spec: ModelSpec) -> list[str]:
+    """What is no fault, and still should be changed: a spec does not break on the day a framework ends."""
+    if not spec.frameworks:
+        return []
+    from steward import wiring
+    from steward.reporting.packs import superseded_frameworks
+
+    return superseded_frameworks(wiring.packs(), spec.frameworks, wiring.clock().now().date())

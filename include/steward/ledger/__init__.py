@@ -2,7 +2,7 @@
 
 from steward.ledger.chain import GENESIS_HASH, Link, event_of, hash_of, link_of, seal
 from steward.ledger.checkpoint import Checkpoint, export_checkpoint, parse_checkpoints
-from steward.ledger.events import MEANING, AuditEvent, EventDraft, EventLog, EventType
+from steward.ledger.events import ALL_MODELS, MEANING, AuditEvent, EventDraft, EventLog, EventType
 from steward.ledger.export import Extent, FindEvidence, build_export
 from steward.ledger.export_check import CheckedExport, check_export
 from steward.ledger.governance import (
@@ -33,6 +33,7 @@ from steward.ledger.replay import STATE_EVENTS, RecordedState, approval_is_recor
 from steward.ledger.verify import Break, Tampering, Verification, Weakness, verify, verify_evidence
 
 __all__ = [
+    "ALL_MODELS",
     "GENESIS_HASH",
     "MEANING",
     "SERVING_EVENTS",

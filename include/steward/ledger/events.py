@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from steward.ledger.verify import Verification
 
 
+ALL_MODELS = "*"
+"""Stands for the model in events and evidence about the whole portfolio; no id can be it."""
+
+
 class EventType(StrEnum):
     SNAPSHOT_TAKEN = "snapshot.taken"
     DATA_VALIDATED = "data.validated"

@@ -60,6 +60,12 @@ class FakeTracker:
         self.aliases |= {(model, alias): number for alias, number in aliases.items()}
         return differing
 
+    def listing(self) -> dict[str, dict[str, int | None]]:
+        self._check()
+        models = {model for model, _ in (*self.registered, *self.aliases)}
+        pointing = {key: number for key, number in self.aliases.items() if number is not None}
+        return {model: {alias: n for (name, alias), n in pointing.items() if name == model} for model in sorted(models)}
+
     def _check(self) -> None:
         if self.away:
             raise UnavailableError("the registry does not answer", where="memory", hint="set away = False")

@@ -70,3 +70,7 @@ class RegistryMirror(Protocol):
     def assert_aliases(self, model: str, aliases: dict[str, int | None]) -> dict[str, int | None]:
         """Set the aliases to these; returns those that differed and what they were."""
         ...
+
+    def listing(self) -> dict[str, dict[str, int | None]]:
+        """Every model it lists, with the version each alias points at; -1 for one that is not the ledger's."""
+        ...
