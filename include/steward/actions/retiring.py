@@ -117,6 +117,9 @@ def _require_unused(services: Services, model: str) -> None:
     specs, broken = services.specs.all()
     with services.database.begin() as tx:
         readers = [s.model for s in specs.values() if model in s.upstream and not _is_retired(tx, s.model)]
+    readers += [
+        f"{each.id} on {each.runs_on}" for each in services.external().external_models if model in each.upstream
+    ]
     if readers:
         raise PolicyError(
             f"{model} is upstream of {', '.join(readers)}",
@@ -141,6 +144,8 @@ def _require_replacement(services: Services, model: str, replacement: str | None
         return
     if replacement == model:
         raise RequestError("a model cannot replace itself", where=model)
+    if replacement in {each.id for each in services.external().external_models}:
+        return
     services.specs.module_path(replacement)
     with services.database.begin() as tx:
         if _is_retired(tx, replacement):

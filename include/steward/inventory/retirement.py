@@ -103,7 +103,7 @@ def waiting_for_consumers(retirement: Retirement, replaced: bool) -> list[str]:
         return []
     waiting = [f"{name} ({retirement.consumers[name]}) has not confirmed" for name in retirement.unconfirmed]
     if waiting and retirement.replacement:
-        waiting.append(f"its replacement {retirement.replacement} has no champion")
+        waiting.append(f"its replacement {retirement.replacement} has no champion here")
     return waiting
 
 

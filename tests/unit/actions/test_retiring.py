@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from steward import actions
 from steward.errors import ConflictError, IntegrityError, NotFoundError, PolicyError, StewardError, UnavailableError
 from steward.inventory import ServedVersion
+from steward.inventory.external import ExternalModel, ExternalModels
 from steward.ledger import stage_of, tombstone_of
 from steward.registry import State
 from steward.types import VersionRef
@@ -144,6 +146,66 @@ def test_a_model_that_others_read_is_not_retired(life: Life) -> None:
     start(life)
 
 
+def test_a_model_that_runs_elsewhere_reads_or_replaces_it_too(life: Life) -> None:
+    elsewhere = ExternalModel.model_validate(
+        {
+            "id": "vendor_score",
+            "title": "A score",
+            "purpose": "Bought",
+            "risk_tier": "low",
+            "runs_on": "the vendor's cloud",
+            "upstream": ["toy"],
+            "registered_on": "2013-01-01",
+        }
+    )
+    declared = ExternalModels(external_models=(elsewhere,))
+    life.services = replace(life.services, external=lambda: declared)
+    with pytest.raises(PolicyError, match="toy is upstream of vendor_score on the vendor's cloud"):
+        start(life)
+    declared = ExternalModels(external_models=(elsewhere.model_copy(update={"upstream": ()}),))
+    assert start(life, replacement="vendor_score")["replacement"] == "vendor_score"
+    assert not life.do("await_consumers", "end")["final"]
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_whatever_is_away_for_a_moment_the_same_run_ends_as_if_it_had_not_been(
+    life: Life, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """Each step loses its answer once: after its commit, before it, or half way through the files of the archive."""
+    start(life)
+    confirm_all(life)
+    with monkeypatch.context() as patch:
+        fail_once(patch, life, lost)
+        for step in ("close_endpoint", "archive_model", "bury"):
+            try:
+                life.do(step, "end")
+            except UnavailableError:
+                life.do(step, "end")
+    kinds = [e.type.value for e in life.events()][-6:]
+    assert kinds[-4:] == ["endpoint.closed", "model.archived", "stage.entered", "model.retired"]
+    assert len(life.services.archive.files) == actions.verify_archive(life.services, "toy")["files"] + 1
+
+
+def fail_once(patch: pytest.MonkeyPatch, life: Life, lost: int) -> None:
+    from steward.testing.estate import FakeArchive, FakeServedEstate
+    from steward.testing.release import FakeVersionTable
+
+    owner, name, after = [
+        (FakeArchive, "put", 3),
+        (FakeArchive, "get", 2),
+        (FakeServedEstate, "served", 0),
+        (FakeVersionTable, "move", 0),
+    ][lost]
+    works, calls = getattr(owner, name), iter(range(1000))
+
+    def fails(*given: Any, **more: Any) -> Any:
+        if next(calls) == after:
+            raise UnavailableError("away for a moment")
+        return works(*given, **more)
+
+    patch.setattr(owner, name, fails)
+
+
 def test_an_agreed_quiet_may_be_longer(life: Life) -> None:
     assert start(life, quiet="3w")["quiet"] == "3w"
     assert not life.do("await_quiet", "end")["final"]
@@ -177,7 +239,7 @@ def test_a_replacement_that_serves_stands_for_every_confirmation(life: Life) -> 
     start(life, replacement="heir")
     waiting = life.do("await_consumers", "end")
     assert not waiting["final"]
-    assert waiting["reasons"][-1] == "its replacement heir has no champion"
+    assert waiting["reasons"][-1] == "its replacement heir has no champion here"
     heir = Life(life.services, life.services.specs.get("heir"), life.clock, life.tracker, life.predictions)
     registered = heir.train()
     with life.services.database.begin() as tx:
@@ -384,6 +446,7 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         "roll_back": lambda: actions.roll_back(services, spec, actor="person:ravi", reason="it must come back at once"),
         "open_incident": lambda: life.do("open_incident", "r", evidence=digest),
         "write_report": lambda: life.do("write_report", "r", evidence=digest),
+        "write_governance_reports": lambda: life.do("write_governance_reports", "r"),
         "decide_retraining": lambda: life.do("decide_retraining", "r", evidence=digest),
         "start_retirement": lambda: life.do("start_retirement", "r", reason="again, please"),
         "close_endpoint": lambda: life.do("close_endpoint", "r"),
@@ -392,7 +455,9 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         "confirm_consumer": lambda: person("confirm_consumer", consumer="rebooking"),
         "call_off_retirement": lambda: person("call_off_retirement", reason="it must come back at once"),
         "file_document": lambda: person("file_document", kind="use_case", title="t", text=finished_document(life)),
-        "grant_waiver": lambda: person("grant_waiver", gate="roc_auc", until="2013-07-01", reason="it must come back at once"),
+        "grant_waiver": lambda: person(
+            "grant_waiver", gate="roc_auc", until="2013-07-01", reason="it must come back at once"
+        ),
         "revoke_waiver": lambda: person("revoke_waiver", waiver="w", reason="it must come back at once"),
         "break_glass": lambda: person("break_glass", version=2, reason="it must come back at once"),
         "review_model": lambda: person("review_model", reason="looked at it"),
