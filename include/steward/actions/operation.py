@@ -10,7 +10,7 @@ from datetime import datetime
 
 from steward.actions.effects import deliver
 from steward.actions.state import Services, Transaction
-from steward.errors import IntegrityError, PolicyError
+from steward.errors import IntegrityError, NotFoundError, PolicyError
 from steward.ledger import EventDraft, EventType, person_of, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.types import JsonObject, digest_of, parse_instant
@@ -71,10 +71,10 @@ class Operation:
 
     @contextmanager
     def refusals_recorded(self) -> Iterator[None]:
-        """A step that policy refuses, forged or early, changes nothing and is reported."""
+        """A step that policy refuses, early or with a forged id, changes nothing and is reported."""
         try:
             yield
-        except (PolicyError, IntegrityError) as refusal:
+        except (PolicyError, IntegrityError, NotFoundError) as refusal:
             version = self.inputs.get("version")
             with self.services.database.begin() as tx:
                 said, step = refusal.what, self.action

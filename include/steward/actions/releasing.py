@@ -134,7 +134,7 @@ def shift_traffic(
     op = Operation.begin(services, f"shift_traffic_{percent}", spec.model, run, actor, rollout=rollout, percent=percent)
 
     def write(tx: Transaction) -> JsonObject:
-        going = _running(tx, rollout)
+        going = _running(tx, spec.model, rollout)
         if percent <= going.percent:
             raise ConflictError(f"the canary has {going.percent} % already", where=f"rollout {rollout}")
         if going.percent:
@@ -159,14 +159,22 @@ def shift_traffic(
     return op.commit(write)
 
 
-def _running(tx: Transaction, rollout: str) -> Rollout:
-    going = tx.rollouts.get(rollout)
+def _running(tx: Transaction, model: str, rollout: str) -> Rollout:
+    going = _rollout_of(tx, model, rollout)
     if going.state is not RolloutState.RUNNING:
         raise PolicyError(
             f"rollout {rollout} is {going.state}",
             where=going.model,
             hint="a rollout that ended is not taken up again",
         )
+    return going
+
+
+def _rollout_of(tx: Transaction, model: str, rollout: str) -> Rollout:
+    """Raises PolicyError for the rollout of another model, NotFoundError for none: ids come from outside."""
+    going = tx.rollouts.get(rollout)
+    if going.model != model:
+        raise PolicyError(f"rollout {rollout} is of {going.model}", where=model, hint="start one of this model")
     return going
 
 
@@ -202,7 +210,7 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
     from steward.actions.observing import observe
 
     with services.database.begin() as tx:
-        going = tx.rollouts.get(rollout)
+        going = _rollout_of(tx, spec.model, rollout)
         if done := _analysed(tx, going):
             return done
     seen = observe(services, spec, going)
@@ -275,7 +283,7 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
     op = Operation.begin(services, "complete_rollout", spec.model, run, actor, rollout=rollout)
 
     def write(tx: Transaction) -> JsonObject:
-        going = _running(tx, rollout)
+        going = _running(tx, spec.model, rollout)
         if going.percent:
             _require_passed(tx, going)
         elif spec.deployment.strategy != "direct":

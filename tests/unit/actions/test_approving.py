@@ -227,7 +227,9 @@ def test_forged_ids_and_digests_move_nothing_and_are_reported(life: Life) -> Non
         life.answer({**asked, "request": "f" * 32}, "ravi")
     assert not life.answer({**asked, "evidence": trained["evaluation"]}, "ravi")["counted"], "not the dossier"
     assert life.champion() is None
-    assert life.events("release.refused")[-1].body["step"] == "start_rollout"
+    assert [event.body["step"] for event in life.events("release.refused")] == [
+        "start_rollout", "shift_traffic_20", "complete_rollout",
+    ]  # fmt: skip
 
 
 def test_a_person_answers_once_on_the_same_evidence(tmp_path: Path) -> None:
