@@ -59,6 +59,7 @@ def gather_facts(services: Services, model: str, version: int | None = None, at:
             window=_last_window(tx, events, number),
             present_spec_digest=present.digest,
             valid_for=_valid_for(services, spec),
+            version_kinds=frozenset(k for k, form in services.stages().documents.items() if form.about == "version"),
         )
 
 

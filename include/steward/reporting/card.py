@@ -114,7 +114,7 @@ def _training(facts: Facts) -> JsonObject | None:
         "at": link.at if link else None,
         "run_id": logged["run_id"],
         "artefact": logged["digest"],
-        "thresholds": found.body.get("thresholds"),
+        "threshold": found.body.get("threshold"),
         "evidence": found.digest,
     }
 

@@ -118,7 +118,8 @@ def _axis(scale: Scale, bottom: float) -> list[str]:
     ticks = [
         f'<line class="grid" x1="{scale.x(m):.1f}" y1="{TOP}" x2="{scale.x(m):.1f}" y2="{bottom:.1f}"/>' for m in marks
     ]
-    words = [_text(scale.x(m), bottom + 16, f"{m:.3g}", "middle") for m in marks]
+    near_zero = (scale.high - scale.low) / 1000
+    words = [_text(scale.x(m), bottom + 16, f"{m:.3g}" if abs(m) > near_zero else "0", "middle") for m in marks]
     return [*ticks, line, *words]
 
 

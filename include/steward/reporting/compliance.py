@@ -110,7 +110,8 @@ def _document(query: Query, facts: Facts) -> Shown:
     kind = str(query.document)
     found = facts.documents.get(kind)
     if found is None:
-        way_out = f"file it: `steward document file {facts.name} --kind {kind} FILE`"
+        about = facts.name if kind in facts.version_kinds else facts.model
+        way_out = f"file it: `steward document file {about} --kind {kind} FILE`"
         return Shown(gap=f"no {kind} is filed{_of_another(kind, facts)}; {way_out}")
     return _aged(_document_link(found), query.within, facts)
 

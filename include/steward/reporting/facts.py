@@ -51,7 +51,8 @@ class Facts:
     """`spec` is as recorded with the version, or of today before there is one; `events` end at `at`.
 
     `portfolio` are events about all models; `evidence` holds what the version was made from and judged by, by kind,
-    and `window` the newest judged one. `valid_for` is how long an approval of this tier stays good.
+    and `window` the newest judged one. `valid_for` is how long an approval of this tier stays good;
+    `version_kinds` are the documents that are about one version.
     """
 
     model: str
@@ -66,6 +67,7 @@ class Facts:
     window: Evidence | None = None
     present_spec_digest: str | None = None
     valid_for: timedelta | None = None
+    version_kinds: frozenset[str] = frozenset({"validation_report"})
 
     @property
     def name(self) -> str:

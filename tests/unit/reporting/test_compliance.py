@@ -61,6 +61,7 @@ class TestDocument:
 
     def test_missing_it_is_a_gap_that_says_how_to_file_it(self) -> None:
         assert "steward document file toy@1 --kind validation_report" in gap(facts(), document="validation_report")
+        assert "steward document file toy --kind use_case" in gap(facts(), document="use_case")
 
     def test_of_another_version_it_does_not_count_and_is_named(self) -> None:
         assert "the last is for @2" in gap(facts(filed(version=2)), document="validation_report")

@@ -21,7 +21,7 @@ from tests.unit.reporting.conftest import (
     judged,
 )
 
-from steward.gates import Finding, Outcome
+from steward.gates import Evidence, Finding, Outcome
 from steward.reporting.card import model_card
 from steward.reporting.charts import Bar, Scale, bar_chart, calibration_chart, interval_chart
 from steward.reporting.compliance import compliance_report
@@ -179,6 +179,14 @@ def test_intervals_are_two_sided_and_absent_without_an_error() -> None:
     first, second = model_card(facts(evaluation=an_evaluation(metrics=metrics)))["evaluation"]["metrics"]
     assert (round(first["lower"], 4), round(first["upper"], 4)) == (0.7608, 0.8392)
     assert (second["lower"], second["upper"]) == (None, None)
+
+
+def test_the_card_says_how_the_threshold_was_chosen() -> None:
+    known = facts()
+    chosen = {"value": 0.18, "chosen_by": "parity", "parity": 0.9, "met": False, "folds": 5, "table": []}
+    training = Evidence("training", "toy", {**known.evidence["training"].body, "threshold": chosen})
+    page = Page(card_page(model_card(replace(known, evidence={**known.evidence, "training": training}))))
+    assert "0.18, chosen by parity of at least 0.9, which no threshold reached" in page.text
 
 
 class TestCharts:
