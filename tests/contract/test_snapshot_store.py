@@ -143,3 +143,12 @@ def test_the_digest_sees_every_change(change: Callable[[pd.DataFrame], pd.DataFr
 def test_large_integers_are_told_apart() -> None:
     one, other = (canonical_table(pd.DataFrame({"id": [2**53 + step]})) for step in (1, 2))
     assert rows_digest(one) != rows_digest(other)
+
+
+def test_a_file_that_was_rewritten_is_an_altered_snapshot_and_no_fault_of_the_reader(tmp_path: Path) -> None:
+    store = DeltaSnapshotStore(str(tmp_path))
+    snapshot = store.write("flight_delays", JANUARY, flights())
+    (part,) = (tmp_path / "snapshots" / "flight_delays").glob("*.parquet")
+    pd.read_parquet(part).head(100).to_parquet(part, index=False)
+    with pytest.raises(IntegrityError):
+        store.read(snapshot)

@@ -52,6 +52,7 @@ class DeltaSnapshotStore:
     def read(self, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
+        from pyarrow import ArrowInvalid
 
         address = f"{self.root}/{snapshot.table}"
         try:
@@ -62,6 +63,8 @@ class DeltaSnapshotStore:
             raise NotFoundError(f"snapshot {snapshot.version} is gone: {error}", where=address, hint=hint) from error
         except OSError as error:
             raise UnavailableError(f"the store cannot be read: {error}", where=address) from error
+        except ArrowInvalid as error:  # a file of another size than its table's log says
+            raise IntegrityError(f"a file of it is no longer what was written: {error}", where=address) from error
         rows = rows.sort_by(POSITION).drop_columns([POSITION])
         if columns is None and (found := rows_digest(rows)) != snapshot.digest:
             raise IntegrityError(
