@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.airflow.conftest import token_of
 from tests.postgres import APPLICATION, PostgresServer
-from tests.unit.actions.conftest import Life, build_life
+from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions, errors, wiring
 from steward.adapters.postgres import PostgresDatabase
@@ -48,11 +48,15 @@ def decisions() -> dict[str, Any]:
 def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Life:
     """A whole life in memory behind the doors."""
     lived = build_life(tmp_path)
-    monkeypatch.setattr(wiring, "services", lambda: lived.services)
-    monkeypatch.setattr(wiring, "database", lambda: lived.services.database)
-    monkeypatch.setattr(wiring, "specs", lambda: lived.services.specs)
-    monkeypatch.setattr(wiring, "clock", lambda: lived.clock)
+    behind_the_doors(monkeypatch, lived)
     return lived
+
+
+def behind_the_doors(patch: pytest.MonkeyPatch, life: Life) -> None:
+    patch.setattr(wiring, "services", lambda: life.services)
+    patch.setattr(wiring, "database", lambda: life.services.database)
+    patch.setattr(wiring, "specs", lambda: life.services.specs)
+    patch.setattr(wiring, "clock", lambda: life.clock)
 
 
 @pytest.fixture
@@ -230,13 +234,7 @@ def test_the_same_answer_is_the_same_event_through_every_door(
 ) -> None:
     def lived_by(answer: Callable[[JsonObject], None]) -> Any:
         life = build_life(tmp_path_factory.mktemp("life"))
-        for name, value in {
-            "services": life.services,
-            "database": life.services.database,
-            "specs": life.services.specs,
-            "clock": life.clock,
-        }.items():
-            monkeypatch.setattr(wiring, name, lambda value=value: value)
+        behind_the_doors(monkeypatch, life)
         answer(life.ask(life.train()))
         (event,) = life.events("approval.answered")
         told = {key: value for key, value in event.body.items() if key not in ("request", "via")}
@@ -413,6 +411,12 @@ def test_every_decision_is_an_action_that_takes_what_its_body_holds() -> None:
         assert given == set(taken) - {"services"}, name
 
 
+def test_every_action_of_a_named_person_has_a_door() -> None:
+    takes = {name: inspect.signature(getattr(actions, name)).parameters for name in actions.__all__}
+    named = {name for name, parameters in takes.items() if "by" in parameters}
+    assert named == {decision.action for decision in decisions().values()}
+
+
 def test_what_waits_is_shown_with_the_evidence_an_answer_names(get: Send, asked: JsonObject, post: Send) -> None:
     (shown,) = get(f"{TOY}/approvals").json()
     assert (shown["version"], shown["request"], shown["evidence"]) == (1, asked["request"], asked["evidence"])
@@ -466,6 +470,24 @@ def test_a_half_written_document_is_refused_with_its_faults(post: Send, life: Li
     assert life.events("document.filed") == []
 
 
+def test_a_consumer_lets_go_and_the_retirement_is_called_off(
+    post: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = build_life(tmp_path, MODEL_YAML + "consumers: [{name: desk, contact: mo@example.com}]\n")
+    behind_the_doors(monkeypatch, life)
+    trained = life.train()
+    life.approve(trained)
+    life.release(trained)
+    assert post(f"{TOY}/consumers/confirm", {"consumer": "desk"}, user="mo").status_code == 404
+    life.do("start_retirement", "end", "airflow:olga", reason="nobody wants it any more")
+    unknown = post(f"{TOY}/consumers/confirm", {"consumer": "lounge"}, user="mo")
+    assert (unknown.status_code, "desk" in unknown.json()["hint"]) == (404, True)
+    assert post(f"{TOY}/consumers/confirm", {"consumer": "desk"}, user="mo").status_code == 200
+    assert post(f"{TOY}/retirement/call-off", {"reason": "somebody does"}, user="ravi").status_code == 200
+    (confirmed,) = life.events("consumer.confirmed")
+    assert (confirmed.actor, confirmed.body["via"]) == ("person:mo", "api")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
@@ -482,10 +504,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory, app: Any, postgres: Postgres
     life.services = replace(life.services, database=database)
     life.ask(life.train())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wiring, "services", lambda: life.services)
-        patch.setattr(wiring, "database", lambda: life.services.database)
-        patch.setattr(wiring, "specs", lambda: life.services.specs)
-        patch.setattr(wiring, "clock", lambda: life.clock)
+        behind_the_doors(patch, life)
         yield SimpleNamespace(life=life, app=app)
     database.close()
     postgres.drop_database(name)
