@@ -10,7 +10,8 @@ from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
 from steward.approval import RequestState
 from steward.errors import PolicyError
-from steward.inventory.stages import OWNER, Facts, Standing
+from steward.inventory.stages import OWNER
+from steward.inventory.standing import Facts, Standing
 from steward.ledger import EventType, documents_of, stage_of
 from steward.ledger.governance import DOCUMENT_EVENTS, STAGE_EVENTS
 from steward.spec import ModelSpec

@@ -37,7 +37,7 @@ def check(
     from steward import wiring
 
     policy, faults = _policy()
-    faults += [*_stages(), *_external()]
+    faults += [*_stages(policy), *_external()]
     rules = wiring.spec_rules(lambda: policy)
     sound: list[ModelSpec] = []
     folders = _folders(paths)
@@ -122,13 +122,16 @@ def _external() -> list[Fault]:
     return []
 
 
-def _stages() -> list[Fault]:
+def _stages(policy: Policy | None) -> list[Fault]:
     from steward import wiring
-    from steward.inventory.stages import load_stages
+    from steward.inventory.stages import load_stages, unheld_roles
     from steward.spec import FaultsError
 
+    path = wiring.settings().stages_path
     try:
-        load_stages(wiring.settings().stages_path)
+        if policy is not None:
+            return unheld_roles(path, {role for person in policy.people.values() for role in person.roles})
+        load_stages(path)
     except FaultsError as error:
         return list(error.faults)
     return []

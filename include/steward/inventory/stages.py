@@ -1,29 +1,28 @@
-"""What a model must show before it enters each stage of its life, by risk tier. Pure: facts are handed in.
+"""What a model must show before it enters each stage of its life, by risk tier.
 
 stages.yaml is read as strictly as a policy or a spec, by the same machinery.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field
 
 from steward.errors import NotFoundError
 from steward.inventory.documents import DocumentForm
-from steward.ledger import EventType, FiledDocument
-from steward.spec import ModelSpec, Section
+from steward.ledger import EventType
+from steward.spec import Fault, ModelSpec, Section
 from steward.spec.documents import read_document
 from steward.spec.faults import nearest
 from steward.spec.fields import Contradiction, Identifier
 from steward.spec.validation import validate
-from steward.types import JsonObject, RiskTier, Stage, digest_of
+from steward.types import RiskTier, Stage, digest_of
 
 OWNER = "owner"
 
@@ -174,116 +173,27 @@ class StageCatalogue(Section):
         return self.stages.of(stage).tier(spec.risk_tier).exit
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the record says of one model, or of one of its versions.
-
-    `evidence` maps kinds to digests, `events` the types of events about the version to a sequence number.
-    """
-
-    spec: ModelSpec
-    version: int | None = None
-    documents: Mapping[str, FiledDocument] = field(default_factory=dict)
-    evidence: Mapping[str, str] = field(default_factory=dict)
-    events: Mapping[EventType, int] = field(default_factory=dict)
-    approval: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.spec.model if self.version is None else f"{self.spec.model}@{self.version}"
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A criterion that is not met, and what to do about it."""
-
-    stage: Stage
-    criterion: Criterion
-    way_out: str
-
-    def __str__(self) -> str:
-        return f"{self.criterion} (for {self.stage}): {self.way_out}"
-
-    def to_json(self) -> JsonObject:
-        return {"stage": self.stage.value, "criterion": str(self.criterion), "way_out": self.way_out}
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the facts meet the criteria: `met` maps each stage's criteria to what met them."""
-
-    met: dict[Stage, dict[str, str]]
-    missing: tuple[Missing, ...]
-
-    @classmethod
-    def of(cls, catalogue: StageCatalogue, facts: Facts, asked: Mapping[Stage, tuple[Criterion, ...]]) -> Self:
-        met: dict[Stage, dict[str, str]] = {stage: {} for stage in asked}
-        missing: dict[Criterion, Missing] = {}  # told once, where it is asked for first
-        for stage, criteria in asked.items():
-            for criterion in criteria:
-                if (found := what_met(criterion, catalogue, facts)) is not None:
-                    met[stage][str(criterion)] = found
-                else:
-                    way_out = _way_out(criterion, catalogue, facts)
-                    missing.setdefault(criterion, Missing(stage, criterion, way_out))
-        return cls(met, tuple(missing.values()))
-
-
 def load_stages(path: Path) -> StageCatalogue:
     """Raises FaultsError (a SpecError) with every fault of the file."""
     return validate(read_document(path), StageCatalogue, _disagreements)
 
 
-def what_met(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str | None:
-    """The digest, request, event or value that meets the criterion; None when nothing does."""
-    match criterion.kind:
-        case "document":
-            return _filed(str(criterion.document), catalogue, facts)
-        case "evidence":
-            return facts.evidence.get(str(criterion.evidence))
-        case "gates":
-            return facts.evidence.get("evaluation") if EventType.VERSION_REGISTERED in facts.events else None
-        case "approval":
-            return facts.approval
-        case "event" if criterion.event is not None:
-            seq = facts.events.get(criterion.event)
-            return None if seq is None else f"event {seq}"
-        case _:
-            return _value(facts.spec, str(criterion.field))
-
-
-def _filed(kind: str, catalogue: StageCatalogue, facts: Facts) -> str | None:
-    document = facts.documents.get(kind)
-    if document is None or (catalogue.documents[kind].about == "version" and document.version != facts.version):
-        return None
-    return document.digest
-
-
-def _value(spec: ModelSpec, dotted: str) -> str | None:
-    value: Any = spec
-    for part in dotted.split("."):
-        value = getattr(value, part, None)
-    if value is None or value in ((), {}, ""):
-        return None
-    text = str(value.model_dump(mode="json") if isinstance(value, Section) else value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def _way_out(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str:
-    model = facts.spec.model
-    match criterion.kind:
-        case "document":
-            form = catalogue.documents[str(criterion.document)]
-            target = f"{model}@{facts.version or 'N'}" if form.about == "version" else model
-            return f"`steward document file {target} --kind {criterion.document} {criterion.document}.md`"
-        case "approval":
-            return f"`steward approve {facts.name} --reason …`, by the people `steward policy who {model}` names"
-        case "field":
-            return f"give `{criterion.field}` in the model.yaml of {model}"
-        case "gates":
-            return "train a version that passes its gates, or have what failed waived"
-        case _:
-            return f"it is written by the steps of a run of {model}__train"
+def unheld_roles(path: Path, held: Collection[str]) -> list[Fault]:
+    """Where the file names a role that nobody in the policy holds. Raises FaultsError as `load_stages` does."""
+    document, catalogue = read_document(path), load_stages(path)
+    named: list[tuple[_Key, tuple[str, ...]]] = [
+        (("documents", kind, "roles"), form.roles) for kind, form in catalogue.documents.items()
+    ]
+    for stage in Stage:
+        for tier in RiskTier:
+            key = ("stages", stage.value, tier.value, "accountable")
+            named.append((key, catalogue.stages.of(stage).tier(tier).accountable))
+    return [
+        document.fault((*key, place), f"nobody in the policy holds the role {role}", nearest=nearest(role, held))
+        for key, roles in named
+        for place, role in enumerate(roles)
+        if role != OWNER and role not in held
+    ]
 
 
 def _disagreements(sections: Mapping[str, Any]) -> Iterator[Contradiction]:

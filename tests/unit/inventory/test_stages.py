@@ -13,7 +13,8 @@ import yaml
 from tests.unit.specs import a_spec
 
 from steward.errors import NotFoundError
-from steward.inventory.stages import Criterion, Facts, StageCatalogue, Standing, load_stages
+from steward.inventory.stages import Criterion, StageCatalogue, load_stages, unheld_roles
+from steward.inventory.standing import Facts, Standing
 from steward.ledger import EventType, FiledDocument
 from steward.spec import FaultsError
 from steward.testing.catalogue import asks_nothing
@@ -220,6 +221,16 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "frameworks.x.monitoring[0]",
         "version",
     }
+
+
+def test_a_role_that_nobody_holds_is_found_where_it_is_named() -> None:
+    found = [str(fault).partition("stages.yaml:")[2] for fault in unheld_roles(FILE, {"approver", "validators"})]
+    assert [each.split(": ", 1)[1] for each in found if "risk_officer" in each] == [
+        "stages.monitoring.high.accountable[1]: nobody in the policy holds the role risk_officer",
+        "stages.retired.high.accountable[1]: nobody in the policy holds the role risk_officer",
+    ]
+    assert all("did you mean `validators`?" in each for each in found if "role validator" in each)
+    assert unheld_roles(FILE, {"approver", "validator", "risk_officer"}) == []
 
 
 def test_the_digest_tells_catalogues_apart(tmp_path: Path) -> None:
