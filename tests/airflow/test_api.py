@@ -135,6 +135,33 @@ def test_who_may_only_read_decides_nothing(post: Send, life: Life, name: str) ->
     assert life.events() == []
 
 
+@pytest.mark.parametrize("role", ["VIEWER", "USER", "OP", "ADMIN"])
+def test_a_role_in_airflow_opens_the_door_and_no_more(client: Any, life: Life, role: str) -> None:
+    """A stranger to the policy comes as far as their role in Airflow lets them, and decides nothing."""
+    life.ask(life.train())
+    before = len(life.events())
+    headers = {"Authorization": f"Bearer {token_of('stranger', role)}"}
+    for method, path in routes():
+        name = path.removeprefix(f"{TOY}/")
+        status = client.request(method, f"/steward{path}", headers=headers, json=SOUND.get(name)).status_code
+        if method == "GET":
+            assert status in (200, 404), path
+        elif role == "VIEWER":
+            assert status == 403, path
+        else:
+            assert status in (403, 404, 422), path
+    assert {event.type for event in life.events()[before:]} <= {EventType.RELEASE_REFUSED}
+
+
+def test_an_application_that_cannot_be_loaded_serves_nothing() -> None:
+    from fastapi.testclient import TestClient
+
+    from steward_plugin import LazyApp
+
+    broken = TestClient(LazyApp("steward_airflow.nothing:app"), raise_server_exceptions=False)
+    assert broken.get(f"{TOY}/status").status_code == 500
+
+
 def test_airflow_is_asked_about_the_model_of_the_path(
     post: Send, get: Send, life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
