@@ -200,6 +200,7 @@ def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, train
             **judged.body,
             "training": training,
             "champion": champion.number if champion else None,
+            "beside": judged.body["champion"],  # the champion's own figures on the same rows
             "profile": profile.digest,
             "verdict": judged.verdict.to_json(),
         },

@@ -213,6 +213,21 @@ def test_below_the_minimum_nothing_is_judged_and_the_number_said(profile: dict[s
     assert causes(verdict) == ()
 
 
+def test_accuracy_is_watched_at_the_threshold_of_the_version() -> None:
+    spec = the_spec(performance={"accuracy": {"max_drop": 0.05}})
+    frame = a_window(10_000, seed=0)
+    strict = build_profile(spec, feature_frame(frame, spec), frame["score"], frame["label"], threshold=0.9)
+    found = finding_of(judge(spec, strict, a_window()), "performance.accuracy")
+    assert found.outcome is Outcome.PASSED
+    assert abs(found.value or 0) < 0.02
+    assert strict["threshold"] == 0.9
+    assert strict["performance"]["accuracy"]["value"] == pytest.approx(
+        ((frame["score"] >= 0.9) == frame["label"]).mean()
+    )
+    elsewhere = finding_of(judge(spec, {**strict, "threshold": 0.05}, a_window()), "performance.accuracy")
+    assert elsewhere.outcome is Outcome.FAILED
+
+
 def test_performance_waits_for_outcomes(profile: dict[str, Any]) -> None:
     window = a_window().assign(label=lambda w: w["label"].where(w.index < 1400))
     for judged in (window, window.drop(columns="label")):
