@@ -19,7 +19,7 @@ from steward.adapters.archive_files import FileArchive
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.delta_snapshots import DeltaSnapshotStore
 from steward.adapters.postgres import PostgresDatabase
-from steward.adapters.skops_models import folder_digest, save_model
+from steward.adapters.skops_models import folder_digest, load_model, save_model
 from steward.errors import IntegrityError, PolicyError
 from steward.serving.app import ServerOptions, create_app
 from steward.serving.sources import LedgerSources
@@ -43,6 +43,9 @@ class FolderTracker(FakeTracker):
 
     def fetch(self, logged: LoggedModel) -> Path:
         return self.root / logged.run_id
+
+    def load(self, logged: LoggedModel) -> Any:
+        return load_model(self.fetch(logged), logged.digest)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from steward.types import JsonObject, digest_of, parse_instant
 
 AFTER_RETIREMENT = frozenset({"close_run", "reproduce"})
 RETIRING = frozenset({"start_retirement", "close_endpoint", "archive_model", "bury"})
+_ENDING = (EventType.ENDPOINT_CLOSED, *TOMBSTONE_EVENTS)
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,16 @@ class Operation:
         """
         if self.action in AFTER_RETIREMENT:
             return
-        if stone := tombstone_of(tx.events.read(model=self.model, types=TOMBSTONE_EVENTS)):
+        ended = tx.events.read(model=self.model, types=_ENDING)
+        if stone := tombstone_of(ended):
             raise PolicyError(
                 f"{self.model} was retired on {stone.at:%Y-%m-%d}: {stone.reason}",
                 where=self.action,
                 hint="a retired model stays retired; give a successor a name of its own",
             )
-        closed = tx.events.read(model=self.model, types=[EventType.ENDPOINT_CLOSED])
-        if closed and self.action not in RETIRING:
+        if ended and self.action not in RETIRING:
             raise PolicyError(
-                f"{self.model} is being retired: its endpoint was closed on {closed[0].at:%Y-%m-%d}",
+                f"{self.model} is being retired: its endpoint was closed on {ended[0].at:%Y-%m-%d}",
                 where=self.action,
                 hint=f"see `steward retirement status {self.model}`; give a successor a name of its own",
             )
