@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from steward.gates import Evidence, Finding, Verdict
@@ -42,13 +43,13 @@ def approval_page(
 
 
 def _by(editor: str | None) -> str:
-    return f", changed last by {editor}" if editor else ""
+    return f", changed last by {plain(editor)}" if editor else ""
 
 
 def _warnings(request: JsonObject) -> Iterator[str]:
     """What stands in the way, before anything else is read."""
     if request["freeze"]:
-        yield from (f"> **{request['freeze']}.** An approval stays good; the release starts after it.", "")
+        yield from (f"> **{plain(request['freeze'])}.** An approval stays good; the release starts after it.", "")
     for missing in request["missing"]:
         yield from (f"> **Missing, file it first:** {missing}", "")
 
@@ -59,8 +60,14 @@ def _section(title: str, entries: Iterable[str]) -> list[str]:
 
 
 def _waiver(waiver: JsonObject) -> str:
-    where = f" on {waiver['slice']}" if waiver["slice"] else ""
-    return f"{waiver['gate']}{where}: set aside by {waiver['by']} until {waiver['expires_at']}, “{waiver['reason']}”"
+    where = f" on {plain(waiver['slice'])}" if waiver["slice"] else ""
+    said = f"set aside by {waiver['by']} until {waiver['expires_at']}, “{plain(waiver['reason'])}”"
+    return f"{waiver['gate']}{where}: {said}"
+
+
+def plain(text: str) -> str:
+    """Text that people or data brought, on one line and without any meaning in Markdown: it must not pose as a page."""
+    return re.sub(r"([\\`*_\[\]<>#|~!])", r"\\\1", " ".join(text.split()))
 
 
 def _table(verdict: Verdict) -> Iterator[str]:
@@ -72,4 +79,4 @@ def _table(verdict: Verdict) -> Iterator[str]:
 
 def _row(finding: Finding) -> str:
     value, limit = (f"{number:.4g}" if number is not None else "–" for number in (finding.value, finding.limit))
-    return f"| {finding.gate} | {finding.slice} | {value} | {limit} | {finding.outcome.value} |"
+    return f"| {finding.gate} | {plain(finding.slice)} | {value} | {limit} | {finding.outcome.value} |"

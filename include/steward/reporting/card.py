@@ -132,13 +132,21 @@ def _evaluation(facts: Facts) -> JsonObject | None:
         "findings": [finding.to_json() for finding in verdict.findings],
         "threshold": body.get("threshold"),
         "champion": body.get("champion"),
-        "metrics": [_metric(name, one) for name, one in body["metrics"].items()],
+        "metrics": _metrics(facts, body),
         "slices": [_slice(one) for one in body["slices"]],
         "fairness": body.get("fairness"),
         "calibration": body.get("calibration", []),
         "importance": body.get("importance"),
         "evidence": found.digest,
     }
+
+
+def _metrics(facts: Facts, body: JsonObject) -> list[JsonObject]:
+    """The one that importance is told in first, then the others with a gate. Evidence keeps no order of keys."""
+    main = (body.get("importance") or {}).get("metric")
+    gated = {finding.gate.partition(".")[2] for finding in facts.verdict.findings}
+    names = sorted(body["metrics"], key=lambda name: (name != main, name not in gated, name))
+    return [_metric(name, body["metrics"][name]) for name in names]
 
 
 def _metric(name: str, found: JsonObject) -> JsonObject:

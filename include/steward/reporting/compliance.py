@@ -181,8 +181,14 @@ def _event(query: Query, facts: Facts) -> Shown:
     kind = EventType(str(query.event))
     found = facts.last(kind) or next((e for e in reversed(facts.portfolio) if e.type is kind), None)
     if found is None:
-        return Shown(gap=f"no {kind} event is on record")
+        return Shown(gap=f"no {kind} event is on record{_WRITTEN_BY.get(kind, '')}")
     return _aged(_event_link(found), query.within, facts)
+
+
+_WRITTEN_BY = {
+    EventType.INVENTORY_AUDITED: ": the DAG steward__audit_inventory writes it every night",
+    EventType.ROLLOUT_STARTED: ": the version was never released",
+}
 
 
 def _event_link(event: AuditEvent, what: str | None = None) -> Link:
@@ -226,7 +232,7 @@ def _monitor(_query: Query, facts: Facts) -> Shown:
 def _review(_query: Query, facts: Facts) -> Shown:
     found = facts.last(EventType.MODEL_REVIEWED, about_version=False)
     if found is None:
-        return Shown(gap="nobody has reviewed the model as a whole yet")
+        return Shown(gap=f"nobody has reviewed the model as a whole yet: `steward review {facts.model} --reason …`")
     due = next_review(found)
     late = f"the review due on {due:%Y-%m-%d} is overdue" if due and facts.at >= due else None
     return Shown((_event_link(found),), late)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_SLICES = 40
+MOST_FEATURES = 20
 _ONE = Scale(0.0, 1.0)
 
 
@@ -99,7 +100,7 @@ def _groups(judged: JsonObject, grouping: JsonObject) -> tuple[str, str]:
 
 def _importance(judged: JsonObject) -> tuple[str, str]:
     found = judged["importance"] or {}
-    features = list((found.get("features") or {}).items())[:20]
+    features = sorted((found.get("features") or {}).items(), key=lambda feature: -feature[1])[:MOST_FEATURES]
     title = f"Importance: what {found.get('metric')} loses when a feature is shuffled"
     return title, bar_chart([Bar(name, loss, said=cell(loss)) for name, loss in features], title)
 

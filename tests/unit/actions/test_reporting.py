@@ -52,7 +52,7 @@ def masked(value: Any) -> Any:
 def test_reports_of_a_small_life(named: Life, name: str, tell: Callable[..., Any]) -> None:
     released(named)
     named.clock.advance(timedelta(days=1))
-    found = json.dumps(masked(tell(named.services, "toy")), indent=2, ensure_ascii=False) + "\n"
+    found = json.dumps(masked(tell(named.services, "toy")), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     path = GOLDEN / f"{name}.json"
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)

@@ -122,7 +122,8 @@ class TestVerdict:
 class TestEvents:
     def test_of_the_version_the_model_or_the_portfolio(self) -> None:
         assert is_met(facts(event("rollout.started")), event="rollout.started")
-        assert "no rollout.started" in gap(facts(event("rollout.started", version=2)), event="rollout.started")
+        assert "was never released" in gap(facts(event("rollout.started", version=2)), event="rollout.started")
+        assert gap(facts(), event="model.reviewed") == "no model.reviewed event is on record"
         audited = event("inventory.audited", NOW - DAY, None)
         assert is_met(facts(portfolio=[audited]), event="inventory.audited", within="2d")
         assert "expired" in gap(facts(portfolio=[audited]), event="inventory.audited", within="1h")

@@ -27,7 +27,7 @@ from steward.reporting.charts import Bar, Scale, bar_chart, calibration_chart, i
 from steward.reporting.compliance import compliance_report
 from steward.reporting.facts import Facts, Proof
 from steward.reporting.packs import shipped_packs
-from steward.reporting.pages import card_page, compliance_page
+from steward.reporting.pages import card_charts, card_page, compliance_page
 from steward.types import JsonObject
 
 NASTY = "<script>alert('x')</script><img src=//evil.example/a.png onerror=x>\"'`& {{ 7*7 }}"
@@ -187,6 +187,21 @@ def test_the_card_says_how_the_threshold_was_chosen() -> None:
     training = Evidence("training", "toy", {**known.evidence["training"].body, "threshold": chosen})
     page = Page(card_page(model_card(replace(known, evidence={**known.evidence, "training": training}))))
     assert "0.18, chosen by parity of at least 0.9, which no threshold reached" in page.text
+
+
+def test_the_gated_metric_and_the_most_important_feature_come_first_whatever_the_order_of_keys() -> None:
+    one = {"value": 0.5, "error": 0.1, "rows": 9}
+    gate = Finding("metric.brier", Outcome.PASSED, "fine", 0.5, 0.6)
+    found = an_evaluation(
+        gate,
+        metrics=dict.fromkeys(("accuracy", "brier", "log_loss", "roc_auc"), one),
+        importance={"metric": "roc_auc", "features": {"a": 0.01, "b": 0.2}},
+    )
+    card = model_card(facts(evaluation=found))
+    names = [metric["metric"] for metric in card["evaluation"]["metrics"]]
+    assert names == ["roc_auc", "brier", "accuracy", "log_loss"]
+    (drawn,) = [svg for title, svg in card_charts(card) if title.startswith("Importance")]
+    assert drawn.index(">b<") < drawn.index(">a<")
 
 
 class TestCharts:
