@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from steward.actions.effects import want_notice
 from steward.actions.operation import person
 from steward.actions.state import Services, Transaction
 from steward.approval import ApprovalRequest, RequestState
@@ -83,8 +84,16 @@ def _rebind(services: Services, tx: Transaction, request: ApprovalRequest, becau
     if request.state is RequestState.OPEN:
         tx.approvals.rebind(request.id, dossier.digest)
     if voided and not _voided_before(tx, request):
-        tx.events.append(_voided(request, dossier, voided, because, actor))
+        event = tx.events.append(_voided(request, dossier, voided, because, actor))
+        _tell(services, tx, request, voided, event.reason)
     return True
+
+
+def _tell(services: Services, tx: Transaction, request: ApprovalRequest, voided: list[str], said: str) -> None:
+    people = services.policy().people
+    to = [people[name].email for name in voided if name in people]
+    if known := [address for address in to if address]:
+        want_notice(tx, known, f"{VersionRef(request.model, request.version)}: answer again, please", said)
 
 
 def _voided_before(tx: Transaction, request: ApprovalRequest) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from steward.actions.approving import open_request, valid_approval
 from steward.actions.dossiers import rebind_open_requests
+from steward.actions.effects import want_notice
 from steward.actions.operation import Operation, person
 from steward.actions.state import Services, Transaction
 from steward.actions.waiving import said_why
@@ -16,7 +17,7 @@ from steward.approval.entitlement import why_not_break_glass, why_not_review
 from steward.approval.policy import Policy
 from steward.errors import PolicyError
 from steward.gates import Outcome
-from steward.ledger import EventDraft, EventType
+from steward.ledger import AuditEvent, EventDraft, EventType
 from steward.monitoring.windows import Incident, IncidentState
 from steward.registry import ModelVersion, State
 from steward.spec import ModelSpec
@@ -41,6 +42,8 @@ def break_glass(services: Services, *, model: str, version: int, by: str, via: s
         if refusal := _why_not_break(tx, policy, candidate, request, by, now):
             where, hint = f"break-glass for {candidate.ref}", f"see `steward policy who {model}`"
             raise PolicyError(refusal, where=where, hint=hint)
+        if known := _broken(tx, candidate, request.id):
+            return {"request": request.id, "version": version, "review_by": known[-1].body["review_by"]}
         assert policy.break_glass is not None
         review_by = now + policy.break_glass.review_within
         if request.state is RequestState.OPEN:
@@ -58,6 +61,7 @@ def break_glass(services: Services, *, model: str, version: int, by: str, via: s
             )
         )
         _ask_for_review(tx, op, request, review_by, now)
+        _tell_reviewers(tx, policy, spec, candidate, f"{by} broke the glass: {said}", review_by)
         return {"request": request.id, "version": version, "review_by": format_instant(review_by)}
 
     return op.commit(write)
@@ -111,6 +115,17 @@ def _ask_for_review(tx: Transaction, op: Operation, request: ApprovalRequest, by
     tx.events.append(_incident_event(op, EventType.INCIDENT_OPENED, incident, said))
 
 
+def _tell_reviewers(
+    tx: Transaction, policy: Policy, spec: ModelSpec, candidate: ModelVersion, said: str, by: datetime
+) -> None:
+    """The owner, and everybody who may review and has an address."""
+    able = [name for name in policy.people if why_not_review(policy, spec.owner.user, name, by) is None]
+    known = [policy.people[name].email for name in sorted(able)]
+    asked = f"{said}\n\nTo be reviewed by {by:%Y-%m-%d %H:%M} UTC: steward review {spec.model} --reason …"
+    to = dict.fromkeys([spec.owner.email, *(each for each in known if each)])
+    want_notice(tx, list(to), f"{candidate.ref} may be released without the approvals it needs", asked)
+
+
 def _incident_event(op: Operation, kind: EventType, incident: Incident, said: str) -> EventDraft:
     return op.event(
         kind,
@@ -139,8 +154,12 @@ def overdue_review(tx: Transaction, model: str, now: datetime) -> str | None:
 
 def glass_broken(tx: Transaction, candidate: ModelVersion, request: str | None) -> bool:
     """Whether this version may start in a freeze: the glass was broken on the approval it goes out on."""
+    return bool(_broken(tx, candidate, request))
+
+
+def _broken(tx: Transaction, candidate: ModelVersion, request: str | None) -> list[AuditEvent]:
     broken = tx.events.read(model=candidate.model, types=[EventType.GLASS_BROKEN])
-    return any(e.version == candidate.number and request in (None, e.body["request"]) for e in broken)
+    return [e for e in broken if e.version == candidate.number and request in (None, e.body["request"])]
 
 
 def review_model(services: Services, *, model: str, by: str, via: str, reason: str) -> JsonObject:

@@ -68,6 +68,8 @@ def test_a_document_filed_while_people_answer_voids_what_they_said(tmp_path: Pat
     (voided,) = life.events("approval.voided")
     assert (voided.body["answers"], voided.body["was"], voided.version) == (["ravi"], asked["evidence"], 1)
     assert voided.reason == "monitoring_plan was filed: what ravi answered no longer counts"
+    actions.reassert_aliases(life.services, actor="nightly")  # delivers what waits in the outbox
+    assert [to for to, _, _ in life.services.notifier.sent] == [("ravi@example.com",)]
     assert "other evidence" in life.answer(asked, "mo")["message"]
     now = present(life, asked)
     assert voided.evidence == now["evidence"] != asked["evidence"]

@@ -54,6 +54,20 @@ def test_a_version_goes_out_without_approvals_and_a_review_is_due(broken: Life) 
     assert not broken.events("approval.answered")
 
 
+def test_the_owner_and_all_who_may_review_are_told(broken: Life) -> None:
+    ((to, _, body),) = broken.services.notifier.sent
+    assert to[0] == "olga@example.com"
+    assert {"ravi@example.com", "mo@example.com", "vera@example.com"} < set(to)
+    assert WHY in body
+    assert "2013-06-03 06:00 UTC: steward review toy" in body
+
+
+def test_the_same_again_is_harmless(life: Life) -> None:
+    life.train(actor="airflow:mo")
+    assert break_glass(life) == break_glass(life)
+    assert len(life.events("glass.broken")) == 1
+
+
 def test_it_sets_a_freeze_aside(life: Life) -> None:
     policy_with(life, freeze=FREEZE)
     trained = life.train(actor="airflow:mo")
