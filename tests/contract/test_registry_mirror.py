@@ -111,6 +111,14 @@ def test_aliases_follow_and_moved_ones_are_told(tracker: Any, logged: LoggedMode
     assert tracker.assert_aliases("toy", {"champion": 2, "challenger": None}) == {}
 
 
+def test_the_listing_names_every_model_and_what_its_aliases_point_at(tracker: Any, logged: LoggedModel) -> None:
+    for model, number in (("listed", 1), ("listed", 2), ("bare", 1)):
+        tracker.register(logged, model, number, {"steward.author": "dana"})
+    tracker.assert_aliases("listed", {"champion": 2, "challenger": None})
+    found = tracker.listing()
+    assert {"listed": {"champion": 2}, "bare": {}}.items() <= found.items()
+
+
 def test_an_alias_at_a_version_of_somebody_else_is_told_and_set_back(mlflow_url: str, tmp_path: Path) -> None:
     """Registered past Steward, and given our aliases by hand."""
     tracker = MlflowTracker(mlflow_url, tmp_path)
@@ -124,6 +132,7 @@ def test_an_alias_at_a_version_of_somebody_else_is_told_and_set_back(mlflow_url:
     for alias in ("champion", "challenger"):
         pointed = {"name": "pointed_at", "alias": alias, "version": theirs}
         assert httpx.post(f"{api}/registered-models/alias", json=pointed).status_code == 200
+    assert tracker.listing()["pointed_at"] == {"champion": -1, "challenger": -1}
     wanted: dict[str, int | None] = {"champion": 1, "challenger": None}
     assert tracker.assert_aliases("pointed_at", wanted) == {"champion": -1, "challenger": -1}
     assert tracker.assert_aliases("pointed_at", wanted) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from steward.spec.documents import Document, Key, Place
@@ -55,6 +56,7 @@ def _follow(places: dict[Key, Place], wrong: Key, right: Key) -> None:
     places.update({(*right, *path[len(wrong) :]): place for path, place in below.items()})
 
 
+@cache  # of the annotations of a few classes, asked for every value of hundreds of specs
 def _entry(annotation: Any) -> Any:
     """What a list of this kind holds."""
     args = get_args(annotation)
@@ -63,6 +65,7 @@ def _entry(annotation: Any) -> Any:
     return args[0] if get_origin(annotation) is tuple else None
 
 
+@cache
 def _shape(annotation: Any) -> tuple[type[Section] | None, Any]:
     """The section an annotation names, or what its mapping holds; a union gives its first of them."""
     if isinstance(annotation, type) and issubclass(annotation, Section):

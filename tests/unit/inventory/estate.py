@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -266,7 +266,7 @@ def _put_elsewhere(estate: PlantedEstate, per_rule: int) -> None:
         estate.services.mirror.aliases[f"stray_{place}", "champion"] = 1
         estate.truth.add((f"stray_{place}", "registered_nowhere"))
     declared = ExternalModels(external_models=tuple(rows), service_accounts=("probe",))
-    object.__setattr__(estate.services, "external", lambda: declared)
+    estate.services = replace(estate.services, external=lambda: declared)
 
 
 def _put_in(services: Services, clock: FrozenClock, models: Path, life: Life) -> None:
@@ -274,7 +274,7 @@ def _put_in(services: Services, clock: FrozenClock, models: Path, life: Life) ->
     if (not life.older and not life.champion) or life.broken:
         return
     with services.database.begin() as tx:
-        telling, born = _Telling(tx, clock, life), life.since - DAY
+        telling, born = Telling(tx, clock, life), life.since - DAY
         telling.older(born)
         telling.registration(born)
         if life.champion or life.tombstone:
@@ -301,7 +301,7 @@ def _write_files(models: Path, life: Life) -> None:
 
 
 @dataclass(frozen=True)
-class _Telling:
+class Telling:
     """One life, told to the tables inside a transaction, event by event."""
 
     tx: Any
