@@ -11,14 +11,14 @@ from pathlib import Path
 
 from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
-from steward.errors import IntegrityError, NotFoundError
+from steward.errors import IntegrityError, NotFoundError, RequestError
 from steward.gates import Evidence
 from steward.ledger import AuditEvent, EventType, parse_checkpoints, serving_at
 from steward.reporting.card import model_card
 from steward.reporting.compliance import compliance_report
 from steward.reporting.facts import Facts, Proof, registration
 from steward.spec import FaultsError, ModelSpec
-from steward.types import JsonObject, RiskTier
+from steward.types import JsonObject, RiskTier, format_instant
 
 OF_THE_PORTFOLIO = (EventType.INVENTORY_AUDITED,)
 
@@ -35,9 +35,12 @@ def gather_facts(services: Services, model: str, version: int | None = None, at:
     """All that was known of a version at `at` (now, if None), read in one transaction.
 
     Without a version: the champion of that moment, else the newest, else the model before its first. Raises
-    NotFoundError for a model or version nobody had heard of by then.
+    NotFoundError for a model or version nobody had heard of by then, RequestError for a day to come.
     """
-    moment, present = at or services.clock.now(), _present(services, model)
+    now, present = services.clock.now(), _present(services, model)
+    moment = at or now
+    if moment > now:
+        raise RequestError(f"{moment:%Y-%m-%d} has not come yet", hint=f"it is {format_instant(now)}")
     with services.database.begin() as tx:
         events = tx.events.read(model=model, until=moment)
         number = version or _version_to_tell(events, moment)

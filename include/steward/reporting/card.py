@@ -76,10 +76,11 @@ def _state(facts: Facts, number: int) -> str:
     periods = serving_periods(facts.events)
     if periods and periods[-1].version == number:
         return "champion"
-    last = next((e for e in reversed(facts.events) if e.version == number and e.type in _SETTLES), None)
-    if last is not None:
-        return "rolled back" if last.type is EventType.ROLLOUT_ROLLED_BACK else "rejected"
-    return "replaced" if any(p.version == number for p in periods) else "challenger"
+    served = [period.event.seq for period in periods if period.version == number]
+    settled = [e for e in facts.events if e.version == number and e.type in _SETTLES]
+    if settled and settled[-1].seq > max(served, default=0):
+        return "rolled back" if settled[-1].type is EventType.ROLLOUT_ROLLED_BACK else "rejected"
+    return "replaced" if served else "challenger"
 
 
 _SETTLES = (EventType.VERSION_REJECTED, EventType.ROLLOUT_ROLLED_BACK)

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward.actions.reporting import gather_facts, tell_card, tell_compliance, write_governance_reports
-from steward.errors import IntegrityError, NotFoundError
+from steward.errors import IntegrityError, NotFoundError, RequestError
 from steward.gates import Evidence
 from steward.spec import SpecFolder
 
@@ -85,6 +85,11 @@ def test_a_report_of_yesterday_does_not_know_today(named: Life) -> None:
     assert (card["version"], card["state"], card["approvals"]) == (None, "not trained", [])
     with pytest.raises(NotFoundError, match="no toy@1 on 2013-06-01"):
         tell_card(named.services, "toy", 1, before)
+
+
+def test_a_day_to_come_is_refused(named: Life) -> None:
+    with pytest.raises(RequestError, match="2013-06-02 has not come yet"):
+        tell_card(named.services, "toy", at=named.clock.now() + timedelta(days=1))
 
 
 def test_it_tells_the_spec_of_the_version_and_that_the_files_changed(named: Life) -> None:

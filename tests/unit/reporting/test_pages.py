@@ -19,6 +19,7 @@ from tests.unit.reporting.conftest import (
     event,
     facts,
     judged,
+    registered,
 )
 
 from steward.gates import Evidence, Finding, Outcome
@@ -202,6 +203,16 @@ def test_the_gated_metric_and_the_most_important_feature_come_first_whatever_the
     assert names == ["roc_auc", "brier", "accuracy", "log_loss"]
     (drawn,) = [svg for title, svg in card_charts(card) if title.startswith("Importance")]
     assert drawn.index(">b<") < drawn.index(">a<")
+
+
+def test_a_version_that_came_back_and_was_replaced_is_not_called_rolled_back() -> None:
+    promoted = event("version.promoted", START, 1)
+    back = event("rollout.rolled_back", START + DAY, 1, to=None)
+    again = event("version.promoted", START + 2 * DAY, 1)
+    other = [registered(an_evaluation(), START, 2), event("version.promoted", START + 3 * DAY, 2)]
+    states = [model_card(facts(*events))["state"] for events in ([promoted], [promoted, back], [promoted, back, again])]
+    assert states == ["champion", "rolled back", "champion"]
+    assert model_card(facts(promoted, back, again, *other))["state"] == "replaced"
 
 
 class TestCharts:
