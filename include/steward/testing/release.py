@@ -30,7 +30,8 @@ class FakeVersionTable:
     def get(self, ref: VersionRef) -> ModelVersion:
         if ref not in self._versions:
             raise NotFoundError(f"there is no version {ref}", hint=f"`steward history {ref.model}` lists them")
-        return copy.deepcopy(self._versions[ref])
+        found = self._versions[ref]
+        return replace(found, evidence=dict(found.evidence), params=copy.deepcopy(found.params))
 
     def all(self, model: str) -> list[ModelVersion]:
         return [self.get(ref) for ref in sorted(self._versions) if ref.model == model]
@@ -78,7 +79,8 @@ class FakeApprovalTable:
                 f"there is no request for approval {request_id!r}",
                 hint="`steward status` lists the open ones",
             )
-        return copy.deepcopy(self._requests[request_id])
+        found = self._requests[request_id]
+        return replace(found, policy=copy.deepcopy(found.policy), door=copy.deepcopy(found.door))
 
     def find(self, model: str, version: int | None = None, state: RequestState | None = None) -> list[ApprovalRequest]:
         found = [
