@@ -21,8 +21,9 @@ FIXED_MODELS = PROJECT / "tests" / "golden" / "plans"
 HOME = Path(tempfile.mkdtemp(prefix="steward-airflow-"))
 DAGS = HOME / "dags"
 DAG_FILE = """# Airflow dag loader of a test
-from steward_airflow.loading import build
+from steward_airflow.loading import build, build_portfolio
 build(globals(), shard=0, of=1)
+build_portfolio(globals())
 """
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
@@ -59,7 +60,7 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def airflow_db(environment: None) -> None:
-    """A metadata database, and one DAG file in the DAGs folder that loads the fixed model."""
+    """A metadata database, and one DAG file in the DAGs folder that loads the fixed model and the portfolio."""
     if not DAGS.exists():
         _create_database()
 
