@@ -12,14 +12,14 @@ from steward.actions.stages import enter_stage, missing_for
 from steward.actions.state import Services, Transaction
 from steward.actions.verifying import require_recorded
 from steward.approval import Answer, ApprovalRequest, RequestState
-from steward.approval.policy import judge_answer, judge_request, requirement, usable_until
+from steward.approval.policy import Requirement, judge_answer, judge_request, requirement, usable_until
 from steward.errors import PolicyError
 from steward.gates import Outcome
 from steward.ledger import EventDraft, EventType
 from steward.registry import ModelVersion, State
 from steward.reporting.approval_page import approval_page
 from steward.spec import ModelSpec
-from steward.types import JsonObject, Stage, VersionRef, format_instant
+from steward.types import JsonObject, RiskTier, Stage, VersionRef, format_instant
 
 __all__ = [
     "answer_approval",
@@ -242,6 +242,7 @@ def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candi
     Reads the ledger's own tables: a task state, an XCom or an alias proves nothing. An approval of another dossier
     than the present one does not count, nor one that lapsed. Raises PolicyError that says what is new.
     """
+    _require_tier(spec, tx, candidate)
     if requirement(services.policy(), spec).quorum == 0:
         return None
     if good := valid_approval(services, spec, tx, candidate):
@@ -252,6 +253,20 @@ def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candi
         where=f"{spec.model}, tier {spec.risk_tier}",
         hint=f"an approval is given by people the policy allows, on the present evidence, in time; {ASK_AGAIN}",
     )
+
+
+def _require_tier(spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> None:
+    """A version trained at one tier is not released at a lower one: that is a change to be trained and judged under."""
+    events = tx.events.read(model=spec.model, types=[EventType.VERSION_REGISTERED])
+    specs = [e.body["spec"] for e in events if e.version == candidate.number and "spec" in e.body]
+    registered = [RiskTier(then["risk_tier"]) for then in specs]
+    tiers = list(RiskTier)
+    if registered and tiers.index(spec.risk_tier) < tiers.index(registered[-1]):
+        raise PolicyError(
+            f"{candidate.ref} was trained at tier {registered[-1]}; model.yaml says {spec.risk_tier} since",
+            where=spec.model,
+            hint="train a version under the present spec, or put the tier back",
+        )
 
 
 def valid_approval(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
@@ -275,7 +290,14 @@ def _overtaken(services: Services, spec: ModelSpec, tx: Transaction, candidate: 
         lapsed_at = usable_until(request, policy, spec.risk_tier)
         if now >= lapsed_at:
             found[request.id] = f"the approval lapsed at {lapsed_at:%Y-%m-%d %H:%M} UTC"
+        elif not _still_enough(request, requirement(policy, spec)):
+            found[request.id] = "more approvals are asked for by now"
         elif request.evidence != present.digest:
             new = changes(tx.evidence.get(request.evidence), present)
             found[request.id] = f"what was approved has changed: {'; '.join(new)}"
     return found
+
+
+def _still_enough(request: ApprovalRequest, needed: Requirement) -> bool:
+    asked = Requirement.of(request)
+    return asked.quorum >= needed.quorum and set(needed.roles) <= set(asked.roles)

@@ -137,6 +137,29 @@ def test_a_no_counts_while_documents_are_missing(tmp_path: Path) -> None:
     assert life.answer(asked, "ravi", approved=False)["state"] == "rejected"
 
 
+def test_a_policy_that_asks_for_more_since_is_asked_again(life: Life) -> None:
+    trained = life.train()
+    life.approve(trained)
+    tiers = life.services.policy().model_dump(mode="json")["tiers"]
+    policy_with(life, tiers={**tiers, "medium": {**tiers["medium"], "approvers": 2}})
+    with pytest.raises(PolicyError, match="more approvals are asked for by now"):
+        life.do("start_rollout", trained["run"], version=1)
+    again = life.ask(trained)
+    assert [life.answer(again, by)["state"] for by in ("ravi", "mo")] == ["open", "approved"]
+    assert life.release(trained)["version"] == 1
+
+
+def test_a_tier_that_is_lowered_after_training_opens_no_door(life: Life) -> None:
+    trained = life.train()
+    path = life.services.specs.folder / "toy" / "model.yaml"
+    path.write_text(MODEL_YAML.replace("risk_tier: medium", "risk_tier: low"))
+    life.spec = life.services.specs.get("toy")
+    with pytest.raises(PolicyError, match=r"toy@1 was trained at tier medium; model\.yaml says low since"):
+        life.do("start_rollout", trained["run"], version=1)
+    later = life.train()
+    assert life.do("start_rollout", later["run"], version=2)["rollout"]
+
+
 # --- who may not ---------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ class FakeAirflow:
                 by=self.user,
                 approved=option == "Approve",
                 reason=params["reason"],
-                evidence=request.evidence,
+                evidence=params["evidence"],
                 via="airflow",
             )
         return {"dag": dag, "run": run, "task": task}
@@ -99,6 +99,11 @@ def airflow(services: Any, monkeypatch: pytest.MonkeyPatch) -> FakeAirflow:
     return screen
 
 
+def evidence_of(store: FakeDatabase) -> str:
+    with store.begin() as tx:
+        return tx.approvals.get("request-1").evidence
+
+
 def state_of_request(store: FakeDatabase) -> RequestState:
     with store.begin() as tx:
         return tx.approvals.get("request-1").state
@@ -109,7 +114,7 @@ def test_approve(steward: Steward, asked: FakeDatabase, airflow: FakeAirflow, na
     ended = steward("approve", name, "--reason", " better on every slice ")
     assert ended.code == 0
     assert ended.out == "flight_delays@1: approved by ravi: better on every slice\n"
-    assert airflow.responses == [("Approve", {"reason": "better on every slice"})]
+    assert airflow.responses == [("Approve", {"reason": "better on every slice", "evidence": evidence_of(asked)})]
     assert state_of_request(asked) is RequestState.APPROVED
 
 
@@ -117,7 +122,7 @@ def test_reject(steward: Steward, asked: FakeDatabase, airflow: FakeAirflow) -> 
     ended = steward("reject", MODEL, "--reason", "worse at night", "--json")
     assert ended.code == 0
     assert json.loads(ended.out)["counted"] is True
-    assert airflow.responses == [("Reject", {"reason": "worse at night"})]
+    assert airflow.responses == [("Reject", {"reason": "worse at night", "evidence": evidence_of(asked)})]
     assert state_of_request(asked) is RequestState.REJECTED
 
 
