@@ -3,7 +3,7 @@
 Every share keeps its denominator and a 95 % Wilson interval. A measure compares the two extreme groups: the interval of
 a ratio is by MOVER (Donner and Zou 2012), of a difference by Newcombe (1998), both from the Wilson limits; `p` is that
 of the pooled two-proportion z-test between those two groups, two-sided. The extremes are picked after the fact, so with
-many groups the intervals are a little too narrow and `p` a little too small.
+many groups the intervals are a little too narrow and `p` a little too small; what counts as proven allows for it.
 """
 
 from __future__ import annotations
@@ -210,7 +210,9 @@ def _gap(metric: str, low: Named, high: Named) -> float:
 
 def _widest_proven(metric: str, ordered: Sequence[Named]) -> tuple[Named, Named] | None:
     """A small group may be the extreme by chance and hide a large one that is nearly as far off, surely."""
-    pairs = [pair for pair in combinations(ordered, 2) if z_test(pair[0].share, pair[1].share)[1] < SIGNIFICANT]
+    every = list(combinations(ordered, 2))
+    level = SIGNIFICANT / len(every)  # Bonferroni: looked at ten alike groups, two of them differ by chance
+    pairs = [pair for pair in every if z_test(pair[0].share, pair[1].share)[1] < level]
     sign = -1 if metric == _RATIO else 1
     return max(pairs, key=lambda pair: sign * _gap(metric, *pair), default=None)
 

@@ -239,3 +239,15 @@ def test_whatever_is_counted_a_value_comes_with_its_interval_or_a_reason(
             assert not found.upper < found.value - 1e-9
         for limit in (0.2, 0.8):
             assert judge_disparity(found, limit, "by").reason
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_alike_groups_seldom_fail_however_many_they_are(count: int) -> None:
+    """Groups of 60 with the same true share: a FAILED verdict is a false alarm, and at most 5 in 100 may be."""
+    draw, failed = np.random.default_rng(count), 0
+    for _ in range(400):
+        shares = [Share(int(draw.binomial(60, 0.7)), 60) for _ in range(count)]
+        groups = [Group(f"g{i}", share, share, share, share) for i, share in enumerate(shares)]
+        found = parity_ratio(groups, 30)
+        failed += judge_disparity(found, 0.999, "group").outcome is Outcome.FAILED
+    assert failed / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
