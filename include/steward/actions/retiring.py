@@ -294,7 +294,13 @@ def bury(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonOb
 
 
 def _require_unserved(services: Services, model: str) -> None:
-    """Raises ConflictError while a server still holds the model, UnavailableError when one does not say."""
+    """Raises ConflictError while a server still holds the model, UnavailableError when one does not say.
+
+    Of a model that never took traffic no server need be asked.
+    """
+    with services.database.begin() as tx:
+        if tx.routes.get(model) is None:
+            return
     if still := sorted(
         {f"{each.endpoint} ({model}@{each.version})" for each in services.served.served() if each.model == model}
     ):

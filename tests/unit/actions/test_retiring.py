@@ -336,6 +336,18 @@ def test_another_run_goes_on_where_the_first_stopped(life: Life) -> None:
     assert [e.type.value for e in life.events()] == kinds
 
 
+def test_a_model_that_never_served_is_retired_without_a_server(tmp_path: Path) -> None:
+    life = build_life(tmp_path, MODEL_YAML)
+    life.train()
+    life.services.served.away = True
+    start(life)
+    for step in ("await_consumers", "await_quiet"):
+        assert life.do(step, "end")["outcome"] == "PASSED"
+    finish(life)
+    assert life.state(1) == "retired"
+    assert not [name for name in life.services.archive.files if "/versions/" in name]
+
+
 def test_it_is_not_buried_while_a_server_holds_it(life: Life) -> None:
     start(life)
     confirm_all(life)
