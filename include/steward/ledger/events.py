@@ -100,10 +100,10 @@ MEANING: dict[EventType, str] = {
     EventType.MODEL_REVIEWED: "A person looked at the model as a whole and confirmed it; body has the next date.",
     EventType.INVENTORY_AUDITED: "Specs, registry, servers and callers were compared; body counts the findings.",
     EventType.VERSION_REPRODUCED: "A version was trained again from its record: verdict, differences.",
-    EventType.RETIREMENT_STARTED: "A model is to be retired; body names its consumers, its replacement and how long it must be quiet.",
+    EventType.RETIREMENT_STARTED: "A model is to be retired; body names its consumers, replacement, and quiet time.",
     EventType.RETIREMENT_CALLED_OFF: "A model that was to be retired stays; only until its endpoint is closed.",
     EventType.CONSUMER_CONFIRMED: "A consumer no longer needs the model, or has a replacement.",
-    EventType.ENDPOINT_CLOSED: "A model without traffic was taken off its endpoint, for good; body names who answers instead.",
+    EventType.ENDPOINT_CLOSED: "A model without traffic was taken off its endpoint for good; body has its replacement.",
     EventType.MODEL_ARCHIVED: "Artefacts and data were archived; body holds the manifest and until when it is kept.",
     EventType.MODEL_RETIRED: "The tombstone: nothing of this model may be trained, released or served again.",
 }
