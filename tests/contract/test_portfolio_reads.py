@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.unit.inventory.estate import plant_estate
 
+from steward.actions import audit_inventory, surveying
+from steward.adapters.postgres import PostgresDatabase
 from steward.errors import IntegrityError
 from steward.gates import Evidence
 from steward.monitoring.windows import IncidentState
 from steward.registry import State
+from steward.testing import FakeDatabase
 from steward.testing.builders import NOON, WEEK, a_judged_window, a_new_version, an_incident
 from steward.types import VersionRef, Window, digest_of
 
@@ -64,3 +68,21 @@ def test_altered_evidence_is_never_handed_out(postgres, database_name, postgres_
     postgres.execute("""UPDATE evidence SET body = '{"rows": 11}'""", database_name)
     with postgres_database.begin() as tx, pytest.raises(IntegrityError, match="was altered"):
         tx.evidence.get_all([digest])
+
+
+def test_an_audit_finds_the_same_and_keeps_it_once(tmp_path, database_url, ledger_key, monkeypatch):
+    monkeypatch.setattr(surveying, "PROBES_A_NIGHT", 60)
+
+    def connect(clock):
+        real.append(PostgresDatabase(database_url, clock, ledger_key))
+        return real[0]
+
+    real, found = [], []
+    for name, database in (("fake", FakeDatabase), ("postgres", connect)):
+        (tmp_path / name).mkdir()
+        estate = plant_estate(tmp_path / name, models=60, per_rule=1, database=database)
+        first, again = (audit_inventory(estate.services, actor="airflow:audit") for _ in range(2))
+        assert (first["new"], again["new"], again["findings"]) == (len(estate.truth), 0, len(estate.truth))
+        found.append(first["rules"])
+    real[0].close()
+    assert found[0] == found[1]

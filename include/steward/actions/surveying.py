@@ -16,12 +16,13 @@ from steward.data import Traffic
 from steward.errors import StewardError
 from steward.inventory.build import build_inventory
 from steward.inventory.external import ExternalModel
-from steward.inventory.past import PAST_EVENTS, past_facts
+from steward.inventory.past import PAST_EVENTS, REGISTRATIONS, past_facts, recorded_spec
 from steward.inventory.record import RECORD_EVENTS, InventoryRecord, ModelFacts, Places
 from steward.inventory.rules import RULES
 from steward.inventory.zombies import Assessment, Estate, assess
 from steward.ledger import ALL_MODELS, AuditEvent, EventType
 from steward.registry import ModelVersion, State
+from steward.spec import ModelSpec
 from steward.types import JsonObject, RiskTier, Window, digest_of
 
 AUDIT_EVENTS = (*RECORD_EVENTS, EventType.VERSION_REGISTERED, EventType.APPROVAL_CLOSED)
@@ -121,6 +122,7 @@ def _facts_of_all(services: Services, tx: Transaction, events: Iterable[AuditEve
             judged=judged.get(model, []),
             incidents=incidents.get(model, []),
             data=data.get(model),
+            last_spec=None if model in specs else _last_spec(tx, model),
         )
         for model in sorted({*specs, *faults, *told, *versions, *routes})
     ]
@@ -131,6 +133,11 @@ def _by_model(rows: Iterable[M]) -> dict[str, list[M]]:
     for row in rows:
         found.setdefault(row.model, []).append(row)
     return found
+
+
+def _last_spec(tx: Transaction, model: str) -> ModelSpec | None:
+    """What a retired, broken or undeclared model was when its last version was registered."""
+    return recorded_spec(tx.events.read(model=model, types=REGISTRATIONS, limit=1), None)
 
 
 def _folder(file: str) -> str:
@@ -179,5 +186,6 @@ def _why_unreadable(services: Services, facts: ModelFacts, day: datetime) -> str
     try:
         read_source(services, facts.spec, window, day, PROBE_LIMIT)
     except StewardError as error:
-        return error.what
+        # Without the dates in it: tonight's trouble must read as last night's did.
+        return error.what.replace(str(window), f"of the last {window.length.days} days")
     return None

@@ -106,7 +106,7 @@ def _notes(record: InventoryRecord) -> str:
     notes = [
         f"retired {record.retired['at'][:10]}" if record.retired else "",
         f"runs on {record.environment}" if record.standing == "registered elsewhere" else "",
-        f"{len(record.waivers)} waivers" if record.waivers else "",
+        f"waivers: {len(record.waivers)}" if record.waivers else "",
         f"incidents: {', '.join(incidents)}" if incidents else "",
         record.fault or "",
     ]

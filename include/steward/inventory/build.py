@@ -29,7 +29,7 @@ def record_of(facts: ModelFacts, now: datetime, places: Places) -> InventoryReco
     return InventoryRecord(
         model=facts.model,
         standing=standing_of(facts),
-        **_declared(facts.spec),
+        **_declared(facts.spec or facts.last_spec),
         stage=stage.stage.value if stage else None,
         stage_at=stage.at if stage else None,
         stage_evidence=stage.artefacts if stage else {},

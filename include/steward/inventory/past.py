@@ -28,7 +28,7 @@ PAST_EVENTS = (
     EventType.INCIDENT_OPENED,
     EventType.INCIDENT_RESOLVED,
 )
-_BORN = (EventType.VERSION_REGISTERED, EventType.VERSION_REJECTED)
+REGISTRATIONS = (EventType.VERSION_REGISTERED, EventType.VERSION_REJECTED)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _facts(model: str, events: list[AuditEvent]) -> ModelFacts:
     champion = next((version.number for version in versions if version.state == CHAMPION), None)
     return ModelFacts(
         model=model,
-        spec=_spec_of(events, champion),
+        spec=recorded_spec(events, champion),
         events=events,
         versions=versions,
         judged=_windows(events),
@@ -86,9 +86,9 @@ def _version(model: str, events: Sequence[AuditEvent], number: int, state: str) 
     return PastVersion(model, number, state, made.artefact or "", made.evidence)
 
 
-def _spec_of(events: Sequence[AuditEvent], champion: int | None) -> ModelSpec | None:
+def recorded_spec(events: Sequence[AuditEvent], champion: int | None) -> ModelSpec | None:
     """Of the champion; without one, of the version registered last."""
-    born = [event for event in events if event.type in _BORN and event.body.get("spec")]
+    born = [event for event in events if event.type in REGISTRATIONS and event.body.get("spec")]
     own = [event for event in born if event.version == champion] or born
     if not own:
         return None

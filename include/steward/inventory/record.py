@@ -128,7 +128,7 @@ class ModelFacts:
     """Everything known of one model. `events` ascending, of RECORD_EVENTS at least; `fault` is of a broken spec.
 
     `data` is the champion's snapshot (table, version, digest, rows, window), if the record has it. `past`: told by the
-    ledger alone.
+    ledger alone. `last_spec`: of the last registration, where there is no sound one today; rules do not judge by it.
     """
 
     model: str
@@ -142,6 +142,7 @@ class ModelFacts:
     incidents: Sequence[Trouble] = ()
     data: JsonObject | None = None
     past: bool = False
+    last_spec: ModelSpec | None = None
 
     @property
     def champion(self) -> Registered | None:

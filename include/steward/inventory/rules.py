@@ -299,7 +299,7 @@ RULES: tuple[Rule, ...] = (
     Rule("past_review", "medium", "a person who may approve looks at it: `steward review {model}`", past_review),
     Rule("source_gone", "medium", "mend load() or its source: it can neither be retrained nor judged", source_gone),
     Rule("upstream_retired", "medium", "read another model, or retire this one too", upstream_retired),
-    Rule("broken_spec", "medium", "`steward check {model}` names every fault", broken_spec),
+    Rule("broken_spec", "medium", "`steward check` names every fault", broken_spec),
     Rule("unknown_caller", "low", "name the caller under consumers, or stop it", unknown_caller, needs_spec=True),
     Rule("idle_champion", "low", "retire it, or find out why nobody calls", idle_champion, needs_spec=True),
     Rule("alias_differs", "low", "find out who moves aliases by hand; the audit sets them back", alias_differs),

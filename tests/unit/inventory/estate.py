@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from steward.actions import surveying
-from steward.actions.state import Services
+from steward.actions.state import Database, Services
 from steward.approval.policy import Person, load_policy
 from steward.data import PREDICTION_COLUMNS
 from steward.gates import Evidence, Outcome
@@ -30,7 +30,7 @@ from steward.monitoring.windows import JudgedWindow
 from steward.registry import State
 from steward.rollout import Route
 from steward.spec import SpecFolder
-from steward.testing import FrozenClock
+from steward.testing import FakeDatabase, FrozenClock
 from steward.testing.builders import a_new_version
 from steward.testing.services import services_in_memory
 from steward.types import VersionRef, Window, digest_of
@@ -166,6 +166,11 @@ def _buried_and_declared(life: Life) -> None:
     life.declared = True
 
 
+def _abandoned(life: Life) -> None:
+    """Its owner has left, or was never one of us."""
+    life.owner = "left" if int(life.model[1:]) % 2 else "nobody_here"
+
+
 PLANTS: dict[str, Plant] = {
     "served_unregistered": _serves(lambda life: life.number + 7, "canary"),
     "wrong_bytes": _serves(lambda life: life.number, "champion", digest_of("somebody else's bytes")),
@@ -175,7 +180,7 @@ PLANTS: dict[str, Plant] = {
     "review_overdue": _set(glass_review_by=NOW - DAY),
     "route_differs": _set(route_champion=1),
     "undeclared": _set(declared=False),
-    "owner_gone": _set(owner="gone"),
+    "owner_gone": _abandoned,
     "no_monitor": _set(judged_at=None),
     "silent_monitor": _set(judged_at=NOW - 9 * DAY),
     "approval_expired": _set(
@@ -219,7 +224,13 @@ LOOKALIKES: tuple[Plant, ...] = (
 )
 
 
-def plant_estate(folder: Path, models: int = MODELS, per_rule: int = PER_RULE, seed: int = 11) -> PlantedEstate:
+def plant_estate(
+    folder: Path,
+    models: int = MODELS,
+    per_rule: int = PER_RULE,
+    seed: int = 11,
+    database: Callable[[FrozenClock], Database] = FakeDatabase,
+) -> PlantedEstate:
     """`per_rule` zombies of every rule among `models`; the others are sound, each in its own way."""
     draw, clock = random.Random(seed), FrozenClock(NOW)
     (folder / "models").mkdir()
@@ -231,6 +242,7 @@ def plant_estate(folder: Path, models: int = MODELS, per_rule: int = PER_RULE, s
     }
     policy = policy.model_copy(update={"people": people})
     services = services_in_memory(SpecFolder(folder / "models"), policy, clock, folder)
+    services = replace(services, database=database(clock))
     estate = PlantedEstate(services)
     lives = [("buried_000", None, _buried), *_drawn(draw, models, per_rule)]
     for name, rule, plant in lives:

@@ -83,6 +83,7 @@ def test_a_broken_spec_is_there_with_its_fault_and_its_champion(life: Life, tmp_
     path.write_text(path.read_text().replace("risk_tier", "risk_teir"))
     record = one(inventory(life.services, PLACES))
     assert (record.standing, record.champion) == (Standing.BROKEN, 1)
+    assert (record.title, record.risk_tier) == ("A toy", "medium")  # as it was registered
     assert record.fault is not None
     assert "risk_teir" in record.fault
 

@@ -63,6 +63,19 @@ def test_findings_come_by_severity(found: Assessment) -> None:
     assert severities == sorted(severities, key=["high", "medium", "low"].index)
 
 
+def test_a_source_that_stays_empty_reads_the_same_every_night(small: PlantedEstate) -> None:
+    (model,) = [model for model, rule in small.truth if rule == "source_gone"]
+    path = small.services.specs.folder / model / "model.py"
+    path.write_text(path.read_text().replace('raise FileNotFoundError("warehouse")', "end = start"))
+    path.write_text(path.read_text().replace("[0.0, 1.0]})", "[0.0, 1.0]}).iloc[:0]"))
+    said = []
+    for night in range(2):
+        small.services.clock.set(NOW + timedelta(days=night))
+        found = small.assess().findings
+        said += [f.reason for f in found if (f.model, f.rule) == (model, "source_gone")]
+    assert said == ["its data cannot be read: the window of the last 7 days has no rows"] * 2
+
+
 def servers(estate: PlantedEstate) -> None:
     estate.services.served.away = True
 
