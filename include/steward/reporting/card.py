@@ -143,19 +143,24 @@ def _evaluation(facts: Facts) -> JsonObject | None:
 
 
 def _metrics(facts: Facts, body: JsonObject) -> list[JsonObject]:
-    """The one that importance is told in first, then the others with a gate. Evidence keeps no order of keys."""
+    """The one that importance is told in first, then the others with a gate. Evidence keeps no order of keys.
+
+    `beside` is the champion's value on the same rows, where there was one.
+    """
     main = (body.get("importance") or {}).get("metric")
     gated = {finding.gate.partition(".")[2] for finding in facts.verdict.findings}
     names = sorted(body["metrics"], key=lambda name: (name != main, name not in gated, name))
-    return [_metric(name, body["metrics"][name]) for name in names]
+    beside = (body.get("beside") or {}).get("metrics", {})
+    return [{**_metric(name, body["metrics"][name]), "beside": beside.get(name, {}).get("value")} for name in names]
 
 
 def _metric(name: str, found: JsonObject) -> JsonObject:
     """With its 95 % interval, from the standard error on independent rows."""
     value, error = found.get("value"), found.get("error")
+    told = {"metric": name, "problem": None, **found}
     if value is None or error is None:
-        return {"metric": name, **found, "lower": None, "upper": None}
-    return {"metric": name, **found, "lower": value - NORMAL_95 * error, "upper": value + NORMAL_95 * error}
+        return {**told, "lower": None, "upper": None}
+    return {**told, "lower": value - NORMAL_95 * error, "upper": value + NORMAL_95 * error}
 
 
 def _slice(found: JsonObject) -> JsonObject:

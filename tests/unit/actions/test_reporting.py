@@ -17,6 +17,7 @@ from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from steward.actions.reporting import gather_facts, tell_card, tell_compliance, write_governance_reports
 from steward.errors import IntegrityError, NotFoundError, RequestError
 from steward.gates import Evidence
+from steward.reporting.pages import card_page
 from steward.spec import SpecFolder
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "reports"
@@ -75,6 +76,15 @@ def test_states_follow_the_versions(named: Life) -> None:
     told = tell_card(named.services, "toy")["versions"]
     assert [(one["version"], one["state"]) for one in told] == [(3, "rejected"), (2, "champion"), (1, "replaced")]
     assert told[2]["served"][0]["until"] == told[1]["served"][0]["since"]
+
+
+def test_a_challenger_stands_beside_the_champion_it_was_judged_against(named: Life) -> None:
+    first = released(named)["version"]
+    named.clock.advance(timedelta(days=1))
+    card = tell_card(named.services, "toy", named.train()["version"])
+    assert card["evaluation"]["champion"] == first
+    assert 0.5 < card["evaluation"]["metrics"][0]["beside"] < 1
+    assert "@1 on the same rows" in card_page(card)
 
 
 def test_a_report_of_yesterday_does_not_know_today(named: Life) -> None:

@@ -180,6 +180,7 @@ def test_intervals_are_two_sided_and_absent_without_an_error() -> None:
     first, second = model_card(facts(evaluation=an_evaluation(metrics=metrics)))["evaluation"]["metrics"]
     assert (round(first["lower"], 4), round(first["upper"], 4)) == (0.7608, 0.8392)
     assert (second["lower"], second["upper"]) == (None, None)
+    assert "brier" in card_page(model_card(facts(evaluation=an_evaluation(metrics=metrics))))
 
 
 def test_the_card_says_how_the_threshold_was_chosen() -> None:
