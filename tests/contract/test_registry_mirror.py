@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from steward.adapters.mlflow_tracking import MlflowTracker
 from steward.errors import IntegrityError, NotFoundError, UnavailableError
 from steward.testing.tracking import FakeTracker
 from steward.training import LoggedModel, TrainingRecord
+from steward.training.likeness import differing_parts
 from steward.training.provenance import environment
 
 FRAME = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
@@ -96,6 +98,18 @@ def test_a_logged_model_comes_back_and_answers_the_same(tracker: Any, logged: Lo
     assert again.predict_proba(FRAME)[:, 1] == pytest.approx(
         LogisticRegression().fit(FRAME, [0, 0, 1, 1]).predict_proba(FRAME)[:, 1]
     )
+
+
+def test_a_logged_model_holds_to_the_last_bit_what_was_fitted_and_its_files_can_be_kept(tracker: Any) -> None:
+    """What a reproduction compares, and what an archive copies."""
+    rows, labels = pd.DataFrame({"x": range(200)}, dtype="float64"), [i % 3 == 0 for i in range(200)]
+
+    def fit() -> Any:
+        return HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(rows, labels)
+
+    logged = tracker.log(RECORD, fit(), rows.head(5))
+    assert differing_parts(tracker.load(logged), fit()) == []
+    assert [path for path in tracker.fetch(logged).rglob("*") if path.is_file()]
 
 
 def test_metrics_are_taken(tracker: Any, logged: LoggedModel) -> None:
