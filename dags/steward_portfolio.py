@@ -1,4 +1,4 @@
-"""Airflow DAGs of the whole portfolio: the nightly audit, and the rollback by hand."""
+"""Airflow DAGs of the whole portfolio: the nightly audit; rolling back, retiring and reproducing by hand."""
 
 from steward_airflow.loading import build_portfolio
 
