@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.unit.actions import test_retiring as retirement
 from tests.unit.actions.conftest import build_life
+from tests.unit.actions.test_retiring import YAML as RETIRABLE
 
 from steward import actions
 from steward.actions.verifying import altered_evidence, differences, exported, require_genuine
@@ -271,3 +273,18 @@ def test_an_answer_written_into_the_events_by_hand_releases_nothing(lived):
     state.links.append(link_of(forged))
     with pytest.raises(IntegrityError, match=f"event {forged.seq} was not signed with this ledger's key"):
         lived.do("start_rollout", "run4", version=4)
+
+
+def test_a_retired_model_differs_nowhere(tmp_path):
+    life = build_life(tmp_path, RETIRABLE)
+    life.approve(first := life.train())
+    life.release(first)
+    life.ask(life.train({"C": 0.5}))
+    life.clock.advance(timedelta(days=8))
+    retirement.start(life)
+    retirement.confirm_all(life)
+    life.do("close_endpoint", "end")
+    assert found(life) == []
+    life.do("archive_model", "end")
+    life.do("bury", "end")
+    assert (found(life), life.state(1), life.state(2)) == ([], "retired", "retired")
