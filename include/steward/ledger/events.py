@@ -70,7 +70,7 @@ MEANING: dict[EventType, str] = {
     EventType.DATA_VALIDATED: "A snapshot was judged against the data contract: verdict.",
     EventType.MODEL_TRAINED: "A candidate was fitted: run, artefact digest, seed, code commit, CPU seconds.",
     EventType.MODEL_EVALUATED: "A candidate was judged on the hold-out: verdict, reasons.",
-    EventType.VERSION_REGISTERED: "A candidate that passed its gates became a version (challenger).",
+    EventType.VERSION_REGISTERED: "A candidate that may proceed became a version (challenger); body: waivers it took.",
     EventType.VERSION_REJECTED: "A version will not serve: its gates, an approver or its rollout said no.",
     EventType.VERSION_PROMOTED: "A version answers all traffic as the champion; body names the one it replaced.",
     EventType.APPROVAL_REQUESTED: "People were asked; body holds the policy, the evidence and the expiry.",
