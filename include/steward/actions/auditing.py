@@ -153,9 +153,9 @@ def _risk_owners(policy: Policy, now: datetime) -> list[str]:
 
 
 def _title(findings: Sequence[Finding]) -> str:
-    models = sorted({finding.model for finding in findings})
-    named = models[0] if len(models) == 1 else f"{len(models)} models"
-    return f"Steward: the audit found {len(findings)} new about {named}"
+    names = sorted({finding.name for finding in findings})
+    named = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return f"Steward: the audit found something new about {named}"
 
 
 def _letter(findings: Sequence[Finding]) -> str:

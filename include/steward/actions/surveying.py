@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
 from pathlib import Path
@@ -25,7 +25,7 @@ from steward.registry import ModelVersion, State
 from steward.spec import ModelSpec
 from steward.types import JsonObject, RiskTier, Window, digest_of
 
-AUDIT_EVENTS = (*RECORD_EVENTS, EventType.VERSION_REGISTERED, EventType.APPROVAL_CLOSED)
+AUDIT_EVENTS = (*RECORD_EVENTS, EventType.APPROVAL_CLOSED)
 PROBES_A_NIGHT = 20
 PROBE_LIMIT = timedelta(seconds=30)
 
@@ -52,7 +52,7 @@ def inventory(services: Services, places: Places, at: datetime | None = None) ->
 def survey(services: Services, *, probe: bool) -> Assessment:
     """Judge the whole estate. With `probe`, the data sources whose turn it is today are read too."""
     with services.database.begin() as tx:
-        facts = _facts_of_all(services, tx, tx.events.read(types=AUDIT_EVENTS))
+        facts = [_with_waivers(tx, f) for f in _facts_of_all(services, tx, tx.events.read(types=AUDIT_EVENTS))]
         watched = {incident.model for incident in tx.incidents.unresolved_everywhere()} - {ALL_MODELS}
         before = {route.model: route.epoch for route in tx.routes.all()}
     asked = _Asked()
@@ -133,6 +133,14 @@ def _by_model(rows: Iterable[M]) -> dict[str, list[M]]:
     for row in rows:
         found.setdefault(row.model, []).append(row)
     return found
+
+
+def _with_waivers(tx: Transaction, facts: ModelFacts) -> ModelFacts:
+    """With the registrations of a model that ever had a waiver: they say under which it went on, and are large."""
+    if facts.champion is None or facts.last(EventType.WAIVER_GRANTED) is None:
+        return facts
+    registered = tx.events.read(model=facts.model, types=[EventType.VERSION_REGISTERED])
+    return replace(facts, events=sorted([*facts.events, *registered], key=lambda event: event.seq))
 
 
 def _last_spec(tx: Transaction, model: str) -> ModelSpec | None:

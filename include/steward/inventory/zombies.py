@@ -39,6 +39,8 @@ class Finding:
 
     @property
     def name(self) -> str:
+        if self.model == ALL_MODELS:
+            return "the estate"
         return self.model if self.version is None else str(VersionRef(self.model, self.version))
 
     def to_json(self) -> JsonObject:
