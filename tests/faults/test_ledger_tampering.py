@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from steward.actions.verifying import altered_evidence, differences
+from steward.adapters.postgres import PostgresDatabase
 from steward.gates import Evidence
 from steward.ledger import GENESIS_HASH, EventType, Tampering, hash_of, verify
 from steward.registry import State
@@ -223,7 +224,7 @@ def owner(postgres, database_name, governed):
 
 def test_what_was_not_touched_differs_nowhere(governed, owner):
     with governed.begin() as tx:
-        assert (altered_evidence(tx), list(differences(tx))) == (None, [])
+        assert (altered_evidence(tx), differences(tx)) == (None, [])
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ def test_state_written_by_hand_is_found(governed, owner, attack, said):
     owner.execute(attack)
     with governed.begin() as tx:
         assert tx.events.verify().intact  # the chain alone does not see it
-        first = next(differences(tx))
+        first = differences(tx)[0]
     assert said in str(first)
 
 
@@ -280,3 +281,44 @@ def test_the_application_itself_cannot_tamper_with_evidence(postgres, database_n
         for statement in ("UPDATE evidence SET model = 'x'", "DELETE FROM events", "DELETE FROM approval_answers"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
                 application.execute(statement)
+
+
+class WhileOthersWork:
+    """The transaction of an auditor; each of `happenings` is committed by somebody else at the next look at routes."""
+
+    def __init__(self, tx, *happenings):
+        self._tx, self._happenings = tx, list(happenings)
+
+    def __getattr__(self, name):
+        if name == "routes" and self._happenings:
+            self._happenings.pop(0)()
+        return getattr(self._tx, name)
+
+
+def test_what_happens_during_the_comparison_is_no_difference(governed, postgres, database_name, clock, ledger_key):
+    others = PostgresDatabase(postgres.url(database_name, "steward_app"), clock, ledger_key)
+
+    def register():
+        with others.begin() as tx:
+            number = tx.versions.add(a_new_version()).number
+            digest = tx.evidence.put(Evidence("evaluation", MODEL, {"number": number}))
+            tx.events.append(a_draft(EventType.VERSION_REGISTERED, version=number, evidence=digest))
+
+    with governed.begin() as tx:
+        assert differences(WhileOthersWork(tx, register, register)) == []
+        assert differences(WhileOthersWork(tx, *[register] * 20)) == []
+    others.close()
+
+
+def test_a_row_changed_by_hand_is_found_while_others_work(governed, owner, postgres, database_name, clock, ledger_key):
+    others = PostgresDatabase(postgres.url(database_name, "steward_app"), clock, ledger_key)
+    owner.execute("UPDATE routes SET champion = 2")
+
+    def write():
+        with others.begin() as tx:
+            tx.events.append(a_draft())
+
+    with governed.begin() as tx:
+        (found,) = differences(WhileOthersWork(tx, *[write] * 20))
+    assert str(found).startswith("the champion routed to is 2")
+    others.close()

@@ -137,7 +137,10 @@ def close_run(services: Services, spec: ModelSpec, *, run: str, actor: str) -> J
 
 
 def _events_of(tx: Transaction, model: str, run: str) -> list[AuditEvent]:
-    return [event for event in tx.events.read(model=model) if event.body.get("run") == run]
+    begun = [e.seq for e in tx.events.read(model=model, types=[EventType.SNAPSHOT_TAKEN]) if e.body.get("run") == run]
+    # A model has many events and a run few, and nothing a run ends with is before its snapshot.
+    later = tx.events.read(model=model, after_seq=begun[0] - 1 if begun else 0)
+    return [event for event in later if event.body.get("run") == run]
 
 
 def _endings_overtaken(mine: list[AuditEvent]) -> list[AuditEvent]:

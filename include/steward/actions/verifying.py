@@ -27,6 +27,8 @@ from steward.ledger.replay import APPROVAL_EVENTS, STATE_EVENTS, GivenYesOrNo
 from steward.registry import ModelVersion
 from steward.types import JsonObject
 
+MOST_READINGS = 5
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -57,7 +59,7 @@ def require_whole(tx: Transaction) -> None:
     """Raises IntegrityError for the first piece of evidence or row that differs, and for a guard that is gone."""
     if altered := altered_evidence(tx):
         altered.refuse()
-    if differs := next(differences(tx), None):
+    for differs in differences(tx):
         differs.refuse()
     for weakness in tx.events.weaknesses():
         if weakness.removed:
@@ -66,15 +68,33 @@ def require_whole(tx: Transaction) -> None:
 
 def altered_evidence(tx: Transaction) -> Break | None:
     """The first event that names evidence which is gone or whose content is not what it names."""
-    stored = ((digest, found.digest) for digest, found in tx.evidence.contents())
-    named = ((link[0], link[8]) for link in tx.events.links() if link[8])
-    return verify_evidence(named, stored)
+    # The events first: evidence that is put meanwhile is then one too many, and not one too few.
+    named = [(link[0], link[8]) for link in tx.events.links() if link[8]]
+    return verify_evidence(named, ((digest, found.digest) for digest, found in tx.evidence.contents()))
 
 
-def differences(tx: Transaction) -> Iterator[Difference]:
-    """Everything in the tables of versions, requests, answers, rollouts and routes that the events do not tell."""
-    events = tx.events.read(types=STATE_EVENTS)
-    recorded = replay(events)
+def differences(tx: Transaction) -> list[Difference]:
+    """Everything in the tables of versions, requests, answers, rollouts and routes that the events do not tell.
+
+    Others may go on working: what differs only because something happened between two reads is not told.
+    """
+    before, found = _head(tx), list(_compared(tx))
+    for _ in range(MOST_READINGS):
+        now = _head(tx)
+        if not found or now == before:
+            break
+        again = list(_compared(tx))
+        before, found = now, [each for each in again if each in found]
+    return found
+
+
+def _head(tx: Transaction) -> int:
+    """Every change of state appends an event: while this stands still, so does everything."""
+    return max((event.seq for event in tx.events.read(limit=1)), default=0)
+
+
+def _compared(tx: Transaction) -> Iterator[Difference]:
+    recorded = replay(tx.events.read(types=STATE_EVENTS))
     for route in tx.routes.all():
         recorded.setdefault(route.model, RecordedState(route.model))
     for model in sorted(recorded):

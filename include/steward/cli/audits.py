@@ -50,7 +50,7 @@ def verify(
         verification, weaknesses = tx.events.verify(marks), tx.events.weaknesses()
         # Of a chain that is broken nothing further can be told.
         altered = altered_evidence(tx) if evidence and verification.intact else None
-        differs = next(differences(tx), None) if state and verification.intact else None
+        differs = next(iter(differences(tx)), None) if state and verification.intact else None
     if as_json:
         also = {"evidence": altered, "state": differs, "weaknesses": weaknesses}
         print_json({**verification.to_json(), **also})
