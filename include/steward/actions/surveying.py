@@ -25,7 +25,7 @@ from steward.registry import ModelVersion, State
 from steward.spec import ModelSpec
 from steward.types import JsonObject, RiskTier, Window, digest_of
 
-AUDIT_EVENTS = (*RECORD_EVENTS, EventType.APPROVAL_CLOSED)
+AUDIT_EVENTS = (*RECORD_EVENTS, EventType.APPROVAL_ANSWERED)
 PROBES_A_NIGHT = 20
 PROBE_LIMIT = timedelta(seconds=30)
 

@@ -159,7 +159,7 @@ def approval_expired(estate: Estate, facts: ModelFacts) -> Iterator[Found]:
     if champion is None or request is None or tier not in estate.valid_for:
         return
     for event in facts.events:
-        if event.type is EventType.APPROVAL_CLOSED and event.body.get("request") == request:
+        if event.type is EventType.APPROVAL_ANSWERED and event.body.get("request") == request:
             ends_at = event.at + estate.valid_for[tier]
             if event.body.get("state") == "approved" and estate.now >= ends_at:
                 yield champion.number, f"its approval of {event.at:%Y-%m-%d} was good until {ends_at:%Y-%m-%d}"

@@ -365,7 +365,14 @@ class Telling:
         if life.glass_review_by:
             self.say(EventType.GLASS_BROKEN, number, born, request=request, review_by=life.glass_review_by)
         elif request:
-            self.say(EventType.APPROVAL_CLOSED, number, life.approved_at or born, request=request, state="approved")
+            self.say(
+                EventType.APPROVAL_ANSWERED,
+                number,
+                life.approved_at or born,
+                request=request,
+                approved=True,
+                state="approved",
+            )
         self.say(EventType.VERSION_PROMOTED, number, life.since, approval=request, replaced=1)
         if life.rolled_back:
             self.say(EventType.ROLLOUT_ROLLED_BACK, number + 1, life.since + DAY, to=number)

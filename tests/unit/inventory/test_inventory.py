@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.actions.conftest import Life, build_life
+from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from tests.unit.inventory.estate import NOW, plant_estate
 from tests.unit.specs import a_spec
 
 from steward.actions.surveying import inventory, survey
+from steward.inventory import ServedVersion
 from steward.inventory.external import ExternalModels, load_external
 from steward.inventory.record import InventoryRecord, Places, Standing
 from steward.inventory.upstream import declared_upstream, misplaced_upstream
@@ -28,7 +29,8 @@ def one(records: list[InventoryRecord], model: str = "toy") -> InventoryRecord:
 
 @pytest.fixture
 def life(tmp_path: Path) -> Life:
-    return build_life(tmp_path)
+    """Its owner is one of the people of the policy."""
+    return build_life(tmp_path, MODEL_YAML.replace("user: olga", "user: dana"))
 
 
 def test_the_record_of_a_model_that_serves(life: Life) -> None:
@@ -39,7 +41,7 @@ def test_the_record_of_a_model_that_serves(life: Life) -> None:
     assert (record.standing, record.stage, record.champion) == (Standing.DECLARED, "monitoring", 1)
     assert (record.title, record.risk_tier, record.task) == ("A toy", "medium", "binary_classification")
     assert record.owner is not None
-    assert record.owner["user"] == "olga"
+    assert record.owner["user"] == "dana"
     assert record.versions == {"champion": 1}
     assert record.training_data is not None
     assert record.training_data["table"] == "snapshots/toy"
@@ -203,3 +205,35 @@ def test_a_broken_spec_breaks_no_other(tmp_path: Path) -> None:
         (tmp_path / model / "model.yaml").write_text(text)
     upstream = declared_upstream(tmp_path)
     assert [upstream(model) for model in ("a", "b", "c", "none")] == [["b"], [], [], []]
+
+
+def test_a_life_as_the_actions_write_it_has_nothing_to_find(life: Life) -> None:
+    for params in (None, {"C": 0.5}):
+        trained = life.train(params, "airflow:mo")
+        life.approve(trained)
+        life.release(trained)
+        life.clock.advance(timedelta(days=1))
+    serve_as_routed(life)
+    assert survey(life.services, probe=True).findings == ()
+    life.do("roll_back", "by-hand", reason="the second one is worse")
+    serve_as_routed(life)
+    assert survey(life.services, probe=True).findings == ()
+
+
+def serve_as_routed(life: Life) -> None:
+    """What a model server makes of the route."""
+    with life.services.database.begin() as tx:
+        champion = tx.versions.champion("toy")
+    assert champion is not None
+    digest = champion.artefact_digest
+    life.services.served.versions = [ServedVersion("http://one", "toy", champion.number, digest, "champion")]
+
+
+def test_the_approval_of_a_life_expires_and_its_monitor_is_missed(life: Life) -> None:
+    trained = life.train()
+    life.approve(trained)
+    life.release(trained)
+    serve_as_routed(life)
+    life.clock.advance(timedelta(days=400))
+    found = {finding.rule for finding in survey(life.services, probe=False).findings}
+    assert found == {"approval_expired", "past_review", "no_monitor", "idle_champion"}
