@@ -241,11 +241,11 @@ def _over(above: float, below: float) -> float:
 # --- the rule ------------------------------------------------------------------------------------
 
 TITLES = {
-    "demographic_parity_ratio": "Lowest over highest share of favourable decisions",
-    "demographic_parity_difference": "Gap in the share of favourable decisions",
-    "equalized_odds_difference": "Gap in true or false positive rates",
-    "adverse_action_rate": "Share refused",
-    "accuracy_difference": "Gap in accuracy",
+    "demographic_parity_ratio": "Demographic parity ratio",
+    "demographic_parity_difference": "Demographic parity difference",
+    "equalized_odds_difference": "Equalized odds difference",
+    "adverse_action_rate": "Adverse-action rate",
+    "accuracy_difference": "Accuracy difference",
 }
 
 
