@@ -34,7 +34,7 @@ from steward.types import JsonObject, VersionRef
 
 pytestmark = pytest.mark.faults
 
-SEQUENCES, STEPS = 10_000, 9
+SEQUENCES, STEPS = 10_000, 8
 PEOPLE = ("dana", "ravi", "mo", "vera", "olga", "mallory")
 ROLES = ("approver", "validator", "risk_officer", "incident_commander")
 TRAINERS = ("dana", "ravi", "mo")
