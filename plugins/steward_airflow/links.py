@@ -32,7 +32,8 @@ class ReportLink(BaseOperatorLink):
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        report = _answer(operator).get("report")
+        answer = _answer(operator)
+        report = answer.get("report") or next(iter(answer.get("reports", ())), None)
         return f"{reports_root()}/{report}" if report else ""
 
 
@@ -59,6 +60,7 @@ class ModelServerLink(BaseOperatorLink):
 _LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {
     "train": (TrackedRunLink(),),
     "write_report": (ReportLink(),),
+    "write_governance_reports": (ReportLink(),),
     "start_rollout": (ModelServerLink(),),
     "complete_rollout": (ModelServerLink(),),
 }

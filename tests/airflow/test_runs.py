@@ -27,6 +27,7 @@ TRAINING: dict[str, Any] = {
     "analyse_canary": PASSED | {"final": True, "requests": 200},
     "complete_rollout": {"version": 7, "replaced": 6},
     "settle_rollout": {"rolled_back": False, "to": None, "seconds": None},
+    "write_governance_reports": {"reports": ["flight_delays/card-v7.html"]},
     "close_run": {"summary": "done"},
 }
 JUDGED = {
@@ -169,7 +170,7 @@ def test_a_refused_candidate_ends_green_with_the_rest_skipped(
     actions.answers["register"] = {"version": 7, "outcome": "PASSED", "reasons": ["auc is 0.5"]} | refusal
     state, tasks = run(TRAIN)
     assert state == "success"
-    assert states(tasks, "skipped") == {"request_approval", "await_approval", *ROLLOUT, "settle"}
+    assert states(tasks, "skipped") == {"request_approval", "await_approval", *ROLLOUT, "settle", "publish"}
     assert tasks["register"] == tasks["close"] == "success"
 
 
@@ -217,7 +218,7 @@ def test_a_failed_canary_is_rolled_back_and_the_run_is_green(desk: Desk, actions
     actions.answers["settle_rollout"] = {"rolled_back": True, "to": 6, "seconds": 0.1}
     state, tasks = run(TRAIN)
     assert state == "success"
-    assert states(tasks, "skipped") == {"rollout.shift_50", "rollout.analyse_50", "rollout.complete"}
+    assert states(tasks, "skipped") == {"rollout.shift_50", "rollout.analyse_50", "rollout.complete", "publish"}
     assert tasks["settle"] == tasks["close"] == "success"
     assert actions.called("settle_rollout")[0]["reason"] == "slow"
 
@@ -226,7 +227,7 @@ def test_a_rejected_candidate_is_not_released(desk: Desk, actions: ScriptedActio
     desk.people = [("vera", "Reject", "no")]
     state, tasks = run(TRAIN)
     assert state == "success"
-    assert states(tasks, "skipped") == {*ROLLOUT, "settle"}
+    assert states(tasks, "skipped") == {*ROLLOUT, "settle", "publish"}
     assert not actions.called("start_rollout")
 
 
@@ -236,7 +237,7 @@ def test_no_answer_is_a_no(desk: Desk, actions: ScriptedActions, run: Any, monke
     desk.people = [None]
     monkeypatch.setattr(ApprovalRequest, "remaining", timedelta(0))
     _, tasks = run(TRAIN)
-    assert states(tasks, "skipped") == {*ROLLOUT, "settle"}
+    assert states(tasks, "skipped") == {*ROLLOUT, "settle", "publish"}
     assert desk.state == "expired"
     assert not actions.called("answer_approval")
 

@@ -50,6 +50,9 @@ class FlightStream:
     def singly(self, day: datetime) -> list[Question]:
         return list(self._questions(self.frame(day, day + DAY), one_by_one=True))
 
+    def singly_between(self, start: datetime, end: datetime) -> list[Question]:
+        return list(self._questions(self.frame(start, end), one_by_one=True))
+
     def hourly(self, day: datetime) -> list[Question]:
         return list(self._questions(self.frame(day, day + DAY), one_by_one=False))
 

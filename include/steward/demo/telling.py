@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -10,16 +11,21 @@ from steward import wiring
 from steward.actions import verify_ledger
 from steward.adapters.airflow_rest import AirflowClient
 from steward.clock import ReplayClock
+from steward.demo import mortgages
 from steward.demo.aftermath import compare_weeks
 from steward.demo.desk import Desk
 from steward.demo.display import Narrator
 from steward.demo.flights import FlightStream
+from steward.demo.mortgages import Mortgages
 from steward.demo.report import write_report
 from steward.demo.story import WEEKS_AFTER, People, Story
 from steward.ledger import AuditEvent, serving_at, timeline
 from steward.local import Stack
 from steward.training import ModelCode
 from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    from steward.actions.state import Services
 
 MODEL = "flight_delays"
 QUIET_EVENTS = {"window.judged", "retraining.declined", "incident.updated", "report.made"}
@@ -40,6 +46,7 @@ def tell(stack: Stack, narrator: Narrator, report: Path) -> None:
     story.live_with_it()
     weeks = _aftermath(story, stream, narrator)
     story.catch_a_skewed_release()
+    _mortgages(stack, narrator, services).tell(clock.now())
     events = _verified(story, narrator)
     _print_timeline(narrator, events)
     write_report(report, story, weeks, events)
@@ -48,10 +55,23 @@ def tell(stack: Stack, narrator: Narrator, report: Path) -> None:
 
 
 def _people(stack: Stack) -> People:
-    def client(user: str) -> AirflowClient:
-        return AirflowClient(stack.urls.airflow, user=user, password=stack.passwords[user])
+    return People(dana=_client(stack, "dana"), ravi=_client(stack, "ravi"))
 
-    return People(dana=client("dana"), ravi=client("ravi"))
+
+def _client(stack: Stack, user: str) -> AirflowClient:
+    return AirflowClient(stack.urls.airflow, user=user, password=stack.passwords[user])
+
+
+def _mortgages(stack: Stack, narrator: Narrator, services: Services) -> Mortgages:
+    code = services.specs.module_path(mortgages.MODEL)
+    return Mortgages(
+        stream=FlightStream(services.specs.get(mortgages.MODEL), ModelCode(code)),
+        people={user: _client(stack, user) for user in ("dana", "ravi", "vera")},
+        narrator=narrator,
+        database=services.database,
+        url=stack.urls.server,
+        papers=code.parent / "documents",
+    )
 
 
 def _aftermath(story: Story, stream: FlightStream, narrator: Narrator) -> list[JsonObject]:

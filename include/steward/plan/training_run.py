@@ -199,11 +199,18 @@ def _ending(line: list[Step]) -> list[Step]:
             idle_without=("rolled_back",),
         ),
         Step(
+            "publish",
+            "write_governance_reports",
+            "Writes the new champion's model card, and the report of every framework its spec names.",
+            last.model,
+            after=(last.id,),
+        ),
+        Step(
             "close",
             "close_run",
             "Sums the run up.",
             last.model,
-            after=(last.id, "settle"),
+            after=(last.id, "settle", "publish"),
             trigger=TriggerRule.NONE_FAILED,
         ),
     ]

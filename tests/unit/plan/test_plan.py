@@ -91,9 +91,9 @@ def _keys(value: Any) -> set[str]:
 
 def test_a_no_in_training_skips_everything_up_to_settle(plan: Plan) -> None:
     ids = [step.id for step in plan.train.steps]
-    assert ids[-2:] == ["settle", "close"]
+    assert ids[-3:] == ["settle", "publish", "close"]
     for place, step in enumerate(plan.train.steps):
-        assert list(step.skips) == (ids[place + 1 : -2] if step.kind in GATES else []), step.id
+        assert list(step.skips) == (ids[place + 1 : -3] if step.kind in GATES else []), step.id
 
 
 def test_settle_always_runs_and_close_only_without_a_fault(plan: Plan) -> None:
@@ -101,7 +101,7 @@ def test_settle_always_runs_and_close_only_without_a_fault(plan: Plan) -> None:
     assert steps["settle"].trigger is TriggerRule.ALL_DONE
     assert steps["settle"].after == ("rollout.complete",)
     assert steps["close"].trigger is TriggerRule.NONE_FAILED
-    assert set(steps["close"].after) == {"rollout.complete", "settle"}
+    assert set(steps["close"].after) == {"rollout.complete", "settle", "publish"}
 
 
 def test_every_released_version_passed_each_gate(plan: Plan) -> None:
