@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -112,6 +112,17 @@ def spec_to_go_back(model: str) -> ModelSpec:
         return specs().get(model)
     except FaultsError:
         return ModelSpec.model_construct(**cast("dict[str, Any]", {"model": model}))
+
+
+def review_after(model: str) -> timedelta | None:
+    """How long a model may go without a review; None while its spec cannot be read."""
+    from steward.errors import NotFoundError
+    from steward.spec import FaultsError
+
+    try:
+        return specs().get(model).retirement.review_after
+    except (FaultsError, NotFoundError):
+        return None
 
 
 def spec_rules(policy: Callable[[], Policy | None]) -> list[Rule]:

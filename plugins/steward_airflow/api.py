@@ -177,4 +177,4 @@ def status(model: Model) -> JSONResponse:
 
     require_known(model)
     with wiring.database().begin() as tx:
-        return answered(standing(tx, model, wiring.clock().now()))
+        return answered(standing(tx, model, wiring.clock().now(), wiring.review_after(model)))

@@ -127,7 +127,7 @@ def test_looking_back(report: Report, lived: PostgresDatabase) -> None:
         assert stage_of(tx.events.read(model=MODEL, types=STAGE_EVENTS)) is not None
 
     def stands(tx: Any) -> None:
-        assert standing(tx, MODEL, moments["now"])["last_event"]
+        assert standing(tx, MODEL, moments["now"], None)["last_event"]
 
     all_of_them = milliseconds(lived, everything)
     asked = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from steward.actions.effects import deliver, want_notice
+from steward.actions.incidents import NO_VERSION, resolve_incident, save_incident
 from steward.actions.state import Services, Transaction
 from steward.actions.surveying import survey
 from steward.approval.policy import Policy
@@ -19,7 +20,6 @@ from steward.monitoring.windows import Incident, IncidentState
 from steward.types import JsonObject, Window
 
 NIGHT = timedelta(days=1)
-NO_VERSION = 0  # what an incident names that is about the model as a whole
 TOLD = 20  # findings in the answer of the step; all of them are in the evidence
 
 Key = tuple[str, int, str]
@@ -65,15 +65,18 @@ class _Audit:
         """Open an incident, or change one whose trouble changed. True when it is new."""
         detail = {"reason": finding.reason, "what_to_do": finding.what_to_do}
         if known is None:
-            self._save(EventType.INCIDENT_OPENED, self._opened(finding, detail), finding.reason)
+            self._save(EventType.INCIDENT_OPENED, self._opened(finding, detail), finding)
         elif (known.severity, (known.detail or {}).get("reason")) != (finding.severity, finding.reason):
-            changed = replace(known, severity=finding.severity, detail=detail, evidence=self.evidence)
-            self._save(EventType.INCIDENT_UPDATED, changed, finding.reason)
+            changed = replace(known, severity=finding.severity, detail=detail)
+            changed = replace(changed, evidence=self.evidence, updated_at=self.now)
+            self._save(EventType.INCIDENT_UPDATED, changed, finding)
         return known is None
 
     def resolve(self, incident: Incident) -> Incident:
-        ended = replace(incident, state=IncidentState.RESOLVED, resolved_at=self.now)
-        return self._save(EventType.INCIDENT_RESOLVED, ended, "the audit no longer finds it")
+        return resolve_incident(self.tx, incident, self.actor, "the audit no longer finds it", self.now)
+
+    def _save(self, kind: EventType, incident: Incident, finding: Finding) -> None:
+        save_incident(self.tx, kind, incident, self.actor, f"{finding.rule}: {finding.reason}")
 
     def _opened(self, finding: Finding, detail: JsonObject) -> Incident:
         return Incident(
@@ -90,19 +93,6 @@ class _Audit:
             evidence=self.evidence,
             detail=detail,
         )
-
-    def _save(self, kind: EventType, incident: Incident, said: str) -> Incident:
-        saved = self.tx.incidents.save(replace(incident, updated_at=self.now))
-        body = {
-            "incident": saved.id,
-            "cause": saved.cause,
-            "severity": saved.severity,
-            "first_bad": saved.first_bad.to_json(),
-        }
-        text = f"{saved.cause}: {said}"
-        draft = EventDraft(kind, saved.model, self.actor, text, saved.version or None, saved.evidence, body)
-        self.tx.events.append(draft)
-        return saved
 
 
 def _key(finding: Finding) -> Key:

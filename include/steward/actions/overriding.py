@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from datetime import datetime
 
 from steward.actions.approving import open_request, valid_approval
 from steward.actions.dossiers import rebind_open_requests
 from steward.actions.effects import want_notice
+from steward.actions.incidents import resolve_incident, save_incident
 from steward.actions.operation import Operation, person
 from steward.actions.state import Services, Transaction
 from steward.actions.waiving import said_why
@@ -17,7 +17,7 @@ from steward.approval.entitlement import why_not_break_glass, why_not_review
 from steward.approval.policy import Policy
 from steward.errors import PolicyError
 from steward.gates import Outcome
-from steward.ledger import AuditEvent, EventDraft, EventType
+from steward.ledger import AuditEvent, EventType
 from steward.monitoring.windows import Incident, IncidentState
 from steward.registry import ModelVersion, State
 from steward.spec import ModelSpec
@@ -95,24 +95,22 @@ def _ask_for_review(tx: Transaction, op: Operation, request: ApprovalRequest, by
     """One review per version, by the first date that was set."""
     if any(each.version == request.version for each in _due(tx, request.model)):
         return
-    incident = tx.incidents.save(
-        Incident(
-            id=uuid.uuid4().hex,
-            model=request.model,
-            version=request.version,
-            cause=REVIEW_DUE,
-            severity="high",
-            state=IncidentState.OPEN,
-            first_bad=Window(now, by),
-            opened_at=now,
-            updated_at=now,
-            windows=1,
-            evidence=request.evidence,
-            detail={"review_by": format_instant(by), "by": person(op.actor)},
-        )
+    incident = Incident(
+        id=uuid.uuid4().hex,
+        model=request.model,
+        version=request.version,
+        cause=REVIEW_DUE,
+        severity="high",
+        state=IncidentState.OPEN,
+        first_bad=Window(now, by),
+        opened_at=now,
+        updated_at=now,
+        windows=1,
+        evidence=request.evidence,
+        detail={"review_by": format_instant(by), "by": person(op.actor)},
     )
     said = f"{REVIEW_DUE}: {person(op.actor)} broke the glass; to be reviewed by {by:%Y-%m-%d %H:%M} UTC"
-    tx.events.append(_incident_event(op, EventType.INCIDENT_OPENED, incident, said))
+    save_incident(tx, EventType.INCIDENT_OPENED, incident, op.actor, said, op.run)
 
 
 def _tell_reviewers(
@@ -124,19 +122,6 @@ def _tell_reviewers(
     asked = f"{said}\n\nTo be reviewed by {by:%Y-%m-%d %H:%M} UTC: steward review {spec.model} --reason …"
     to = dict.fromkeys([spec.owner.email, *(each for each in known if each)])
     want_notice(tx, list(to), f"{candidate.ref} may be released without the approvals it needs", asked)
-
-
-def _incident_event(op: Operation, kind: EventType, incident: Incident, said: str) -> EventDraft:
-    return op.event(
-        kind,
-        said,
-        version=incident.version,
-        evidence=incident.evidence,
-        incident=incident.id,
-        cause=incident.cause,
-        severity=incident.severity,
-        first_bad=incident.first_bad.to_json(),
-    )
 
 
 def _due(tx: Transaction, model: str) -> list[Incident]:
@@ -200,7 +185,4 @@ def _why_not_review(policy: Policy, spec: ModelSpec, due: list[Incident], by: st
 
 
 def _reviewed(tx: Transaction, op: Operation, incident: Incident, now: datetime) -> str:
-    ended = tx.incidents.save(replace(incident, state=IncidentState.RESOLVED, updated_at=now, resolved_at=now))
-    said = f"{REVIEW_DUE}: reviewed by {person(op.actor)}"
-    tx.events.append(_incident_event(op, EventType.INCIDENT_RESOLVED, ended, said))
-    return ended.id
+    return resolve_incident(tx, incident, op.actor, f"reviewed by {person(op.actor)}", now, op.run).id

@@ -7,11 +7,11 @@ be called off; from then on nothing of the model is trained, released or served 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 from steward.actions.draining import consumers_waited_for, retirement_in, retirement_under_way, traffic_of
 from steward.actions.effects import want_aliases, want_notice
+from steward.actions.incidents import resolve_incident
 from steward.actions.operation import Operation, person
 from steward.actions.stages import enter_stage, missing_for
 from steward.actions.state import Services, Transaction
@@ -21,7 +21,6 @@ from steward.errors import ConflictError, PolicyError, RequestError, SpecError
 from steward.inventory.retirement import Retirement, waiting_for_quiet
 from steward.ledger import EventType, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
-from steward.monitoring.windows import IncidentState
 from steward.registry import State
 from steward.rollout import Route
 from steward.spec import SPEC_FILE, ModelSpec, format_duration
@@ -319,9 +318,5 @@ def _end_versions(tx: Transaction, model: str) -> list[int]:
 
 
 def _resolve_incidents(services: Services, tx: Transaction, op: Operation) -> None:
-    now = services.clock.now()
     for incident in tx.incidents.unresolved(op.model):
-        tx.incidents.save(replace(incident, state=IncidentState.RESOLVED, updated_at=now, resolved_at=now))
-        body = {"incident": incident.id, "cause": incident.cause}
-        said = f"{incident.cause}: the model is retired"
-        tx.events.append(op.event(EventType.INCIDENT_RESOLVED, said, version=incident.version, **body))
+        resolve_incident(tx, incident, op.actor, "the model is retired", services.clock.now(), op.run)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from steward.actions.state import Transaction
 from steward.approval import RequestState
 from steward.ledger import AuditEvent, EventType, live_waivers, stage_of, tombstone_of
-from steward.ledger.governance import GOVERNANCE_EVENTS, FiledDocument, last_review
-from steward.types import JsonObject, parse_instant
-
-READ = (*GOVERNANCE_EVENTS, EventType.GLASS_BROKEN)
+from steward.ledger.governance import GOVERNANCE_EVENTS, FiledDocument, last_review, next_review
+from steward.types import JsonObject
 
 
-def standing(tx: Transaction, model: str, now: datetime) -> JsonObject:
-    """`now` by the calendar the models live in: waivers run out by it, and reviews become overdue."""
-    return {**_serving(tx, model), **governance(tx.events.read(model=model, types=READ), now)}
+def standing(tx: Transaction, model: str, now: datetime, review_after: timedelta | None) -> JsonObject:
+    """`now` by the calendar the models live in: waivers run out by it, and reviews become overdue.
+
+    `review_after` is what the model's spec says; None where it cannot be read.
+    """
+    events = tx.events.read(model=model, types=GOVERNANCE_EVENTS)
+    return {**_serving(tx, model), **governance(events, now, review_after)}
 
 
 def _serving(tx: Transaction, model: str) -> JsonObject:
@@ -37,9 +39,10 @@ def _serving(tx: Transaction, model: str) -> JsonObject:
     }
 
 
-def governance(events: Sequence[AuditEvent], now: datetime) -> JsonObject:
+def governance(events: Sequence[AuditEvent], now: datetime, review_after: timedelta | None) -> JsonObject:
     """Stage, documents, waivers, review and tombstone of one model, from its events."""
-    stage, stone, review, due = stage_of(events), tombstone_of(events), last_review(events), review_due(events)
+    stage, stone, review = stage_of(events), tombstone_of(events), last_review(events)
+    due = None if stone else next_review(events, review_after)
     return {
         "stage": {"stage": stage.stage, "since": stage.at, "version": stage.version} if stage else None,
         "documents": [document.to_json() for document in _newest(events)],
@@ -47,7 +50,7 @@ def governance(events: Sequence[AuditEvent], now: datetime) -> JsonObject:
         "review": {
             "last": review.at if review else None,
             "next": due,
-            "overdue": due is not None and stone is None and now >= due,
+            "overdue": due is not None and now >= due,
         },
         "retired": stone.to_json() if stone else None,
     }
@@ -57,15 +60,3 @@ def _newest(events: Sequence[AuditEvent]) -> list[FiledDocument]:
     """Of every kind, for the model as a whole and for each version."""
     filed = (FiledDocument.of(event) for event in events if event.type is EventType.DOCUMENT_FILED)
     return list({(document.version, document.kind): document for document in filed}.values())
-
-
-def review_due(events: Sequence[AuditEvent]) -> datetime | None:
-    """When somebody must look at the model next: the last review says so, broken glass may ask for it sooner."""
-    due: datetime | None = None
-    for event in events:
-        if event.type is EventType.MODEL_REVIEWED:
-            due = parse_instant(event.body["next_review_at"])
-        elif event.type is EventType.GLASS_BROKEN:
-            by = parse_instant(event.body["review_by"])
-            due = min(due, by) if due else by
-    return due

@@ -8,11 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steward.actions.incidents import resolve_incident, save_incident
 from steward.actions.operation import Operation, day_of, ended_since
 from steward.actions.preparing import snapshot_of
 from steward.actions.state import Services, Transaction
 from steward.gates import Evidence, Outcome, Verdict
-from steward.ledger import EventDraft, EventType
+from steward.ledger import EventType
 from steward.monitoring.windows import MONITORED, Cause, Incident, IncidentState, JudgedWindow
 from steward.registry import ModelVersion
 from steward.spec import ModelSpec
@@ -138,29 +139,26 @@ def _note(
 ) -> Incident:
     now = services.clock.now()
     if known and known.version == body["version"]:
-        incident = tx.incidents.save(replace(known, updated_at=now, windows=known.windows + 1, evidence=evidence))
+        incident = replace(known, updated_at=now, windows=known.windows + 1, evidence=evidence)
         kind, said = EventType.INCIDENT_UPDATED, f"{cause} again: {incident.windows} windows now"
     else:
         if known:
             _resolve(services, tx, op, known, f"version {known.version} no longer serves")
-        incident = tx.incidents.save(
-            Incident(
-                id=uuid.uuid4().hex,
-                model=spec.model,
-                version=body["version"],
-                cause=cause.value,
-                severity=_severity(spec.risk_tier, cause),
-                state=IncidentState.OPEN,
-                first_bad=Window.from_json(body["window"]),
-                opened_at=now,
-                updated_at=now,
-                windows=1,
-                evidence=evidence,
-            )
+        incident = Incident(
+            id=uuid.uuid4().hex,
+            model=spec.model,
+            version=body["version"],
+            cause=cause.value,
+            severity=_severity(spec.risk_tier, cause),
+            state=IncidentState.OPEN,
+            first_bad=Window.from_json(body["window"]),
+            opened_at=now,
+            updated_at=now,
+            windows=1,
+            evidence=evidence,
         )
         kind, said = EventType.INCIDENT_OPENED, f"{cause}: {_first_reason(body, cause)}"
-    tx.events.append(_incident_event(op, kind, incident, said))
-    return incident
+    return save_incident(tx, kind, incident, op.actor, said, op.run)
 
 
 def _first_reason(body: JsonObject, cause: Cause) -> str:
@@ -176,23 +174,7 @@ def _severity(tier: RiskTier, cause: Cause) -> str:
 
 
 def _resolve(services: Services, tx: Transaction, op: Operation, incident: Incident, why: str) -> Incident:
-    now = services.clock.now()
-    ended = tx.incidents.save(replace(incident, state=IncidentState.RESOLVED, updated_at=now, resolved_at=now))
-    tx.events.append(_incident_event(op, EventType.INCIDENT_RESOLVED, ended, f"{incident.cause}: {why}"))
-    return ended
-
-
-def _incident_event(op: Operation, kind: EventType, incident: Incident, said: str) -> EventDraft:
-    return op.event(
-        kind,
-        said,
-        version=incident.version,
-        evidence=incident.evidence,
-        incident=incident.id,
-        cause=incident.cause,
-        severity=incident.severity,
-        first_bad=incident.first_bad.to_json(),
-    )
+    return resolve_incident(tx, incident, op.actor, why, services.clock.now(), op.run)
 
 
 def _report_wanted(services: Services, incident: Incident) -> bool:

@@ -32,7 +32,7 @@ def status(model: Annotated[str | None, typer.Argument()] = None, as_json: Json 
     folder, now = wiring.specs(), wiring.clock().now()
     models = [model] if model else folder.ids()
     with wiring.database().begin() as tx:
-        rows = [standing(tx, each, now) for each in models]
+        rows = [standing(tx, each, now, wiring.review_after(each)) for each in models]
     if model and rows[0]["last_event"] is None:
         folder.module_path(model)  # a name nobody knows is an error, not an empty row
     if as_json:

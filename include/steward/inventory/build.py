@@ -8,7 +8,7 @@ from datetime import datetime
 from steward.inventory.external import ExternalModel
 from steward.inventory.record import InventoryRecord, ModelFacts, Places, Standing
 from steward.ledger import EventType, live_waivers, stage_of, tombstone_of
-from steward.ledger.governance import FiledDocument, documents_of, last_review
+from steward.ledger.governance import FiledDocument, documents_of, last_review, next_review
 from steward.spec import ModelSpec
 from steward.types import JsonObject, parse_instant, to_json
 
@@ -45,7 +45,7 @@ def record_of(facts: ModelFacts, now: datetime, places: Places) -> InventoryReco
         dashboard=places.of(facts.model, places.dashboard),
         last_window=_last_window(facts),
         last_review_at=review.at if review else None,
-        next_review_at=None if stone else next_review(facts),
+        next_review_at=None if stone else review_due(facts),
         waivers=tuple(waiver.to_json() for waiver in live_waivers(facts.events, now)),
         incidents=tuple(
             to_json({"id": i.id, "version": i.version, "cause": i.cause, "severity": i.severity, "since": i.opened_at})
@@ -80,21 +80,9 @@ def champion_since(facts: ModelFacts) -> datetime | None:
     return None
 
 
-def next_review(facts: ModelFacts) -> datetime | None:
-    """When somebody must look at the model next; None while there is nothing to look at.
-
-    The last review says so; before the first, the spec counts from the first release. Broken glass asks sooner.
-    """
-    due: datetime | None = None
-    for event in facts.events:
-        if event.type is EventType.VERSION_PROMOTED and due is None and facts.spec is not None:
-            due = event.at + facts.spec.retirement.review_after
-        elif event.type is EventType.MODEL_REVIEWED:
-            due = parse_instant(event.body["next_review_at"])
-        elif event.type is EventType.GLASS_BROKEN:
-            asked = parse_instant(event.body["review_by"])
-            due = min(due, asked) if due else asked
-    return due
+def review_due(facts: ModelFacts) -> datetime | None:
+    """When somebody must look at a declared model next."""
+    return next_review(facts.events, facts.spec.retirement.review_after if facts.spec else None)
 
 
 def _declared(spec: ModelSpec | None) -> JsonObject:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from steward.inventory.build import VALIDATION_REPORT, champion_since, next_review
+from steward.inventory.build import VALIDATION_REPORT, champion_since, review_due
 from steward.inventory.record import CHAMPION, REJECTED, RETIRED, SUPERSEDED, ModelFacts
 from steward.inventory.zombies import ESTATE_UNKNOWN, UNDECIDED, Estate, Found, Rule
 from steward.ledger import EventType, live_waivers, tombstone_of
@@ -207,7 +207,7 @@ def past_review(estate: Estate, facts: ModelFacts) -> Iterator[Found]:
     elif facts.champion is None or _glass_due(facts):
         due = None
     else:
-        due = next_review(facts)
+        due = review_due(facts)
     if due and estate.now >= due:
         yield None, f"somebody was to look at it by {due:%Y-%m-%d}"
 

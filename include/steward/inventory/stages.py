@@ -21,6 +21,7 @@ from steward.spec import Fault, ModelSpec, Section
 from steward.spec.documents import read_document
 from steward.spec.faults import nearest
 from steward.spec.fields import Contradiction, Identifier
+from steward.spec.model import unknown_key
 from steward.spec.validation import validate
 from steward.types import RiskTier, Stage, digest_of
 
@@ -43,7 +44,7 @@ class Criterion(Section):
     def contradictions(self) -> Iterator[Contradiction]:
         if len(self._given) != 1:
             yield Contradiction((), "name exactly one of " + ", ".join(type(self).model_fields))
-        if self.field is not None and (unknown := _unknown_part(self.field)):
+        if self.field is not None and (unknown := unknown_key(self.field)):
             yield Contradiction(("field",), f"a spec has no key {self.field}", nearest(*unknown))
 
     @property
@@ -245,19 +246,3 @@ def _asked_by_frameworks(frameworks: Mapping[str, FrameworkDocuments]) -> Iterat
 def _before(stage: Stage, side: str) -> Stage:
     """The stage that a criterion stands before."""
     return stage if side == "entry" else list(Stage)[min(stage.place + 1, Stage.RETIRED.place)]
-
-
-def _unknown_part(dotted: str) -> tuple[str, list[str]] | None:
-    """The part of a dotted key that no spec has, and the keys that could have been meant."""
-    section: Any = ModelSpec
-    for part in dotted.split("."):
-        fields = getattr(section, "model_fields", {})
-        if part not in fields:
-            return part, list(fields)
-        section = _section_in(fields[part].annotation)
-    return None
-
-
-def _section_in(annotation: Any) -> Any:
-    kinds = (annotation, *getattr(annotation, "__args__", ()))
-    return next((each for each in kinds if isinstance(each, type) and issubclass(each, Section)), None)

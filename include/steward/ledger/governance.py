@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Self
 
@@ -18,7 +18,7 @@ from steward.types import JsonObject, Stage, parse_instant, to_json
 STAGE_EVENTS = (EventType.STAGE_ENTERED,)
 DOCUMENT_EVENTS = (EventType.DOCUMENT_FILED,)
 WAIVER_EVENTS = (EventType.WAIVER_GRANTED, EventType.WAIVER_REVOKED)
-REVIEW_EVENTS = (EventType.MODEL_REVIEWED,)
+REVIEW_EVENTS = (EventType.VERSION_PROMOTED, EventType.MODEL_REVIEWED, EventType.GLASS_BROKEN)
 TOMBSTONE_EVENTS = (EventType.MODEL_RETIRED,)
 GOVERNANCE_EVENTS = STAGE_EVENTS + DOCUMENT_EVENTS + WAIVER_EVENTS + REVIEW_EVENTS + TOMBSTONE_EVENTS
 
@@ -159,6 +159,24 @@ def live_waivers(events: Iterable[AuditEvent], at: datetime) -> list[Waiver]:
 
 def last_review(events: Sequence[AuditEvent]) -> AuditEvent | None:
     return next((e for e in reversed(events) if e.type is EventType.MODEL_REVIEWED), None)
+
+
+def next_review(events: Iterable[AuditEvent], review_after: timedelta | None) -> datetime | None:
+    """When somebody must look at the model next; None while there is nothing to look at.
+
+    The last review says so; before the first, `review_after` counts from the first release (None: its spec cannot be
+    read). Broken glass asks sooner.
+    """
+    due: datetime | None = None
+    for event in events:
+        if event.type is EventType.VERSION_PROMOTED and due is None and review_after is not None:
+            due = event.at + review_after
+        elif event.type is EventType.MODEL_REVIEWED:
+            due = parse_instant(event.body["next_review_at"])
+        elif event.type is EventType.GLASS_BROKEN:
+            asked = parse_instant(event.body["review_by"])
+            due = min(due, asked) if due else asked
+    return due
 
 
 def tombstone_of(events: Iterable[AuditEvent]) -> Tombstone | None:

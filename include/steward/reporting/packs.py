@@ -22,6 +22,7 @@ from steward.spec import Fault, FaultsError, ModelSpec, Section
 from steward.spec.documents import read_document
 from steward.spec.faults import nearest
 from steward.spec.fields import Contradiction, Duration, Identifier
+from steward.spec.model import unknown_key
 from steward.spec.validation import validate
 from steward.types import JsonObject, RiskTier, Stage
 
@@ -56,7 +57,7 @@ class Query(Section):
             yield Contradiction((), "name exactly one of " + ", ".join(QUERY_KINDS))
         elif self.within is not None and self.kind not in AGEING:
             yield Contradiction(("within",), f"only {', '.join(AGEING)} can expire")
-        if self.field is not None and (unknown := _unknown_part(self.field)):
+        if self.field is not None and (unknown := unknown_key(self.field)):
             yield Contradiction(("field",), f"a spec has no key {self.field}", nearest(*unknown))
 
     @property
@@ -225,16 +226,3 @@ def _inconsistent(keys: Mapping[str, Any]) -> Iterator[Contradiction]:
         if keys.get("checked_against_primary_text") and not statement.checked_against_primary_text:
             sentence = "the pack says it was checked against the primary text, this statement that it was not"
             yield Contradiction(("statements", place), sentence)
-
-
-def _unknown_part(dotted: str) -> tuple[str, list[str]] | None:
-    """The part of a dotted key that no spec has, and the keys that could have been meant."""
-    section: Any = ModelSpec
-    for part in dotted.split("."):
-        fields = getattr(section, "model_fields", {})
-        if part not in fields:
-            return part, list(fields)
-        annotation = fields[part].annotation
-        kinds = (annotation, *getattr(annotation, "__args__", ()))
-        section = next((each for each in kinds if isinstance(each, type) and issubclass(each, Section)), None)
-    return None

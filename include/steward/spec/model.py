@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -364,3 +364,15 @@ class ModelSpec(Section):
     def digest(self) -> str:
         """SHA-256 of the canonical form: the same for two files that mean the same."""
         return digest_of(self.model_dump(mode="json"))
+
+
+def unknown_key(dotted: str) -> tuple[str, list[str]] | None:
+    """The part of a dotted key that no spec has, and the keys that could have been meant; None when all are known."""
+    section: Any = ModelSpec
+    for part in dotted.split("."):
+        fields = getattr(section, "model_fields", {})
+        if part not in fields:
+            return part, list(fields)
+        kinds = (fields[part].annotation, *getattr(fields[part].annotation, "__args__", ()))
+        section = next((each for each in kinds if isinstance(each, type) and issubclass(each, Section)), None)
+    return None
