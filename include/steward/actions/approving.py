@@ -15,7 +15,8 @@ from steward.approval import Answer, ApprovalRequest, RequestState
 from steward.approval.policy import Requirement, judge_answer, judge_request, requirement, usable_until
 from steward.errors import PolicyError
 from steward.gates import Outcome
-from steward.ledger import EventDraft, EventType
+from steward.ledger import EventDraft, EventType, stage_of
+from steward.ledger.governance import STAGE_EVENTS
 from steward.registry import ModelVersion, State
 from steward.reporting.approval_page import approval_page
 from steward.spec import ModelSpec
@@ -151,7 +152,9 @@ def _page(
         "commit": record["code_commit"],
     }
     freeze = services.policy().freeze_at(spec.risk_tier, now)
+    stage = stage_of(tx.events.read(model=spec.model, types=STAGE_EVENTS))
     asked = {
+        "stage": f"{stage.stage} since {stage.at:%Y-%m-%d}" if stage else "none",
         "author": request.author,
         "editor": request.editor,
         "evidence": request.evidence,

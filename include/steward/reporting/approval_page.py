@@ -15,7 +15,7 @@ def approval_page(
 ) -> tuple[str, str]:
     """Subject and Markdown body.
 
-    `request`: author, editor, expires_at (text), evidence, documents (kind → digest), waivers, missing, freeze;
+    `request`: stage (text), author, editor, expires_at (text), evidence, documents (kind → digest), waivers, missing, freeze;
     `training`: window, rows, commit.
     """
     verdict = evaluation.verdict
@@ -24,7 +24,8 @@ def approval_page(
     lines = [
         f"**{spec.title}**",
         "",
-        f"Risk tier **{spec.risk_tier}** · author **{request['author']}** · replaces **{against}**",
+        f"Risk tier **{spec.risk_tier}** · stage **{request['stage']}** · author **{request['author']}** · "
+        f"replaces **{against}**",
         "",
         f"Trained on {training['rows']} rows of {training['window']}, code `{training['commit'][:12]}`"
         f"{_by(request.get('editor'))}.",

@@ -16,9 +16,13 @@ def page(**changes: Any) -> str:
     findings = (Finding("metric.roc_auc", Outcome.FAILED, "too low", 0.6, 0.7, slice="origin = A|B"),)
     evaluation = Evidence("evaluation", "m", {"verdict": Verdict(findings).to_json(), "champion": 3})
     request = {"author": "dana", "editor": None, "evidence": "e1", "expires_at": "2013-06-04", "documents": {}}
-    request |= {"waivers": [], "missing": [], "freeze": None, **changes}
+    request |= {"stage": "validation since 2013-06-01", "waivers": [], "missing": [], "freeze": None, **changes}
     training = {"rows": 10, "window": "w", "commit": "c" * 40}
     return approval_page(a_spec(), "m@4", evaluation, request, training)[1]
+
+
+def test_the_page_says_where_the_model_is_in_its_life() -> None:
+    assert "stage **validation since 2013-06-01**" in page()
 
 
 def test_what_stands_in_the_way_comes_before_the_verdict() -> None:
