@@ -15,8 +15,8 @@ def approval_page(
 ) -> tuple[str, str]:
     """Subject and Markdown body.
 
-    `request`: stage (text), author, editor, expires_at (text), evidence, documents (kind → digest), waivers, missing, freeze;
-    `training`: window, rows, commit.
+    `request`: stage and expires_at (text), author, editor, evidence, documents (kind → digest), waivers, missing,
+    freeze; `training`: window, rows, commit.
     """
     verdict = evaluation.verdict
     champion = evaluation.body.get("champion")
