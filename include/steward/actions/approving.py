@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from steward.actions.dossiers import changes, dossier_of, rebind_open_requests, waivers_of
@@ -239,18 +240,22 @@ def expire_approval(services: Services, *, request: str, actor: str) -> JsonObje
         return {"state": RequestState.EXPIRED.value}
 
 
-def require_approval(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
+def require_approval(
+    services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion, used_at: datetime | None = None
+) -> str | None:
     """The id of the approval this version may be released on; None where the tier asks nobody.
 
     Reads the ledger's own tables: a task state, an XCom or an alias proves nothing. An approval of another dossier
-    than the present one does not count, nor one that lapsed. Raises PolicyError that says what is new.
+    than the present one does not count, nor one that had lapsed when it was first used (`used_at`; None: now), however
+    long the canary then took. Raises PolicyError that says what is new.
     """
     _require_tier(spec, tx, candidate)
     if requirement(services.policy(), spec).quorum == 0:
         return None
-    if good := valid_approval(services, spec, tx, candidate):
+    if good := valid_approval(services, spec, tx, candidate, used_at):
         return good
-    why = "".join(f": {reason}" for reason in list(_overtaken(services, spec, tx, candidate).values())[-1:])
+    overtaken = _overtaken(services, spec, tx, candidate, used_at)
+    why = "".join(f": {reason}" for reason in list(overtaken.values())[-1:])
     raise PolicyError(
         f"{candidate.ref} has no valid approval{why}",
         where=f"{spec.model}, tier {spec.risk_tier}",
@@ -272,12 +277,14 @@ def _require_tier(spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> 
         )
 
 
-def valid_approval(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
+def valid_approval(
+    services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion, used_at: datetime | None = None
+) -> str | None:
     """The newest approval of this version on its present dossier, still in time.
 
     Raises IntegrityError when a table says so and the signed answers do not.
     """
-    overtaken = _overtaken(services, spec, tx, candidate)
+    overtaken = _overtaken(services, spec, tx, candidate, used_at)
     approved = tx.approvals.find(spec.model, candidate.number, RequestState.APPROVED)
     good = next((request for request in reversed(approved) if request.id not in overtaken), None)
     if good is not None:
@@ -285,13 +292,15 @@ def valid_approval(services: Services, spec: ModelSpec, tx: Transaction, candida
     return good.id if good else None
 
 
-def _overtaken(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> dict[str, str]:
+def _overtaken(
+    services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion, used_at: datetime | None = None
+) -> dict[str, str]:
     """The approvals of a version that no longer count, oldest first, and why."""
     now, policy = services.clock.now(), services.policy()
     present, found = dossier_of(tx, candidate, now), dict[str, str]()
     for request in tx.approvals.find(spec.model, candidate.number, RequestState.APPROVED):
         lapsed_at = usable_until(request, policy, spec.risk_tier)
-        if now >= lapsed_at:
+        if (used_at or now) >= lapsed_at:
             found[request.id] = f"the approval lapsed at {lapsed_at:%Y-%m-%d %H:%M} UTC"
         elif not _still_enough(request, requirement(policy, spec)):
             found[request.id] = "more approvals are asked for by now"

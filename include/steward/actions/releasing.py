@@ -289,7 +289,7 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
         elif spec.deployment.strategy != "direct":
             raise PolicyError("no canary step has run", where=f"rollout {rollout}", hint="shift traffic first")
         candidate = tx.versions.get(VersionRef(spec.model, going.version))
-        approval = require_approval(services, spec, tx, candidate)
+        approval = require_approval(services, spec, tx, candidate, going.started_at)
         enter_stage(services, spec, tx, op, Stage.MONITORING, going.version)
         if going.previous is not None:
             tx.versions.move(VersionRef(spec.model, going.previous), State.CHAMPION, State.SUPERSEDED)

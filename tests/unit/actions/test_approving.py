@@ -112,6 +112,18 @@ def test_an_approval_that_lapsed_is_asked_for_again(life: Life) -> None:
     assert life.release(trained)["version"] == 1
 
 
+def test_an_approval_used_in_time_outlasts_a_long_canary(life: Life) -> None:
+    """Its days are for the start of the release: a canary of weeks is none of the approver's business."""
+    trained = life.train()
+    life.approve(trained)
+    started = life.do("start_rollout", trained["run"], version=trained["version"])
+    life.bake(started["rollout"], trained["run"], 20)
+    life.clock.advance(timedelta(days=10))
+    life.bake(started["rollout"], trained["run"], 50)
+    life.do("complete_rollout", trained["run"], rollout=started["rollout"])
+    assert life.champion() == trained["version"]
+
+
 def test_a_yes_waits_for_the_documents_and_a_no_does_not(tmp_path: Path) -> None:
     life = build_life(tmp_path, HIGH)
     file_paper(life, "use_case")
