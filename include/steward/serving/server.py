@@ -32,9 +32,10 @@ def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
     from steward.serving.app import ServerOptions, create_app
     from steward.serving.sources import LedgerSources
 
-    token = os.environ.get(TOKEN_VARIABLE) or None
+    settings = wiring.settings()
+    token = (settings.server_token.get_secret_value() if settings.server_token else "") or None
     _check_address(host, token)
-    settings, services = wiring.settings(), wiring.services()
+    services = wiring.services()
     options = ServerOptions(
         home=settings.home / "serving",
         flush_interval=settings.flush_interval,

@@ -72,6 +72,16 @@ def test_nothing_that_looks_like_a_secret_has_a_value_of_its_own() -> None:
                 assert "${" in value, f"{name}: {variable}"
 
 
+def test_whoever_asks_the_model_server_has_its_token() -> None:
+    """It refuses to start where others can reach it without one, and refuses callers without it."""
+    assert "STEWARD_SERVER_TOKEN" in SERVICES["model-server"]["environment"]
+    assert "STEWARD_SERVER_TOKEN" in SERVICES["airflow-worker"]["environment"]
+    job = yaml.safe_load((ROOT / "include" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"][0]
+    (secret,) = SERVICES["prometheus"]["secrets"]
+    assert job["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
+    assert COMPOSE["secrets"][secret] == {"environment": "STEWARD_SERVER_TOKEN"}
+
+
 def test_every_mounted_file_exists() -> None:
     sources = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
     assert all((ROOT / source).exists() for source in sources if source.startswith("."))
