@@ -211,8 +211,8 @@ def test_the_saved_table_names_only_what_is_served(two: Stack) -> None:
     client = ready(two.start())
     two.sources.route(MODEL, champion=2)
     at_epoch(client, 2)
-    saved = json.loads((two.home / "serving" / "routes.json").read_text())
-    assert list(saved["artefacts"]) == [f"{MODEL}@2"]
+    file = two.home / "serving" / "routes.json"  # written a moment after the route is in force
+    wait_until(lambda: list(json.loads(file.read_text())["artefacts"]) == [f"{MODEL}@2"])
 
 
 def test_the_breaker_looks_at_the_last_twenty() -> None:
