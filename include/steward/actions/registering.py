@@ -127,7 +127,7 @@ def close_run(services: Services, spec: ModelSpec, *, run: str, actor: str) -> J
 
     def write(tx: Transaction) -> JsonObject:
         mine = _events_of(tx, spec.model, run)
-        last = mine[-1] if mine else None
+        last = next((event for event in reversed(mine) if event.type is not EventType.REPORT_MADE), None)
         version = next((event.version for event in reversed(mine) if event.version), None)
         summary = f"ended after {last.type}: {last.reason}" if last else "ended before anything happened"
         tx.events.append(op.event(EventType.RUN_CLOSED, summary, version=version))

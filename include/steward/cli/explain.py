@@ -144,7 +144,18 @@ def _print(spec: ModelSpec, ref: VersionRef, found: JsonObject) -> None:
     for place, reason in enumerate(found["reasons"], start=1):
         typer.echo(f"reason {place}: {reason['text']} ({reason['code']})")
     rows = (
-        (each["feature"], each["value"], each["reference"], f"{each['amount']:+.4f}", f"{each['error']:.4f}")
+        (
+            each["feature"],
+            *map(_cell, (each["value"], each["reference"])),
+            f"{each['amount']:+.4f}",
+            f"{each['error']:.4f}",
+        )
         for each in found["contributions"]
     )
     print_table(("feature", "value", "typical", "adds", "± error"), rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "missing"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -23,7 +23,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     """A table on a terminal; without one, tab-separated lines that cut nothing off."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for line in ([title] if title else []) + ["\t".join(row) for row in ([*columns], *cells)]:
+        headed = [[*columns], *cells] if any(columns) else cells
+        for line in ([title] if title else []) + ["\t".join(row) for row in headed]:
             typer.echo(line)
         return
     from rich.console import Console
