@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from steward.spec import ModelSpec, SpecFolder
     from steward.spec.fields import Contradiction
     from steward.spec.loading import Rule
+
+
+File = TypeVar("File")
 
 
 class Settings(BaseSettings):
@@ -177,15 +180,19 @@ def _readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
 
 def policy() -> Policy:
     """As the file says now: who was taken out of it does not go on approving in a process that runs for weeks."""
-    path = settings().policy_file
-    return _policy(path, _state_of(path))
-
-
-@lru_cache(maxsize=1)
-def _policy(path: Path, _state: tuple[int, ...]) -> Policy:
     from steward.approval.policy import load_policy
 
-    return load_policy(path)
+    return _current(load_policy, settings().policy_file)
+
+
+def _current(load: Callable[[Path], File], path: Path) -> File:
+    """What a file says now; it is read again only when it changed."""
+    return cast("File", _loaded(load, path, _state_of(path)))
+
+
+@lru_cache(maxsize=8)
+def _loaded(load: Callable[[Path], object], path: Path, _state: tuple[int, ...]) -> object:
+    return load(path)
 
 
 def _state_of(path: Path) -> tuple[int, ...]:
@@ -205,19 +212,18 @@ def packs() -> PackCatalogue:
     return load_packs([SHIPPED, own] if own else [SHIPPED])
 
 
-@lru_cache(maxsize=1)
 def stages() -> StageCatalogue:
+    """As the file says now."""
     from steward.inventory.stages import load_stages
 
-    return load_stages(settings().stages_path)
+    return _current(load_stages, settings().stages_path)
 
 
-@lru_cache(maxsize=1)
 def external() -> ExternalModels:
-    """The models that run elsewhere."""
+    """The models that run elsewhere, as the file says now."""
     from steward.inventory.external import load_external
 
-    return load_external(settings().inventory_path)
+    return _current(load_external, settings().inventory_path)
 
 
 def places() -> Places:

@@ -42,3 +42,18 @@ def test_a_policy_that_cannot_be_read_judges_nothing(policy_file: Path) -> None:
     policy_file.unlink()
     with pytest.raises(StewardError):
         wiring.policy()
+
+
+def test_stages_and_the_inventory_are_read_again_when_they_change(policy_file: Path) -> None:
+    """Both lie beside the policy unless said otherwise."""
+    for name in ("stages.yaml", "inventory.yaml"):
+        (policy_file.parent / name).write_text((SHIPPED.parent / name).read_text())
+    assert wiring.stages() is wiring.stages()
+    before = wiring.stages().version
+    file = policy_file.with_name("stages.yaml")
+    file.write_text(file.read_text().replace(f'version: "{before}"', 'version: "next year"'))
+    assert wiring.stages().version == "next year"
+    assert wiring.external() is wiring.external()
+    policy_file.with_name("inventory.yaml").write_text("rubbish")
+    with pytest.raises(StewardError):
+        wiring.external()

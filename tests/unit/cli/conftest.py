@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "specs" / "sound.yaml"
 CODE = "def load(start, end): ...\ndef build(params): ...\ndef examples(): ...\n"
 POLICY = Path(__file__).parents[3] / "include" / "policy.yaml"
 
-CACHED = (wiring.settings, wiring.specs, wiring.stages)  # as they are before a test replaces one
+CACHED = (wiring.settings, wiring.specs)  # as they are before a test replaces one
 
 
 @dataclass(frozen=True)

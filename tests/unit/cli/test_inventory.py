@@ -119,9 +119,7 @@ def test_a_broken_inventory_file_is_told_and_breaks_no_spec(
     path = models / "flight_delays" / "model.yaml"
     path.write_text(path.read_text() + "\nupstream: [vendor]\n")
     wiring.settings.cache_clear()
-    wiring.external.cache_clear()
     ended = steward("check")
-    wiring.external.cache_clear()
     assert ended.code == 2
     assert f"{file}:1:19: external_models[0].title: a required key is missing" in ended.err
     assert "flight_delays: sound" in ended.out
