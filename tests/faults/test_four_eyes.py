@@ -422,7 +422,7 @@ def anybody_may(request: Any, answer: Any, *_: Any) -> Finding:
     return Finding("approval", Outcome.PASSED, f"the answer of {answer.by} counts")
 
 
-def any_request(services: Any, spec: Any, tx: Any, candidate: Any) -> Any:
+def any_request(services: Any, spec: Any, tx: Any, candidate: Any, used_at: Any = None) -> Any:
     found = tx.approvals.find(spec.model, candidate.number)
     return found[-1].id if found else FORGED
 
