@@ -145,7 +145,7 @@ def _upstream_in_place(spec: ModelSpec) -> Iterable[Contradiction]:
     if not spec.upstream:
         return []
     from steward.inventory.upstream import declared_upstream, misplaced_upstream
-    from steward.spec import FaultsError, SpecFolder
+    from steward.spec import SPEC_FILE, FaultsError, SpecFolder
 
     folder = settings().models_dir
     try:
@@ -153,7 +153,9 @@ def _upstream_in_place(spec: ModelSpec) -> Iterable[Contradiction]:
     except FaultsError:  # told by `steward check` and by the audit; no spec is broken because of it
         known = None
     else:
-        known = {*SpecFolder(folder).ids(), *elsewhere}
+        known = {*elsewhere, *(model for model in spec.upstream if (folder / model / SPEC_FILE).is_file())}
+        if not known.issuperset(spec.upstream):  # only then is every folder looked at: for the name that was meant
+            known |= set(SpecFolder(folder).ids())
     return misplaced_upstream(spec, known, declared_upstream(folder))
 
 

@@ -35,6 +35,7 @@ class Mortgages:
     papers: Path
     facts: JsonObject = field(default_factory=dict)
     _asked: int = 0
+    _served: bool = False
 
     def tell(self, now: datetime) -> None:
         self.narrator.chapter("Mortgage decisions: a high-risk model goes by stricter rules")
@@ -148,7 +149,7 @@ class Mortgages:
         self.people[person].decide(MODEL, "documents", {"kind": kind, "title": title, "text": text, **about})
 
     def _ask(self, question: Any, explain: bool = False) -> JsonObject | None:
-        """The account of the decision when asked for; a server that is not ready yet is asked again by the caller."""
+        """The account of the decision, when asked for. Before the release nobody is answered; afterwards everybody."""
         import orjson
 
         self._asked += 1
@@ -156,7 +157,9 @@ class Mortgages:
         body["parameters"] |= {"explain": explain, "decision_ids": [f"{question.ids[0]}/{self._asked}"]}
         answer = httpx.post(f"{self.url}/v2/models/{MODEL}/infer", json=body, timeout=20)
         if answer.status_code != 200:
+            self._require(not self._served, f"an application got {answer.status_code}: {answer.text[:200]}")
             return None
+        self._served = True
         told = [output["data"][0] for output in answer.json()["outputs"] if output["name"] == "explanation"]
         return orjson.loads(told[0]) if told else None
 
