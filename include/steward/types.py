@@ -41,11 +41,13 @@ class Stage(StrEnum):
 
 
 class Role(StrEnum):
-    """What a version is to a request: the default answer, a judged share of users, or a dropped copy."""
+    """What a version is to a request: the default answer, a judged share of users, a dropped copy, or what a tester
+    asked for by name."""
 
     CHAMPION = "champion"
     CANARY = "canary"
     SHADOW = "shadow"
+    TESTER = "tester"
 
 
 @dataclass(frozen=True, order=True)

@@ -232,7 +232,7 @@ def judge_step(spec: ModelSpec, seen: Any) -> Verdict:
     from steward.rollout.analysis import judge
 
     bake = spec.deployment.bake
-    return judge(spec.deployment.guardrails, seen, bake.requests if bake else 1)
+    return judge(spec.deployment.guardrails, seen, (bake.requests if bake else None) or 1)
 
 
 def _analysed(tx: Transaction, going: Rollout) -> JsonObject | None:

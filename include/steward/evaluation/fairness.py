@@ -26,7 +26,8 @@ from steward.gates.fairness import (
     warning,
 )
 from steward.gates.groups import CROSSED, Flags, group_names, groups_of
-from steward.spec.model import Fairness, Limit, ModelSpec, Task
+from steward.spec.limits import Limit
+from steward.spec.model import Fairness, ModelSpec, Task
 from steward.types import JsonObject
 
 if TYPE_CHECKING:

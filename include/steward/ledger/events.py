@@ -63,6 +63,10 @@ class EventType(StrEnum):
     ENDPOINT_CLOSED = "endpoint.closed"
     MODEL_ARCHIVED = "model.archived"
     MODEL_RETIRED = "model.retired"
+    ROLLBACK_REHEARSED = "rollback.rehearsed"
+    WINDOW_SCORED = "window.scored"
+    LOG_MAINTAINED = "log.maintained"
+    SUBJECT_FORGOTTEN = "subject.forgotten"
 
 
 MEANING: dict[EventType, str] = {
@@ -105,6 +109,10 @@ MEANING: dict[EventType, str] = {
     EventType.CONSUMER_CONFIRMED: "A consumer no longer needs the model, or has a replacement.",
     EventType.ENDPOINT_CLOSED: "A model without traffic was taken off its endpoint for good; body has its replacement.",
     EventType.MODEL_ARCHIVED: "Artefacts and data were archived; body holds the manifest and until when it is kept.",
+    EventType.ROLLBACK_REHEARSED: "A way back was tried without need: verdict, seconds, what each server answered.",
+    EventType.WINDOW_SCORED: "The champion scored a window of the source into the prediction table: rows, digest.",
+    EventType.LOG_MAINTAINED: "The prediction log was folded, compacted and cut to its retention; body counts rows.",
+    EventType.SUBJECT_FORGOTTEN: "The predictions about a person were erased; body has a keyed hash and counts.",
     EventType.MODEL_RETIRED: "The tombstone: nothing of this model may be trained, released or served again.",
 }
 

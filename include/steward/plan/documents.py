@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steward.spec.model import Guardrails, MetricGate, ModelSpec, Strategy, format_duration
+from steward.spec.deployment import Guardrails, Strategy
+from steward.spec.model import MetricGate, ModelSpec, format_duration
 from steward.types import RiskTier
 
 

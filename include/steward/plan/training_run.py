@@ -12,7 +12,8 @@ from datetime import timedelta
 
 from steward.plan.arguments import answer_of, door_of, field_of_run, reasons_of
 from steward.plan.steps import Step, StepKind, TriggerRule
-from steward.spec.model import Bake, ModelSpec, Strategy, Task
+from steward.spec.deployment import Bake
+from steward.spec.model import ModelSpec, Task
 
 ROLLOUT = "rollout"
 APPROVAL_WAIT = timedelta(days=7)  # the request's own expiry, set by policy, ends the wait earlier
@@ -119,8 +120,8 @@ def _approval(spec: ModelSpec) -> list[Step]:
 
 def _rollout(spec: ModelSpec) -> list[Step]:
     steps = [_start(spec)]
-    if spec.deployment.strategy is Strategy.CANARY and spec.deployment.bake is not None:
-        for percent in spec.deployment.steps[:-1]:
+    if spec.deployment.bake is not None:
+        for percent in spec.deployment.judged_steps:
             steps += [_shift(spec, percent), _analyse(spec, percent, spec.deployment.bake)]
     return [*steps, _complete(spec)]
 

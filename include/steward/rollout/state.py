@@ -37,7 +37,11 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Route:
-    """What answers requests for a model. `percent` of request keys go to the canary, the rest to the champion."""
+    """What answers requests for a model. `percent` of request keys go to the canary, the rest to the champion.
+
+    `shadow` answers copies of requests, unseen. `standby` is loaded and reached by testers only: the champion to go
+    back to, or a version that waits for its turn.
+    """
 
     model: str
     champion: int | None
@@ -45,6 +49,14 @@ class Route:
     percent: int
     epoch: int
     updated_at: datetime
+    shadow: int | None = None
+    standby: int | None = None
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Every version it names, once each, the champion first."""
+        named = (self.champion, self.canary, self.shadow, self.standby)
+        return tuple(dict.fromkeys(number for number in named if number is not None))
 
 
 class RolloutTable(Protocol):

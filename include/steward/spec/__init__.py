@@ -1,27 +1,24 @@
 """model.yaml → frozen `ModelSpec`: strict loading, JSON schema, and what a change of spec weakens."""
 
+from steward.spec.deployment import Bake, Deployment, Guardrails, OutcomeRule, Strategy
 from steward.spec.diff import Change, diff
 from steward.spec.faults import Fault, FaultsError
 from steward.spec.fields import Section, format_duration, parse_duration
+from steward.spec.limits import Days
 from steward.spec.loading import CODE_FILE, SPEC_FILE, SpecFolder, load_model, load_spec, parse_spec
 from steward.spec.metrics import KNOWN_METRICS, METRICS, Metric, metrics_of
 from steward.spec.model import (
     Approval,
-    Bake,
     Budget,
     Data,
-    Days,
-    Deployment,
     Evaluation,
     Feature,
     FeatureType,
-    Guardrails,
     MetricGate,
     ModelSpec,
     Monitoring,
     PerformanceRule,
     Retraining,
-    Strategy,
     Task,
     Training,
 )
@@ -48,6 +45,7 @@ __all__ = [
     "MetricGate",
     "ModelSpec",
     "Monitoring",
+    "OutcomeRule",
     "PerformanceRule",
     "Retraining",
     "Section",

@@ -159,7 +159,9 @@ CONTROLS: dict[str, Weakening] = {
     "evaluation.bootstrap": falls("the comparison rests on fewer resamples"),
     "approval.approvers": falls("fewer people must approve", absent=0),
     "approval.expires_after": rises("a request stays open longer"),
-    "deployment.strategy": descends(("canary", "direct"), "all traffic moves at once, and nothing is judged first"),
+    "deployment.strategy": descends(
+        ("canary", "ab_test", "shadow", "blue_green", "direct"), "all traffic moves after less has been seen"
+    ),
     "deployment.steps": _steps,
     "deployment.smoke": removed("no rows are tried before traffic"),
     "deployment.bake": removed("steps are no longer watched"),
@@ -169,6 +171,12 @@ CONTROLS: dict[str, Weakening] = {
     "deployment.guardrails.error_rate": rises("the canary may fail more often"),
     "deployment.guardrails.p99_latency": rises("the canary may be slower"),
     "deployment.guardrails.prediction_psi": rises("the canary's scores may differ more"),
+    "deployment.guardrails.disagreement": rises("the canary may decide otherwise more often"),
+    "deployment.guardrails.outcome": removed("what became of its decisions is no longer judged"),
+    "deployment.guardrails.outcome.max_drop": rises("the canary's outcomes may be worse by more"),
+    "deployment.guardrails.outcome.min_rows": rises("outcomes are judged later"),
+    "deployment.bake.finds": rises("only a higher error rate is found in time"),
+    "deployment.max_in_flight": rises("a server answers more at once before it says no"),
     "monitoring.schedule": _rarer("the model is checked less often"),
     "monitoring.window.days": rises("a longer window shows trouble later"),
     "monitoring.min_rows": rises("more windows are too small to be judged"),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from steward.spec.crosschecks import disagreements
+from steward.spec.deployment import Deployment
 from steward.spec.fields import (
     EMAIL_PATTERN,
     TEAM_PATTERN,
@@ -25,6 +26,7 @@ from steward.spec.fields import (
     format_duration,
     parse_duration,
 )
+from steward.spec.limits import Days, Floor, LatencyLimit, Limit
 from steward.types import RiskTier, digest_of
 
 __all__ = ["Duration", "Section", "format_duration", "parse_duration"]  # others are defined below
@@ -95,10 +97,17 @@ class Data(Section):
         description="Prediction log, per column. Features are kept, other columns dropped unless named",
     )
 
+    subject: Column | None = Field(
+        default=None, description="Names the person a row is about: `steward forget` finds their predictions by it"
+    )
+    log_keep: Duration = Field(default=timedelta(days=400), description="Predictions and outcomes are kept this long")
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column the spec knows of, without repetition."""
-        return tuple(dict.fromkeys((self.id, self.time, self.label.column, *self.features, *self.other_columns)))
+        subject = (self.subject,) if self.subject else ()
+        named = (self.id, self.time, self.label.column, *self.features, *self.other_columns, *subject)
+        return tuple(dict.fromkeys(named))
 
     def contradictions(self) -> Iterator[Contradiction]:
         roles = {("id",): self.id, ("time",): self.time, ("label", "column"): self.label.column}
@@ -110,14 +119,6 @@ class Data(Section):
             if self.privacy.get(column) == "drop":
                 sentence = f"{column} is protected, so monitoring needs it: keep or hash it under privacy"
                 yield Contradiction(("protected", place), sentence)
-
-
-class Days(Section):
-    days: int = Field(ge=1, le=3660)
-
-    @property
-    def length(self) -> timedelta:
-        return timedelta(days=self.days)
 
 
 class Runtime(Section):
@@ -163,18 +164,6 @@ class MetricGate(Section):
             yield Contradiction(("min",), f"min {self.min:g} is above max {self.max:g}")
 
 
-class Limit(Section):
-    max: float
-
-
-class LatencyLimit(Section):
-    max: Duration
-
-
-class Floor(Section):
-    min: float
-
-
 class Fairness(Section):
     """Gates on the groups of every column in `data.protected`, and on their intersections."""
 
@@ -208,61 +197,6 @@ class Evaluation(Section):
 class Approval(Section):
     approvers: Count | None = Field(default=None, description="More than the tier asks for")
     expires_after: Duration | None = Field(default=None, description="Shorter than the tier's")
-
-
-class Guardrails(Section):
-    error_rate: Limit | None = Field(default=None, description="Share of canary requests that failed")
-    p99_latency: LatencyLimit | None = Field(default=None, description="99th percentile of the canary")
-    prediction_psi: Limit | None = Field(default=None, description="Canary scores against the champion's")
-
-    @property
-    def any(self) -> bool:
-        return any((self.error_rate, self.p99_latency, self.prediction_psi))
-
-
-class Bake(Section):
-    requests: Count = Field(description="Canary requests a step needs before it is judged")
-    at_least: Duration = Field(default=timedelta(0), description="A step lasts this long, whatever the requests")
-    at_most: Duration = Field(description="Give up (and roll back) when a step is still inconclusive after this")
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        if self.at_least > self.at_most:
-            longest, shortest = format_duration(self.at_most), format_duration(self.at_least)
-            yield Contradiction(("at_least",), f"at_least {shortest} is longer than at_most {longest}")
-
-
-class Strategy(StrEnum):
-    DIRECT = "direct"
-    CANARY = "canary"
-
-
-class Deployment(Section):
-    target: Literal["local"] = "local"
-    strategy: Strategy = Field(default=Strategy.CANARY, description="direct: all traffic at once, nothing is judged")
-    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
-        default=(5, 25, 50, 100), description="Percent of traffic, rising to 100; at most 50 before the last"
-    )
-    bake: Bake | None = Field(default=None, description="How long a step is watched; a canary needs it")
-    smoke: Function | None = Field(
-        default=None,
-        description="examples() → rows with expected answers, tried before traffic; a canary needs it",
-    )
-    guardrails: Guardrails = Field(default=Guardrails(), description="A canary beyond one of these is taken off")
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        if self.strategy is not Strategy.CANARY:
-            return
-        if list(self.steps) != sorted(set(self.steps)) or self.steps[-1:] != (100,):
-            yield Contradiction(("steps",), "steps must rise and end at 100")
-        if any(50 < step < 100 for step in self.steps):
-            yield Contradiction(("steps",), "a canary takes at most 50 % of traffic until it is judged")
-        if not self.guardrails.any:
-            sentence = "automatic rollback without any guardrail is a contradiction: give guardrails"
-            yield Contradiction(("guardrails",), sentence)
-        if self.bake is None:
-            yield Contradiction(("bake",), "a canary needs bake: {requests: …, at_most: …}")
-        if self.smoke is None:
-            yield Contradiction(("smoke",), "a canary needs smoke: rows with expected answers, as model:FUNCTION")
 
 
 class Drift(Section):

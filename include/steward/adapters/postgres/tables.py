@@ -140,6 +140,8 @@ routes = Table(
     Column("percent", Integer, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("updated_at", INSTANT, nullable=False),
+    Column("shadow", Integer),
+    Column("standby", Integer),
     CheckConstraint("percent BETWEEN 0 AND 100", name="routes_percent_is_a_share"),
 )
 
