@@ -9,14 +9,14 @@ from steward.spec import ModelSpec
 
 def a_spec(**sections: Any) -> ModelSpec:
     """A binary model on `distance` (0 to 6000) and `carrier`; keyword arguments replace whole sections."""
-    return ModelSpec.model_validate({**_SOUND, **sections})
+    return ModelSpec.model_validate({**SOUND, **sections})
 
 
 def a_data_section(features: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {**_SOUND["data"], "features": features, **more}
+    return {**SOUND["data"], "features": features, **more}
 
 
-_SOUND: dict[str, Any] = {
+SOUND: dict[str, Any] = {
     "model": "flight_delays",
     "title": "Late?",
     "purpose": "Seats are kept.",
