@@ -1,5 +1,6 @@
 """The verbs: one function each, one audit event each, in the transaction of its change."""
 
+from steward.actions.advancing import analyse_canary, shift_traffic
 from steward.actions.approving import answer_approval, expire_approval, request_approval, show_request
 from steward.actions.archiving import archive_model, verify_archive
 from steward.actions.auditing import audit_inventory
@@ -8,19 +9,12 @@ from steward.actions.draining import await_consumers, await_quiet, call_off_reti
 from steward.actions.overriding import break_glass, review_model
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
 from steward.actions.registering import close_run, register
-from steward.actions.releasing import (
-    analyse_canary,
-    complete_rollout,
-    roll_back,
-    settle_rollout,
-    shift_traffic,
-    start_rollout,
-    trip_canary,
-)
+from steward.actions.releasing import complete_rollout, start_rollout
 from steward.actions.reporting import write_governance_reports
 from steward.actions.reproducing import reproduce
 from steward.actions.retiring import bury, close_endpoint, start_retirement
 from steward.actions.retrain import decide_retraining
+from steward.actions.rolling_back import roll_back, settle_rollout, trip_canary
 from steward.actions.upkeep import reassert_aliases, verify_ledger
 from steward.actions.waiving import grant_waiver, revoke_waiver
 from steward.actions.watching import judge_window, open_incident, write_report
