@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steward.serving.failures import RefusedRequestError
 from steward.spec import Feature, FeatureType, ModelSpec
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MISSING = type(None)
+_LARGEST_WHOLE = 2**53
 _KINDS: dict[FeatureType, frozenset[type]] = {
     FeatureType.NUMBER: frozenset({int, float}),
     FeatureType.INTEGER: frozenset({int, float}),
@@ -32,20 +33,65 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
 class Batch:
-    """Checked columns: float64 arrays for numbers, object arrays for the rest. `unseen` counts values per category
-    that the spec does not list: they are answered all the same."""
+    """Checked columns as lists, None where a value is missing. `unseen` counts values per category that the spec does
+    not list: they are answered all the same.
 
-    rows: int
-    columns: dict[str, Any]
-    unseen: dict[str, int] = field(default_factory=dict)
+    What a model is asked with is made when it is asked for: a frame for scikit-learn, tensors for ONNX. Treat all of it
+    as read-only: several versions may answer the same batch.
+    """
+
+    __slots__ = ("_frame", "columns", "numeric", "rows", "unseen")
+
+    def __init__(
+        self, rows: int, columns: dict[str, list[Any]], numeric: frozenset[str], unseen: dict[str, int] | None = None
+    ) -> None:
+        self.rows, self.columns, self.numeric, self.unseen = rows, columns, numeric, unseen or {}
+        self._frame: tuple[tuple[str, ...], pd.DataFrame] | None = None
 
     def frame(self, features: Iterable[str]) -> pd.DataFrame:
-        """Raises KeyError for a feature the request left out."""
+        """float64 for numbers, object for the rest. Raises KeyError for a feature the request left out."""
+        names = tuple(features)
+        if self._frame is None or self._frame[0] != names:
+            self._frame = (names, self._make_frame(names))
+        return self._frame[1]
+
+    def tensors(self, inputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        """One array of shape (rows, 1) per (feature, dtype). A missing number is NaN, a missing text the empty one.
+
+        Raises KeyError for a feature the request left out, TypeError for a missing value that the dtype cannot hold.
+        """
+        import numpy as np
+
+        tensors, shape = {}, (self.rows, 1)
+        for name, dtype in inputs:
+            values = self.columns[name]
+            if dtype is object and None in values:
+                values = ["" if value is None else value for value in values]
+            tensors[name] = np.array(values, dtype=dtype).reshape(shape)
+        return tensors
+
+    def _make_frame(self, names: tuple[str, ...]) -> pd.DataFrame:
+        import numpy as np
         import pandas as pd
 
-        return pd.DataFrame({name: self.columns[name] for name in features}, copy=False)
+        arrays = {}
+        for name in names:
+            kind: Any = "float64" if name in self.numeric else object
+            arrays[name] = np.array(self.columns[name], dtype=kind)
+        return pd.DataFrame(arrays, copy=False)
+
+
+class _Rule(NamedTuple):
+    """One feature, made ready for being checked often."""
+
+    name: str
+    feature: Feature
+    kinds: frozenset[type]
+    numeric: bool
+    whole: bool
+    may_miss: bool
+    levels: frozenset[str] | None
 
 
 class RequestContract:
@@ -53,32 +99,31 @@ class RequestContract:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.features: dict[str, Feature] = dict(spec.data.features)
-        self._levels = {n: frozenset(f.levels) for n, f in self.features.items() if f.levels is not None}
+        self.numeric = frozenset(name for name, feature in self.features.items() if feature.type in NUMERIC)
+        self._rules = [_rule(name, feature) for name, feature in self.features.items()]
 
     def check(self, columns: Mapping[str, list[Any]], rows: int, required: Iterable[str]) -> Batch:
         """Raises RefusedRequestError naming the first feature that is absent or not as the spec says.
 
         Columns the spec does not know are left aside.
         """
-        checked, unseen = {}, {}
-        for name, feature in self.features.items():
-            if (values := columns.get(name)) is not None:
-                checked[name] = _array(name, feature, values)
-                if name in self._levels and (count := _strangers(values, self._levels[name])):
-                    unseen[name] = count
-        if absent := [name for name in required if name not in checked]:
+        checked: dict[str, list[Any]] = {}
+        unseen: dict[str, int] = {}
+        for rule in self._rules:
+            values = columns.get(rule[0])
+            if values is None:
+                continue
+            strangers = _check_value(rule, values[0]) if rows == 1 else _check_values(rule, values)
+            if strangers:
+                unseen[rule[0]] = strangers
+            checked[rule[0]] = values
+        if len(checked) < len(self._rules) and (absent := [name for name in required if name not in checked]):
             raise self._missing(absent, columns)
-        return Batch(rows, checked, unseen)
+        return Batch(rows, checked, self.numeric, unseen)
 
     def batch_of(self, rows: list[JsonObject]) -> Batch:
         """Rows as objects; a feature a row leaves out is missing, allowed or not (for smoke rows)."""
-        import numpy as np
-
-        columns: dict[str, Any] = {}
-        for name, feature in self.features.items():
-            kind: Any = "float64" if feature.type in NUMERIC else object
-            columns[name] = np.array([row.get(name) for row in rows], dtype=kind)
-        return Batch(len(rows), columns)
+        return Batch(len(rows), {name: [row.get(name) for row in rows] for name in self.features}, self.numeric)
 
     def _missing(self, absent: list[str], columns: Mapping[str, list[Any]]) -> RefusedRequestError:
         near = difflib.get_close_matches(absent[0], [c for c in columns if c not in self.features], n=1)
@@ -89,39 +134,75 @@ class RequestContract:
         return RefusedRequestError(said, hint=hint, code="missing_feature")
 
 
-def _array(name: str, feature: Feature, values: list[Any]) -> Any:
-    import numpy as np
+def _rule(name: str, feature: Feature) -> _Rule:
+    levels = frozenset(feature.levels) if feature.levels is not None else None
+    numeric, whole = feature.type in NUMERIC, feature.type is FeatureType.INTEGER
+    return _Rule(name, feature, _KINDS[feature.type], numeric, whole, feature.max_missing > 0, levels)
 
+
+def _check_value(rule: _Rule, value: Any) -> int:
+    """`_check_values` of a single row, without the loops: what most requests are. Returns how many are unseen."""
+    name, feature, kinds, numeric, whole, may_miss, levels = rule
+    if value is None:
+        if may_miss:
+            return 0
+        raise _no_value(name, 0)
+    if type(value) not in kinds:
+        raise _wrong_type(name, feature)
+    if numeric:
+        # Smaller than the largest whole number that float64 counts without gaps: nothing left to ask but wholeness.
+        if not -_LARGEST_WHOLE <= value <= _LARGEST_WHOLE:
+            _check_large(name, [value], whole)
+        if whole and value != int(value):
+            raise _wrong_type(name, feature)
+        return 0
+    return 0 if levels is None or value in levels else 1
+
+
+def _check_values(rule: _Rule, values: list[Any]) -> int:
+    name, feature, allowed, numeric, whole, may_miss, levels = rule
     kinds = set(map(type, values))
+    present = values
     if _MISSING in kinds:
-        if feature.max_missing == 0:
-            said = f"row {values.index(None)} has no value, and the contract allows no missing value"
-            raise RefusedRequestError(said, where=name, hint="send a value for every row", code="missing_value")
+        if not may_miss:
+            raise _no_value(name, values.index(None))
         kinds.discard(_MISSING)
-    if not kinds <= _KINDS[feature.type]:
+        present = [value for value in values if value is not None]
+    if not kinds <= allowed:
         raise _wrong_type(name, feature)
-    if feature.type not in NUMERIC:
-        return _objects(values)
-    array = np.array(values, dtype="float64")
-    if feature.type is FeatureType.INTEGER and float in kinds and (array % 1 > 0).any():
-        raise _wrong_type(name, feature)
-    if np.isinf(array).any():
+    if numeric:
+        _check_large(name, present, whole)
+        if whole and float in kinds and any(map(_is_fraction, present)):
+            raise _wrong_type(name, feature)
+        return 0
+    return 0 if levels is None else sum(value not in levels for value in present)
+
+
+def _check_large(name: str, values: list[Any], whole: bool) -> None:
+    """Models count in float64. It holds no larger number, and whole numbers without gaps only up to 2⁵³."""
+    if not all(map(_is_finite, values)):
         raise RefusedRequestError("a number is too large", where=name, hint="send finite numbers", code="not_finite")
-    return array
+    if whole and not all(-_LARGEST_WHOLE <= value <= _LARGEST_WHOLE for value in values):
+        said, hint = "a whole number is beyond 2^53", "models cannot tell such numbers apart: send smaller ones"
+        raise RefusedRequestError(said, where=name, hint=hint, code="not_finite")
 
 
-def _objects(values: list[Any]) -> Any:
-    import numpy as np
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer no float can hold
+        return False
 
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+
+def _is_fraction(value: float) -> bool:
+    return value != int(value)
+
+
+def _no_value(name: str, row: int) -> RefusedRequestError:
+    said = f"row {row} has no value, and the contract allows no missing value"
+    return RefusedRequestError(said, where=name, hint="send a value for every row", code="missing_value")
 
 
 def _wrong_type(name: str, feature: Feature) -> RefusedRequestError:
     said = f"the contract wants {_WORDS[feature.type]}"
     return RefusedRequestError(said, where=name, hint="convert the values before sending", code="wrong_datatype")
-
-
-def _strangers(values: list[Any], levels: frozenset[str]) -> int:
-    return sum(value is not None and value not in levels for value in values)

@@ -20,13 +20,17 @@ def explain_batch(version: LoadedVersion, spec: ModelSpec, batch: Batch, decisio
 def _account(version: LoadedVersion, spec: ModelSpec, batch: Batch, place: int, decision: str) -> JsonObject:
     if version.reference is None:
         return {"problem": f"{version.ref} was registered without a reference row: it cannot be explained"}
-    row = {name: column[place : place + 1].tolist()[0] for name, column in batch.columns.items()}
+    row = {name: column[place] for name, column in batch.columns.items()}
     try:
-        found = explain(spec, lambda columns: _scores(version, columns), to_json(row), version.reference, decision)
+        found = explain(
+            spec, lambda columns: _scores(version, batch, columns), to_json(row), version.reference, decision
+        )
     except StewardError as error:
         return {"problem": error.what}
     return account(spec, found, version.threshold)
 
 
-def _scores(version: LoadedVersion, columns: dict[str, Any]) -> Any:
-    return version.predict(Batch(len(next(iter(columns.values()))), columns)).scores
+def _scores(version: LoadedVersion, batch: Batch, columns: dict[str, Any]) -> Any:
+    """Of mixtures of the asked row and the reference: arrays by feature."""
+    lists = {name: column.tolist() for name, column in columns.items()}
+    return version.predict(Batch(len(next(iter(lists.values()))), lists, batch.numeric)).scores

@@ -72,19 +72,17 @@ class FeatureLayout:
 
     def columns(self, batches: Sequence[Batch]) -> dict[str, pa.Array]:
         """The logged features of all rows of the batches, as `f_<name>`; what a batch left out is null."""
-        import numpy as np
         import pyarrow as pa
 
         logged = {}
         for name, (type_, hashed) in self._columns.items():
-            values = np.concatenate([_column(batch, name, type_) for batch in batches])
+            values = [value for batch in batches for value in batch.columns.get(name) or [None] * batch.rows]
+            if type_ in NUMERIC or (type_ is FeatureType.BOOLEAN and not hashed):
+                values = [None if value is None else float(value) for value in values]
             if hashed:
-                logged[f"f_{name}"] = pa.array([self._hash(value) for value in values.tolist()], pa.string())
-            elif type_ in NUMERIC:
+                logged[f"f_{name}"] = pa.array([self._hash(value) for value in values], pa.string())
+            elif type_ in NUMERIC or type_ is FeatureType.BOOLEAN:
                 logged[f"f_{name}"] = pa.array(values, pa.float64(), from_pandas=True)
-            elif type_ is FeatureType.BOOLEAN:
-                numbers = [None if value is None else float(value) for value in values.tolist()]
-                logged[f"f_{name}"] = pa.array(numbers, pa.float64())
             else:
                 logged[f"f_{name}"] = pa.array(values, pa.string())
         return logged
@@ -93,14 +91,6 @@ class FeatureLayout:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         return hashlib.blake2b(str(value).encode(), digest_size=16, key=self._key, salt=_salt(self._model)).hexdigest()
-
-
-def _column(batch: Batch, name: str, type_: FeatureType) -> Any:
-    import numpy as np
-
-    if (values := batch.columns.get(name)) is not None:
-        return values
-    return np.full(batch.rows, np.nan) if type_ in NUMERIC else np.full(batch.rows, None, dtype=object)
 
 
 def _salt(model: bytes) -> bytes:
