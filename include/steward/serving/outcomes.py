@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from steward.serving.calls import LONGEST_NAME, parse_json
+from steward.serving.calls import LONGEST_NAME, parse_json, shown
 from steward.serving.failures import RefusedRequestError
 from steward.types import parse_instant
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_LONGEST_INSTANT = 64
 
 
 def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
@@ -49,14 +51,14 @@ def _row(position: int, outcome: Any) -> tuple[str, float | None, datetime]:
     if not isinstance(decision_id, str) or not 0 < len(decision_id) <= LONGEST_NAME:
         raise RefusedRequestError("no decision_id", where=where, hint="send the id the answer came with")
     if label is not None and not isinstance(label, (bool, int, float)):
-        raise RefusedRequestError(f"the label {str(label)[:40]!r} is not a number", where=where, hint="send a number")
+        raise RefusedRequestError(f"the label {shown(label)} is not a number", where=where, hint="send a number")
     return decision_id, None if label is None else float(label), _observed(observed, where)
 
 
 def _observed(value: Any, where: str) -> datetime:
     try:
-        if not isinstance(value, str):
-            raise ValueError("it is not a text")
+        if not isinstance(value, str) or len(value) > _LONGEST_INSTANT:
+            raise ValueError("it is not a short text")
         return parse_instant(value)
     except (ValueError, OverflowError) as error:
         said = f"observed_at is not an instant: {error}"
