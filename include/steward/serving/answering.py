@@ -48,11 +48,8 @@ class Result:
     explanations: list[JsonObject] | None = None
 
 
-TripReport = Callable[[str, int, str], None]
-
-
-def log_trip(model: str, version: int, reason: str) -> None:
-    log.error("%s was taken off traffic by this server: %s", VersionRef(model, version), reason)
+RecordTrip = Callable[[str, int, int, str], None]
+"""Model, version, epoch, why. Must not block."""
 
 
 class Answering:
@@ -63,10 +60,10 @@ class Answering:
         metrics: ServerMetrics,
         clock: Clock,
         limits: Limits,
-        report_trip: TripReport = log_trip,
+        record_trip: RecordTrip,
     ) -> None:
         self.table, self.limits = table, limits
-        self._recorder, self._metrics, self._clock, self._report_trip = recorder, metrics, clock, report_trip
+        self._recorder, self._metrics, self._clock, self._record_trip = recorder, metrics, clock, record_trip
         self._pool = ThreadPoolExecutor(_THREADS, "answering")
         self._canary_pool = ThreadPoolExecutor(_THREADS, "canary")
         self._last_at = datetime.now(UTC)
@@ -135,10 +132,10 @@ class Answering:
             answer = await self._ask_canary(active, ref, batch)
         except VersionFaultError as fault:
             self._record(active, number, Role.CANARY, call, batch, started, None, fault)
-            self._break(active, ref, failed=True)
+            self._break(active, ref, time.perf_counter() - started, failed=True)
             raise
         self._record(active, number, Role.CANARY, call, batch, started, answer, None)
-        self._break(active, ref, failed=False)
+        self._break(active, ref, time.perf_counter() - started, failed=False)
         return Result(number, Role.CANARY, answer)
 
     async def _ask_canary(self, active: ActiveRoute, ref: VersionRef, batch: Batch) -> Answer:
@@ -169,21 +166,10 @@ class Answering:
             return version.answer(batch)
         return await asyncio.get_running_loop().run_in_executor(self._pool, version.answer, batch)
 
-    def _break(self, active: ActiveRoute, ref: VersionRef, *, failed: bool) -> None:
-        if not active.breaker.record(failed):
-            return
-        self._metrics.tripped(ref.model, ref.number)
-        asyncio.get_running_loop().run_in_executor(self._pool, self._report, ref, active.breaker.reason)
-
-    def _report(self, ref: VersionRef, reason: str) -> None:
-        """The canary is off traffic already; a control plane that cannot hear of it now sees it in the log."""
-        log_trip(ref.model, ref.number, reason)
-        if self._report_trip is log_trip:
-            return
-        try:
-            self._report_trip(ref.model, ref.number, reason)
-        except Exception:
-            log.exception("the trip of %s could not be reported", ref)
+    def _break(self, active: ActiveRoute, ref: VersionRef, seconds: float, *, failed: bool) -> None:
+        if active.breaker.record(failed, seconds):
+            self._metrics.tripped(ref.model, ref.number)
+            self._record_trip(ref.model, ref.number, active.route.epoch, active.breaker.reason)
 
     def _record(
         self,

@@ -24,7 +24,7 @@ from steward.clock import Clock
 from steward.data import PredictionLog
 from steward.errors import StewardError, UnavailableError
 from steward.serving import inference_protocol, mlflow_protocol, outcomes
-from steward.serving.answering import Answering, Limits, Result, TripReport, log_trip
+from steward.serving.answering import Answering, Limits, Result
 from steward.serving.calls import Call
 from steward.serving.failures import RefusedRequestError, VersionFaultError
 from steward.serving.metrics import ServerMetrics
@@ -32,6 +32,7 @@ from steward.serving.recorder import PredictionRecorder, RowCount
 from steward.serving.routing_table import RoutingTable
 from steward.serving.saved_table import SavedTable
 from steward.serving.sources import ServingSources
+from steward.serving.trip_reports import TripReport, TripReports, tell_nobody
 from steward.serving.versions import ArtefactCache
 from steward.types import format_instant
 
@@ -64,7 +65,7 @@ def create_app(
     clock: Clock,
     options: ServerOptions,
     wait_for_notice: Callable[[float], object] | None = None,
-    report_trip: TripReport = log_trip,
+    report_trip: TripReport = tell_nobody,
 ) -> Starlette:
     """The server as an ASGI application; its lifespan starts and stops the follower and the prediction log's writer."""
     metrics = ServerMetrics()
@@ -72,24 +73,33 @@ def create_app(
     recorder = PredictionRecorder(predictions, count, metrics.lost, options.flush_interval, options.log_capacity)
     metrics.watch_pending(lambda: recorder.pending_rows)
     metrics.lost("", count.lost_before)
+    trips = TripReports(options.home / "trips", report_trip)
+
+    def routed(model: str, epoch: int) -> None:
+        metrics.routed(model, epoch)
+        trips.routed(model, epoch)
+
     table = RoutingTable(
         sources,
         ArtefactCache(options.home / "artefacts"),
         SavedTable(options.home / "routes.json"),
         options.hash_key,
-        metrics.routed,
+        routed,
+        trips.found,
     )
-    answering = Answering(table, recorder, metrics, clock, options.limits, report_trip)
+    answering = Answering(table, recorder, metrics, clock, options.limits, trips.record)
     door = Door(table, answering, recorder, predictions, metrics, options)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         recorder.start()
         table.start(wait_for_notice)
+        trips.start(table.trip)
         try:
             yield
         finally:
             table.stop()
+            await asyncio.get_running_loop().run_in_executor(None, trips.stop)
             await asyncio.get_running_loop().run_in_executor(None, recorder.stop)
 
     handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _unexpected}

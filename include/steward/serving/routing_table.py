@@ -22,6 +22,7 @@ from steward.serving.contract import RequestContract
 from steward.serving.recorder import FeatureLayout
 from steward.serving.saved_table import SavedTable
 from steward.serving.sources import ServingSources
+from steward.serving.trip_reports import Trip
 from steward.serving.versions import ArtefactCache, LoadedVersion, prepare
 from steward.spec import ModelSpec
 from steward.types import JsonObject, Role, VersionRef
@@ -101,6 +102,7 @@ class RoutingTable:
         saved: SavedTable,
         hash_key: bytes = b"",
         on_routed: Callable[[str, int], None] = lambda model, epoch: None,
+        known_trip: Callable[[str, int], Trip | None] = lambda model, epoch: None,
     ) -> None:
         self.active: dict[str, ActiveRoute] = {}
         self.problems: dict[str, str] = {}
@@ -108,7 +110,7 @@ class RoutingTable:
         self.read_once = False
         self._sources, self._cache, self._saved = sources, cache, saved
         self.closed: dict[str, str] = saved.closed
-        self._hash_key, self._on_routed = hash_key, on_routed
+        self._hash_key, self._on_routed, self._known_trip = hash_key, on_routed, known_trip
         self._wanted: dict[str, Route] = {}
         self._loads: dict[VersionRef, _Load] = {}
         self._lock = threading.RLock()
@@ -135,6 +137,12 @@ class RoutingTable:
         wait = wait_for_notice or self._stopping.wait
         self._thread = threading.Thread(target=self._follow, args=(wait,), name="route-follower", daemon=True)
         self._thread.start()
+
+    def trip(self, trip: Trip) -> None:
+        """A server took this version off: so does this one, while it is in the same epoch."""
+        active = self.active.get(trip.model)
+        if active is not None and active.route.epoch == trip.epoch and active.breaker.trip(trip.reason):
+            log.warning("%s is off traffic here too: %s", trip.ref, trip.reason)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -261,6 +269,7 @@ class RoutingTable:
             champion.version if champion else None,
             canary.version if canary else None,
             fault,
+            self._breaker(route, spec),
         )
         if fault:
             self.problems[route.model] = f"the canary is not loaded: {fault}"
@@ -269,6 +278,14 @@ class RoutingTable:
         self._on_routed(route.model, route.epoch)
         self._forget_unrouted()
         self._saved.save(self.active.values(), self.closed)
+
+    def _breaker(self, route: Route, spec: ModelSpec) -> CanaryBreaker:
+        """Tripped already where this epoch's version was taken off before this server was started, or by another."""
+        latency = spec.deployment.guardrails.p99_latency
+        breaker = CanaryBreaker(latency.max if latency else None)
+        if trip := self._known_trip(route.model, route.epoch):
+            breaker.trip(trip.reason)
+        return breaker
 
     def _sound_spec(self, model: str) -> ModelSpec:
         """The one it was last served by while the file is broken: what was released, and the way back, do not wait for

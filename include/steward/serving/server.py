@@ -44,7 +44,8 @@ def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
     )
 
     def report_trip(model: str, version: int, reason: str) -> None:
-        actions.trip_canary(services, services.specs.get(model), version=version, reason=reason, actor="model-server")
+        spec = wiring.spec_to_go_back(model)
+        actions.trip_canary(services, spec, version=version, reason=reason, actor="model-server")
 
     wait = RouteNotices(settings.wanted("database_url")).wait
     sources = LedgerSources(services)
