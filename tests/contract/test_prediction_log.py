@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from steward.adapters import delta_predictions
 from steward.adapters.delta_predictions import DeltaPredictionLog
-from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS, PredictionLog
+from steward.data import ARM_COLUMNS, OUTCOME_COLUMNS, PAIR_COLUMNS, PREDICTION_COLUMNS, PredictionLog
 from steward.errors import UnavailableError
 from steward.testing.data_stores import FakePredictionLog
-from steward.types import Window
+from steward.types import Role, Window
 
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +61,8 @@ def test_a_model_that_never_served_has_empty_frames(log: PredictionLog) -> None:
     served, arm = log.served("nobody", APRIL_FIRST), log.arm("nobody", 0, WALL)
     assert len(served) == len(arm) == 0
     assert {*PREDICTION_COLUMNS, "label"} <= set(served.columns)
-    assert list(arm.columns) == ["version", "role", "error", "latency_ms", "score"]
+    assert list(arm.columns) == list(ARM_COLUMNS)
+    assert list(log.pairs("nobody", 0, WALL).columns) == list(PAIR_COLUMNS)
 
 
 def test_the_window_is_half_open(log: PredictionLog) -> None:
@@ -98,7 +99,47 @@ def test_an_arm_sees_its_epochs_and_what_came_after(log: PredictionLog) -> None:
     log.append(MODEL, predictions(answer("old", epoch=2, recorded_at=late), answer("early", epoch=3)))
     log.append(MODEL, predictions(answer("new", epoch=4, recorded_at=late, version=2, role="canary")))
     arm = log.arm(MODEL, 3, WALL)
-    assert arm.to_dict("records") == [{"version": 2, "role": "canary", "error": None, "latency_ms": 2.5, "score": 0.25}]
+    answered = {"version": 2, "role": "canary", "error": None, "latency_ms": 2.5, "score": 0.25}
+    assert arm.drop(columns="label").to_dict("records") == [answered]
+    assert arm["label"].isna().all()
+
+
+def test_an_arm_knows_the_outcomes_and_no_tester(log: PredictionLog) -> None:
+    roles = ("champion", "canary", "shadow", "tester")
+    log.append(MODEL, predictions(*(answer("a", role=role, version=n) for n, role in enumerate(roles, 1))))
+    log.append(MODEL, predictions(answer("b")))
+    log.append_outcomes(MODEL, outcomes(("a", 1.0, WALL + timedelta(minutes=5))))
+    before = WALL - timedelta(seconds=1)
+    users = log.arm(MODEL, 3, before)
+    seen = sorted(zip(users["role"], users["label"].fillna(-1), strict=True))
+    assert seen == [("canary", 1.0), ("champion", -1.0), ("champion", 1.0)]
+    copies = log.arm(MODEL, 3, before, [Role.SHADOW])
+    assert copies["version"].tolist() == [3]
+    assert copies["label"].tolist() == [1.0]
+
+
+def test_pairs_set_the_shadow_beside_the_champion(log: PredictionLog) -> None:
+    copy = {"role": "shadow", "version": 2}
+    log.append(MODEL, predictions(answer("a"), answer("a", **copy, score=0.75, latency_ms=9.0), answer("alone")))
+    log.append(MODEL, predictions(answer("b"), answer("b", **copy, score=None, error="timeout")))
+    log.append(MODEL, predictions(answer("c", error="model_failed", score=None), answer("c", **copy)))
+    log.append(MODEL, predictions(answer("old", epoch=2), answer("old", **copy, epoch=2)))
+    log.append_outcomes(MODEL, outcomes(("b", 1.0, WALL + timedelta(minutes=5))))
+    pairs = log.pairs(MODEL, 3, WALL - timedelta(seconds=1)).set_index("decision_id")
+    assert sorted(pairs.index) == ["a", "b"], "what either side was not asked is no pair"
+    a, b = pairs.loc["a"], pairs.loc["b"]
+    assert (a.version_champion, a.score_champion, a.version_shadow, a.score_shadow) == (1, 0.25, 2, 0.75)
+    assert (a.error_shadow, a.latency_ms_shadow) == (None, 9.0)
+    assert pd.isna(b.score_shadow)
+    assert (b.error_shadow, b.label) == ("timeout", 1.0)
+
+
+def test_copies_and_testers_were_not_served(log: PredictionLog) -> None:
+    rows = [answer("a", role=role) for role in ("champion", "shadow", "tester")]
+    log.append(MODEL, predictions(*rows))
+    assert log.served(MODEL, APRIL_FIRST)["role"].tolist() == ["champion"]
+    assert log.served(MODEL, APRIL_FIRST, roles=[Role.SHADOW])["role"].tolist() == ["shadow"]
+    assert log.traffic(MODEL, NOON).requests == 2, "a tester calls; a copy is nobody's call"
 
 
 def test_a_feature_declared_later_is_missing_in_older_rows(log: PredictionLog) -> None:
@@ -109,9 +150,7 @@ def test_a_feature_declared_later_is_missing_in_older_rows(log: PredictionLog) -
     assert served["f_never"].isna().all()
 
 
-def test_concurrent_servers_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delta_predictions, "APPENDS_BETWEEN_MERGES", 5)
-
+def test_concurrent_servers_lose_nothing(tmp_path: Path) -> None:
     def serve(server: int) -> None:
         log = DeltaPredictionLog(str(tmp_path))
         for batch in range(12):
@@ -120,8 +159,6 @@ def test_concurrent_servers_lose_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(serve, range(4)))
     log = DeltaPredictionLog(str(tmp_path))
-    assert len(log.served(MODEL, APRIL_FIRST)) == 4 * 12 * 3
-    log.merge_files(f"predictions/{MODEL}")
     assert len(log.served(MODEL, APRIL_FIRST)) == 4 * 12 * 3
 
 

@@ -1,37 +1,62 @@
-"""The prediction log and its outcomes as Delta tables, partitioned by day.
+"""The prediction log and its outcomes as Delta tables, partitioned by day. One commit per append.
 
-Appends of several servers do not conflict; small files are merged every hundred appends, and what a merge replaced is
-deleted a day later, when no reader can still be at it.
+For object stores, where nothing can be appended to a file; on a local disk `SegmentedPredictionLog` stands before it.
+Appends of several servers do not conflict. Small files are merged by `maintain`; what a merge replaced is deleted a day
+later, when no reader can still be at it.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from steward.data import OUTCOME_COLUMNS, PREDICTION_COLUMNS, Traffic, count_traffic
+from steward.adapters.delta_windows import laid_out, replace_rows
+from steward.adapters.prediction_rows import (
+    DAY,
+    OUTCOMES,
+    PREDICTIONS,
+    between,
+    conform,
+    empty_frame,
+    instant,
+    kind_of,
+    newest_labels,
+    of_roles,
+    one_per_answer,
+    with_day,
+)
+from steward.data import (
+    ANSWER_KEY,
+    ARM_COLUMNS,
+    OUTCOME_COLUMNS,
+    PAIR_COLUMNS,
+    PREDICTION_COLUMNS,
+    USERS,
+    Traffic,
+    count_traffic,
+    pair_answers,
+)
 from steward.errors import UnavailableError
-from steward.types import JsonObject, Window
+from steward.types import JsonObject, Role, Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 log = logging.getLogger(__name__)
 
-DAY = "day"
-APPENDS_BETWEEN_MERGES = 100
-_SETTLED_FILE_BYTES = 16 * 2**20
 _COMMIT_RETRIES = 20
-_CONFLICT_PAUSES = (0.02, 0.1, 0.5)  # seconds
-_ARM_COLUMNS = ["version", "role", "error", "latency_ms", "score"]
-_IDENTITY = ["decision_id", "version", "recorded_at"]
+_PAUSES = (0.02, 0.1, 0.5)  # seconds, after a conflict and after a file that was vacuumed away
+_IDENTITY = (*ANSWER_KEY, "recorded_at")
+_EARLIEST_OUTCOME = timedelta(days=1)  # an outcome may be dated a little before its prediction, not more
+# Statistics of these alone: the log of a table would otherwise keep the largest and smallest value of every feature.
+_PROPERTIES = {"delta.dataSkippingStatsColumns": "version,epoch,at,observed_at,recorded_at"}
 
 
 class DeltaPredictionLog:
@@ -40,122 +65,176 @@ class DeltaPredictionLog:
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root.rstrip("/")
         self.storage_options = dict(storage_options) if storage_options else None
-        self._appends: Counter[str] = Counter()
-        self._lock = threading.Lock()
 
     def append(self, model: str, rows: pa.Table) -> None:
-        """Columns of PREDICTION_COLUMNS and `f_…`; all rows become readable at once. Raises UnavailableError."""
-        self._append(f"predictions/{model}", _with_day(rows, "at", PREDICTION_COLUMNS))
+        self._append(f"{PREDICTIONS}/{model}", conform(rows, PREDICTIONS))
 
     def append_outcomes(self, model: str, rows: pa.Table) -> None:
-        """All rows become readable at once. Raises UnavailableError."""
-        self._append(f"outcomes/{model}", _with_day(rows, "observed_at", OUTCOME_COLUMNS))
+        self._append(f"{OUTCOMES}/{model}", conform(rows, OUTCOMES))
 
-    def served(self, model: str, window: Window, columns: list[str] | None = None) -> pd.DataFrame:
-        """Outcomes are looked for from a day before the window on: none is observed before its prediction.
+    def replace_window(
+        self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str
+    ) -> bool:
+        name = f"{PREDICTIONS}/{model}"
+        if self._open(name) is None:
+            self._create(f"{self.root}/{name}", laid_out(rows.schema.empty_table().to_reader()).schema)
+        return replace_rows(self._open(name), window, version, rows, digest, self.storage_options)
 
-        A column that the log does not have (a feature declared later) is all missing.
-        """
+    def served(
+        self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
+    ) -> pd.DataFrame:
+        """A column that the log does not have (a feature declared later) is all missing."""
         wanted = None if columns is None else [c for c in columns if c != "label"]
-        rows = self._read(f"predictions/{model}", "at", window.start, window.end, wanted)
+        rows = self._by_time(model, window.start, window.end, wanted, roles)
         if rows is None:
-            return _empty(columns if columns is not None else [*PREDICTION_COLUMNS, "label"])
-        rows = _one_per_answer(rows)
+            return empty_frame(columns if columns is not None else [*PREDICTION_COLUMNS, "label"])
         if columns is None or "label" in columns:
-            rows = rows.merge(self._labels(model, window.start - timedelta(days=1)), on="decision_id", how="left")
+            observed = between("observed_at", window.start - _EARLIEST_OUTCOME, None)
+            rows = rows.merge(self._labels(model, observed, window.start), on="decision_id", how="left")
         return rows[columns] if columns is not None else rows
 
-    def arm(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
-        import pyarrow.dataset as ds
+    def arm(self, model: str, epoch: int, since: datetime, roles: Sequence[Role] = USERS) -> pd.DataFrame:
+        rows = self._routed(model, epoch, since, roles)
+        return empty_frame(ARM_COLUMNS) if rows is None else rows[list(ARM_COLUMNS)]
 
-        table = self._open(f"predictions/{model}")
-        if table is None:
-            return _empty(_ARM_COLUMNS)
-        wanted = (ds.field("recorded_at") > _instant(since)) & (ds.field("epoch") >= epoch)
-        # File statistics on `recorded_at` leave out all but the newest files.
-        rows = table.to_pyarrow_dataset().to_table(columns=[*_ARM_COLUMNS, *_IDENTITY[::2]], filter=wanted)
-        return _one_per_answer(rows.to_pandas())[_ARM_COLUMNS].reset_index(drop=True)
+    def pairs(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
+        rows = self._routed(model, epoch, since, (Role.CHAMPION, Role.SHADOW))
+        return empty_frame(PAIR_COLUMNS) if rows is None else pair_answers(rows)
 
     def decision(self, model: str, decision_id: str) -> JsonObject | None:
         import pyarrow.dataset as ds
 
-        table = self._open(f"predictions/{model}")
-        if table is None:
-            return None
-        found = table.to_pyarrow_dataset().to_table(filter=ds.field("decision_id") == decision_id)
-        return max(found.drop_columns([DAY]).to_pylist(), key=lambda row: row["recorded_at"], default=None)
+        wanted = (ds.field("decision_id") == decision_id) & of_roles((*USERS, Role.TESTER))
+        found = self._scan(f"{PREDICTIONS}/{model}", wanted)
+        return None if found is None else max(found.to_pylist(), key=lambda row: row["recorded_at"], default=None)
 
     def traffic(self, model: str, since: datetime) -> Traffic:
-        rows = self._read(f"predictions/{model}", "at", since, None, ["at", "version", "source", "error"])
-        return Traffic(0, None) if rows is None else count_traffic(_one_per_answer(rows))
+        rows = self._by_time(model, since, None, ["at", "version", "source"], (*USERS, Role.TESTER))
+        return Traffic(0, None) if rows is None else count_traffic(rows)
 
-    def merge_files(self, name: str) -> None:
-        """Merge the small files of `predictions/<model>` or `outcomes/<model>`; drop what was replaced a day ago.
+    def _routed(self, model: str, epoch: int, since: datetime, roles: Sequence[Role]) -> pd.DataFrame | None:
+        """Rows of a rollout's step, labels joined: an outcome is recorded after its prediction."""
+        import pyarrow.dataset as ds
 
-        Losing a race against another server's merge is harmless and logged.
+        # File statistics on `recorded_at` leave out all but the newest files.
+        after = ds.field("recorded_at") > instant(since)
+        wanted = after & (ds.field("epoch") >= epoch) & of_roles(roles)
+        read = [c for c in dict.fromkeys([*ARM_COLUMNS, *_IDENTITY]) if c != "label"]
+        found = self._scan(f"{PREDICTIONS}/{model}", wanted, read)
+        if found is None:
+            return None
+        rows = one_per_answer(found.to_pandas())
+        return rows.merge(self._labels(model, after), on="decision_id", how="left")
+
+    def _by_time(
+        self, model: str, start: datetime, end: datetime | None, columns: list[str] | None, roles: Sequence[Role]
+    ) -> pd.DataFrame | None:
+        wanted = between("at", start, end) & of_roles(roles)
+        read = None if columns is None else list(dict.fromkeys([*columns, *_IDENTITY]))
+        found = self._scan(f"{PREDICTIONS}/{model}", wanted, read, (start, end))
+        if found is None:
+            return None
+        rows = one_per_answer(found.to_pandas())
+        return rows if read is None else rows.reindex(columns=read)
+
+    def _labels(self, model: str, wanted: ds.Expression, first: datetime | None = None) -> pd.DataFrame:
+        read = ["decision_id", "label", "recorded_at"]
+        days = (first - _EARLIEST_OUTCOME, None) if first else None
+        found = self._scan(f"{OUTCOMES}/{model}", wanted, read, days)
+        rows = empty_frame(read, OUTCOME_COLUMNS) if found is None else found.to_pandas()
+        return newest_labels(rows).astype({"decision_id": "object", "label": "float64"})
+
+    def _scan(
+        self,
+        name: str,
+        wanted: ds.Expression | None,
+        columns: list[str] | None = None,
+        days: tuple[datetime, datetime | None] | None = None,
+    ) -> pa.Table | None:
+        """All rows that are `wanted`, without order; columns nobody has are left out. None: there is no table.
+
+        `days` leaves partitions out. A file that was vacuumed away meanwhile: the table is opened again.
         """
-        from deltalake.exceptions import DeltaError
+        for pause in _PAUSES:
+            try:
+                return self._scan_once(name, wanted, columns, days)
+            except FileNotFoundError as gone:
+                log.info("%s changed while it was read, reading it again: %s", name, gone)
+                sleep(pause)
+        return self._scan_once(name, wanted, columns, days)
 
+    def _scan_once(
+        self,
+        name: str,
+        wanted: ds.Expression | None,
+        columns: list[str] | None,
+        days: tuple[datetime, datetime | None] | None,
+    ) -> pa.Table | None:
         table = self._open(name)
         if table is None:
-            return
-        try:
-            table.optimize.compact(target_size=_SETTLED_FILE_BYTES)
-            table.vacuum(retention_hours=24, dry_run=False, enforce_retention_duration=False)
-        except (DeltaError, OSError) as error:
-            log.warning("small files of %s were not merged this time: %s", name, error)
+            return None
+        dataset = table.to_pyarrow_dataset()
+        known = [c for c in dataset.schema.names if c != DAY and (columns is None or c in columns)]
+        return dataset.to_table(columns=known, filter=_all_of(wanted, _partitions(days)))
 
     def _append(self, name: str, rows: pa.Table) -> None:
+        self._store(name, with_day(rows, kind_of(name)))
+
+    def _store(self, name: str, rows: pa.Table, folded: Mapping[str, int] | None = None) -> None:
+        """`folded`: the last sequence number of each writer's segments in these rows, committed with them."""
         from deltalake.exceptions import DeltaError
 
         address = f"{self.root}/{name}"
         try:
-            self._write(name, address, rows)
+            self._write(name, address, rows, folded or {})
         except (DeltaError, OSError) as error:
             hint = "check the space left and the rights on STEWARD_STORAGE"
             raise UnavailableError(f"the store refuses rows: {error}", where=address, hint=hint) from error
-        if self._due(name):
-            self.merge_files(name)
 
-    def _write(self, name: str, address: str, rows: pa.Table) -> None:
+    def _write(self, name: str, address: str, rows: pa.Table, folded: Mapping[str, int]) -> None:
         """Two servers that create a table at once commit its schema twice, which fails the appends in between.
 
         A refused commit has written nothing, so the same rows may be offered again.
         """
         from deltalake.exceptions import CommitFailedError
 
-        for pause in _CONFLICT_PAUSES:
+        for pause in _PAUSES:
             try:
-                return self._commit(name, address, rows)
+                return self._commit(name, address, rows, folded)
             except CommitFailedError as conflict:
                 log.info("another commit to %s came first, trying again: %s", name, conflict)
                 sleep(pause)
-        return self._commit(name, address, rows)
+        return self._commit(name, address, rows, folded)
 
-    def _commit(self, name: str, address: str, rows: pa.Table) -> None:
-        from deltalake import CommitProperties, write_deltalake
+    def _commit(self, name: str, address: str, rows: pa.Table, folded: Mapping[str, int]) -> None:
+        from deltalake import CommitProperties, Transaction, write_deltalake
 
         if self._open(name) is None:
             self._create(address, rows.schema)
+        transactions = [Transaction(writer, sequence) for writer, sequence in folded.items()]
         write_deltalake(
             address,
             rows,
             mode="append",
             schema_mode="merge",
             storage_options=self.storage_options,
-            commit_properties=CommitProperties(max_commit_retries=_COMMIT_RETRIES),
+            commit_properties=CommitProperties(
+                max_commit_retries=_COMMIT_RETRIES, app_transactions=transactions or None
+            ),
         )
 
     def _create(self, address: str, schema: pa.Schema) -> None:
         """`ignore`: whoever is first creates it, the others find it."""
         from deltalake import DeltaTable
 
-        DeltaTable.create(address, schema, mode="ignore", partition_by=[DAY], storage_options=self.storage_options)
-
-    def _due(self, name: str) -> bool:
-        with self._lock:
-            self._appends[name] += 1
-            return self._appends[name] % APPENDS_BETWEEN_MERGES == 0
+        DeltaTable.create(
+            address,
+            schema,
+            mode="ignore",
+            partition_by=[DAY],
+            configuration={k: _known(v, schema) for k, v in _PROPERTIES.items()},
+            storage_options=self.storage_options,
+        )
 
     def _open(self, name: str) -> Any:
         from deltalake import DeltaTable
@@ -166,74 +245,26 @@ class DeltaPredictionLog:
         except TableNotFoundError:
             return None
 
-    def _read(
-        self, name: str, time: str, start: datetime, end: datetime | None, columns: list[str] | None
-    ) -> pd.DataFrame | None:
-        import pyarrow.dataset as ds
 
-        table = self._open(name)
-        if table is None:
-            return None
-        dataset = table.to_pyarrow_dataset()
-        wanted = (ds.field(DAY) >= _instant(start).as_py().date()) & (ds.field(time) >= _instant(start))
-        if end is not None:
-            wanted &= (ds.field(DAY) <= _instant(end).as_py().date()) & (ds.field(time) < _instant(end))
-        known = [c for c in dataset.schema.names if c != DAY]
-        if columns is not None:
-            known = [c for c in dict.fromkeys([*columns, *_IDENTITY]) if c in dataset.schema.names]
-        rows = dataset.to_table(columns=known, filter=wanted).to_pandas()
-        return rows if columns is None else rows.reindex(columns=list(dict.fromkeys([*columns, *_IDENTITY])))
-
-    def _labels(self, model: str, start: datetime) -> pd.DataFrame:
-        columns = list(OUTCOME_COLUMNS)
-        rows = self._read(f"outcomes/{model}", "observed_at", start, None, None)
-        if rows is None:
-            return _empty(columns)[["decision_id", "label"]].astype({"decision_id": "object", "label": "float64"})
-        newest = rows.sort_values("recorded_at", kind="stable").drop_duplicates("decision_id", keep="last")
-        return newest[["decision_id", "label"]]
+def _known(columns: str, schema: pa.Schema) -> str:
+    return ",".join(column for column in columns.split(",") if column in schema.names)
 
 
-def _with_day(rows: pa.Table, time: str, declared: dict[str, str]) -> pa.Table:
-    """Rows in the declared column types, absent columns null, with the partition column."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _partitions(days: tuple[datetime, datetime | None] | None) -> ds.Expression | None:
+    import pyarrow.dataset as ds
 
-    names = [*declared, *(n for n in rows.column_names if n not in declared)]
-    columns = []
-    for name in names:
-        type_ = _arrow_type(declared[name]) if name in declared else rows.schema.field(name).type
-        present = name in rows.column_names
-        columns.append(rows.column(name).cast(type_) if present else pa.nulls(rows.num_rows, type_))
-    table = pa.table(columns, names=names)
-    return table.append_column(DAY, pc.cast(table.column(time), pa.date32()))
+    if days is None:
+        return None
+    first, last = (None if each is None else instant(each).as_py().date() for each in days)
+    from_first = ds.field(DAY) >= first
+    return from_first if last is None else from_first & (ds.field(DAY) <= last)
 
 
-def _arrow_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    return pa.timestamp("us", "UTC") if name.startswith("timestamp") else pa.type_for_alias(name)
-
-
-def _instant(value: datetime) -> pa.Scalar:
-    import pyarrow as pa
-
-    return pa.scalar(value, pa.timestamp("us", "UTC"))
-
-
-def _one_per_answer(rows: pd.DataFrame) -> pd.DataFrame:
-    """A batch that was stored twice, or a decision asked twice of one version, counts once: its newest row."""
-    ordered = rows.sort_values("recorded_at", kind="stable")
-    return ordered.drop_duplicates(["decision_id", "version"], keep="last").reset_index(drop=True)
-
-
-def _empty(columns: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({name: pd.Series(dtype=_empty_type(name)) for name in columns})
-
-
-def _empty_type(name: str) -> str:
-    declared = {**PREDICTION_COLUMNS, "label": "float64"}.get(name, "object")
-    if declared.startswith("timestamp"):
-        return "datetime64[us, UTC]"
-    return "object" if declared == "string" else declared
+def _all_of(*wanted: ds.Expression | None) -> ds.Expression | None:
+    given = [each for each in wanted if each is not None]
+    if not given:
+        return None
+    both = given[0]
+    for each in given[1:]:
+        both &= each
+    return both

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from steward.types import JsonObject, Window
+from steward.types import JsonObject, Role, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ PREDICTION_COLUMNS = {
     "decision_id": "string",  # names the answer; outcomes come back under it
     "request_key": "string",  # what the sticky split hashes
     "version": "int32",
-    "role": "string",  # champion | canary | shadow
+    "role": "string",  # champion | canary | shadow | tester
     "epoch": "int64",  # of the routing table that routed it
     "at": "timestamp[us, tz=UTC]",  # business time of the answer
     "recorded_at": "timestamp[us, tz=UTC]",  # wall clock
@@ -25,6 +26,7 @@ PREDICTION_COLUMNS = {
     "error": "string",  # null when answered by this version; else the kind of failure
     "score": "float64",  # probability of the positive class, or the predicted value
     "source": "string",  # who asked, if they said
+    "subject": "string",  # keyed hash of the person it is about, if the request named one; never the name itself
 }
 OUTCOME_COLUMNS = {
     "decision_id": "string",
@@ -32,6 +34,22 @@ OUTCOME_COLUMNS = {
     "observed_at": "timestamp[us, tz=UTC]",
     "recorded_at": "timestamp[us, tz=UTC]",
 }
+# What `arm` and `pairs` tell of each decision.
+ARM_COLUMNS = ("version", "role", "error", "latency_ms", "score", "label")
+PAIR_COLUMNS = (
+    "decision_id",
+    "version_champion",
+    "version_shadow",
+    "score_champion",
+    "score_shadow",
+    "error_shadow",
+    "latency_ms_shadow",
+    "label",
+)
+# One row each: a decision that a version answered twice in one role (a caller's second try) counts once.
+ANSWER_KEY = ("decision_id", "version", "role")
+USERS = (Role.CHAMPION, Role.CANARY)
+"""Roles that answer users. A tester's answers and the copies of a shadow are no traffic of an arm."""
 
 
 @dataclass(frozen=True)
@@ -44,39 +62,119 @@ class Traffic:
     sources: dict[str, int] = field(default_factory=dict)
 
 
-class PredictionLog(Protocol):
-    """Per-model Delta tables of predictions and outcomes, partitioned by day of `at`."""
+class PredictionWriter(Protocol):
+    """The way in: what a model server holds."""
 
-    def append(self, model: str, rows: pa.Table) -> None: ...
+    def append(self, model: str, rows: pa.Table) -> None:
+        """Columns of PREDICTION_COLUMNS and `f_…`: all rows become readable at once, or UnavailableError."""
+        ...
 
-    def append_outcomes(self, model: str, rows: pa.Table) -> None: ...
+    def append_outcomes(self, model: str, rows: pa.Table) -> None:
+        """OUTCOME_COLUMNS. On the disk when it returns. Raises UnavailableError."""
+        ...
 
-    def served(self, model: str, window: Window, columns: list[str] | None = None) -> pd.DataFrame:
-        """Rows with `at` in the window, one per decision id and version, outcomes joined as `label` (NaN when unknown).
 
-        A later outcome for the same decision replaces an earlier one. An absent table is an empty frame.
+class PredictionReader(Protocol):
+    """The way out. Every read sees what was appended before it began; an absent table is an empty frame.
+
+    Rows come in the order of `recorded_at`; of one decision, version and role the newest counts.
+    """
+
+    def served(
+        self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
+    ) -> pd.DataFrame:
+        """Rows with `at` in the window, outcomes joined as `label` (NaN when unknown).
+
+        A later outcome for the same decision replaces an earlier one.
         """
         ...
 
-    def arm(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
-        """Rows answered under routing epoch >= `epoch` and recorded after `since`.
+    def arm(self, model: str, epoch: int, since: datetime, roles: Sequence[Role] = USERS) -> pd.DataFrame:
+        """ARM_COLUMNS of rows answered under routing epoch >= `epoch` and recorded after `since`.
 
-        Columns version, role, error, latency_ms, score."""
+        `label` is NaN while no outcome is known. Ask for Role.SHADOW to see the copies; testers are left out unless
+        asked for.
+        """
+        ...
+
+    def pairs(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
+        """PAIR_COLUMNS: one row per decision that the champion answered and the shadow was asked too.
+
+        `score_shadow` is NaN where the shadow failed: `error_shadow` then says how. `label` is NaN while unknown.
+        """
         ...
 
     def decision(self, model: str, decision_id: str) -> JsonObject | None:
-        """The newest row of one decision, its logged features as `f_<feature>`, None where missing. None: not known."""
+        """The newest row that answered a user, its logged features as `f_<feature>`, None where missing.
+
+        None: not known."""
         ...
 
     def traffic(self, model: str, since: datetime) -> Traffic:
-        """Rows with `at` from `since` on. Reads four columns of the days it needs; no table is no traffic."""
+        """Rows with `at` from `since` on, a shadow's copies left out. Reads few columns of the days it needs."""
         ...
 
 
+@dataclass(frozen=True)
+class Upkeep:
+    """What maintenance did to one model's tables, in rows; `orphans` are outcomes of decisions nobody knows."""
+
+    folded: int = 0
+    expired: int = 0
+    merged_files: int = 0
+    orphans: int = 0
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.folded or self.expired or self.merged_files)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Rows that were erased. `held`: segments a server still has open; their rows are hidden, and go with the next
+    maintenance."""
+
+    predictions: int
+    outcomes: int
+    held: int = 0
+
+
+class PredictionKeeper(Protocol):
+    """Upkeep, beside any number of servers that go on writing. Each may be repeated and may be killed."""
+
+    def maintain(self, model: str, keep_from: datetime, *, compact: bool = True) -> Upkeep:
+        """Fold, delete what is older than the day of `keep_from`, merge small files (if `compact`)."""
+        ...
+
+    def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
+        """Erase a person's rows recorded until then, with their outcomes, beyond the reach of time travel.
+
+        `subject` is the keyed hash. Raises UnavailableError when the store refuses: nothing is half hidden then.
+        """
+        ...
+
+
+class PredictionLog(PredictionWriter, PredictionReader, Protocol):
+    """Per model, a table of predictions and one of outcomes, by day of `at` and `observed_at`."""
+
+
 def count_traffic(rows: pd.DataFrame) -> Traffic:
-    """Of rows with the columns at, version, source, error; a row that this version could not answer counts too."""
+    """Of rows with the columns at, version, source; a row that this version could not answer counts too."""
     if rows.empty:
         return Traffic(0, None)
     versions = {int(number): int(count) for number, count in rows["version"].value_counts().items()}
     sources = {str(name): int(count) for name, count in rows["source"].value_counts().items()}
     return Traffic(len(rows), rows["at"].max().to_pydatetime(), versions, sources)
+
+
+def pair_answers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows in the order of `recorded_at`: decision_id, version, role, error, latency_ms, score, label."""
+    champion = rows.loc[rows["role"] == Role.CHAMPION, ["decision_id", "version", "score", "error", "label"]]
+    champion = champion[champion["error"].isna()].drop(columns="error").drop_duplicates("decision_id", keep="last")
+    shadow = rows.loc[rows["role"] == Role.SHADOW, ["decision_id", "version", "score", "error", "latency_ms"]]
+    both = champion.merge(
+        shadow.rename(columns={"error": "error_shadow", "latency_ms": "latency_ms_shadow"}),
+        on="decision_id",
+        suffixes=("_champion", "_shadow"),
+    )
+    return both[list(PAIR_COLUMNS)].reset_index(drop=True)

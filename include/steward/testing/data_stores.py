@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from steward.adapters.delta_snapshots import canonical_table, rows_digest
-from steward.data import PREDICTION_COLUMNS, Snapshot, Traffic, count_traffic
+from steward.data import (
+    ANSWER_KEY,
+    ARM_COLUMNS,
+    PREDICTION_COLUMNS,
+    USERS,
+    Snapshot,
+    Traffic,
+    count_traffic,
+    pair_answers,
+)
 from steward.errors import IntegrityError, NotFoundError, UnavailableError
-from steward.types import JsonObject, Window
+from steward.types import JsonObject, Role, Window
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-_ARM_COLUMNS = ["version", "role", "error", "latency_ms", "score"]
 
 
 class FakeSnapshotStore:
@@ -51,6 +59,7 @@ class FakePredictionLog:
         self.rows: dict[str, list[pa.Table]] = defaultdict(list)
         self.outcomes: dict[str, list[pa.Table]] = defaultdict(list)
         self.away = False
+        self._scored: dict[tuple[str, str, int], str] = {}
 
     def append(self, model: str, rows: pa.Table) -> None:
         self._check()
@@ -60,32 +69,57 @@ class FakePredictionLog:
         self._check()
         self.outcomes[model].append(rows)
 
-    def served(self, model: str, window: Window, columns: list[str] | None = None) -> pd.DataFrame:
-        rows = self._answers(model)
+    def replace_window(
+        self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str
+    ) -> bool:
+        import pyarrow.compute as pc
+
+        self._check()
+        name = (model, str(window), version)
+        if self._scored.get(name) == digest:
+            return False
+        for place, table in enumerate(self.rows[model]):
+            inside = pc.and_(pc.greater_equal(table["at"], window.start), pc.less(table["at"], window.end))
+            mine = pc.and_(pc.equal(table["version"], version), pc.equal(table["source"], "score"))
+            self.rows[model][place] = table.filter(pc.invert(pc.fill_null(pc.and_(inside, mine), False)))
+        self.rows[model].append(rows.read_all())
+        self._scored[name] = digest
+        return True
+
+    def served(
+        self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
+    ) -> pd.DataFrame:
+        rows = self._answers(model, roles)
         rows = rows[(rows["at"] >= window.start) & (rows["at"] < window.end)].reset_index(drop=True)
-        rows = rows.merge(self._labels(model), on="decision_id", how="left")
         return rows.reindex(columns=columns) if columns is not None else rows
 
-    def arm(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
-        rows = self._answers(model)
-        wanted = (rows["epoch"] >= epoch) & (rows["recorded_at"] > since)
-        return rows.loc[wanted, _ARM_COLUMNS].reset_index(drop=True)
+    def arm(self, model: str, epoch: int, since: datetime, roles: Sequence[Role] = USERS) -> pd.DataFrame:
+        return self._routed(model, epoch, since, roles)[list(ARM_COLUMNS)]
+
+    def pairs(self, model: str, epoch: int, since: datetime) -> pd.DataFrame:
+        return pair_answers(self._routed(model, epoch, since, (Role.CHAMPION, Role.SHADOW)))
 
     def decision(self, model: str, decision_id: str) -> JsonObject | None:
         rows = [row for table in self.rows[model] for row in table.to_pylist() if row["decision_id"] == decision_id]
-        return max(rows, key=lambda row: row["recorded_at"], default=None)
+        answered = [row for row in rows if row["role"] != Role.SHADOW]
+        return max(answered, key=lambda row: row["recorded_at"], default=None)
 
     def traffic(self, model: str, since: datetime) -> Traffic:
-        rows = self._answers(model)
+        rows = self._answers(model, (*USERS, Role.TESTER))
         return count_traffic(rows[rows["at"] >= since])
 
     def _check(self) -> None:
         if self.away:
             raise UnavailableError("the store refuses rows", where="FakePredictionLog", hint="set away to False")
 
-    def _answers(self, model: str) -> pd.DataFrame:
+    def _routed(self, model: str, epoch: int, since: datetime, roles: Sequence[Role]) -> pd.DataFrame:
+        rows = self._answers(model, roles)
+        return rows[(rows["epoch"] >= epoch) & (rows["recorded_at"] > since)].reset_index(drop=True)
+
+    def _answers(self, model: str, roles: Sequence[Role]) -> pd.DataFrame:
         rows = _joined(self.rows[model], list(PREDICTION_COLUMNS)).sort_values("recorded_at", kind="stable")
-        return rows.drop_duplicates(["decision_id", "version"], keep="last")
+        rows = rows.drop_duplicates(list(ANSWER_KEY), keep="last")
+        return rows[rows["role"].isin(roles)].merge(self._labels(model), on="decision_id", how="left")
 
     def _labels(self, model: str) -> pd.DataFrame:
         rows = _joined(self.outcomes[model], ["decision_id", "label", "recorded_at"])

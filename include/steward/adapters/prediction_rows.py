@@ -1,0 +1,96 @@
+"""The rows of the prediction log between Arrow, Delta and pandas: types, order, and what counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from steward.data import ANSWER_KEY, OUTCOME_COLUMNS, PREDICTION_COLUMNS
+from steward.types import Role
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+DAY = "day"
+PREDICTIONS, OUTCOMES = "predictions", "outcomes"
+DECLARED: dict[str, dict[str, str]] = {PREDICTIONS: PREDICTION_COLUMNS, OUTCOMES: OUTCOME_COLUMNS}
+TIME = {PREDICTIONS: "at", OUTCOMES: "observed_at"}
+
+
+def kind_of(name: str) -> str:
+    """`predictions` of `predictions/<model>`."""
+    return name.partition("/")[0]
+
+
+def conform(rows: pa.Table, name: str) -> pa.Table:
+    """The declared columns first, in their types, absent ones null; then whatever else there is."""
+    import pyarrow as pa
+
+    declared = DECLARED[kind_of(name)]
+    names = [*declared, *(n for n in rows.column_names if n not in declared)]
+    columns = []
+    for column in names:
+        type_ = arrow_type(declared[column]) if column in declared else rows.schema.field(column).type
+        present = column in rows.column_names
+        columns.append(rows.column(column).cast(type_) if present else pa.nulls(rows.num_rows, type_))
+    return pa.table(columns, names=names)
+
+
+def with_day(rows: pa.Table, name: str) -> pa.Table:
+    """Conformed rows with the partition column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return rows.append_column(DAY, pc.cast(rows.column(TIME[kind_of(name)]), pa.date32()))
+
+
+def one_per_answer(rows: pd.DataFrame) -> pd.DataFrame:
+    """In the order of `recorded_at`; a batch that was stored twice, or a decision asked twice, counts once."""
+    ordered = rows.sort_values("recorded_at", kind="stable")
+    return ordered.drop_duplicates(list(ANSWER_KEY), keep="last").reset_index(drop=True)
+
+
+def newest_labels(outcomes: pd.DataFrame) -> pd.DataFrame:
+    newest = outcomes.sort_values("recorded_at", kind="stable").drop_duplicates("decision_id", keep="last")
+    return newest[["decision_id", "label"]]
+
+
+def between(time: str, start: datetime, end: datetime | None) -> ds.Expression:
+    import pyarrow.dataset as ds
+
+    wanted = ds.field(time) >= instant(start)
+    return wanted if end is None else wanted & (ds.field(time) < instant(end))
+
+
+def of_roles(roles: Iterable[Role]) -> ds.Expression:
+    import pyarrow.dataset as ds
+
+    return ds.field("role").isin([role.value for role in roles])
+
+
+def instant(value: datetime) -> pa.Scalar:
+    import pyarrow as pa
+
+    return pa.scalar(value, pa.timestamp("us", "UTC"))
+
+
+def arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.timestamp("us", "UTC") if name.startswith("timestamp") else pa.type_for_alias(name)
+
+
+def empty_frame(columns: Sequence[str], declared: Mapping[str, str] = PREDICTION_COLUMNS) -> pd.DataFrame:
+    import pandas as pd
+
+    known = {**declared, "label": "float64"}
+    return pd.DataFrame({name: pd.Series(dtype=_pandas_type(known.get(name, "object"))) for name in columns})
+
+
+def _pandas_type(declared: str) -> str:
+    if declared.startswith("timestamp"):
+        return "datetime64[us, UTC]"
+    return "object" if declared == "string" else declared
