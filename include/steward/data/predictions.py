@@ -154,7 +154,19 @@ class PredictionKeeper(Protocol):
         ...
 
 
-class PredictionLog(PredictionWriter, PredictionReader, Protocol):
+class WindowWriter(Protocol):
+    """The way in of a batch target: a window at a time."""
+
+    def replace_window(self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str) -> bool:
+        """Make `rows` all that was scored by this version in this window of whole days; all at once, or not at all.
+
+        `digest` names the rows: the same again changes nothing, and is False. Raises ConflictError when the same window
+        is being stored by somebody else, UnavailableError when the store refuses.
+        """
+        ...
+
+
+class PredictionLog(PredictionWriter, PredictionReader, WindowWriter, Protocol):
     """Per model, a table of predictions and one of outcomes, by day of `at` and `observed_at`."""
 
 

@@ -24,6 +24,36 @@ def read_window(
     """
     import pandas as pd
 
+    frame = _rows(spec, window, load, _wanted(spec))
+    if frame.empty:
+        raise DataError(
+            f"the window {window} has no rows",
+            where=f"{spec.model}, {spec.data.source}",
+            hint="check that the data has arrived; a later run of the same date picks it up",
+        )
+    unknown = frame[spec.data.time] > pd.Timestamp(as_of - spec.data.label.arrives_after)
+    frame[spec.data.label.column] = frame[spec.data.label.column].astype(float).mask(unknown)
+    return frame
+
+
+def read_unlabelled(spec: ModelSpec, window: Window, load: Callable[[datetime, datetime], Any]) -> pd.DataFrame:
+    """Rows of the window in time order without their labels, which need not be there; none is an empty frame.
+
+    Raises DataError as `read_window` does.
+    """
+    return _rows(spec, window, load, unlabelled_columns(spec))
+
+
+def unlabelled_columns(spec: ModelSpec) -> list[str]:
+    subject = [spec.data.subject] if spec.data.subject else []
+    return list(dict.fromkeys([spec.data.id, spec.data.time, *spec.data.features, *subject]))
+
+
+def _rows(
+    spec: ModelSpec, window: Window, load: Callable[[datetime, datetime], Any], wanted: list[str]
+) -> pd.DataFrame:
+    import pandas as pd
+
     frame = load(window.start, window.end)
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
@@ -31,20 +61,11 @@ def read_window(
             where=spec.model,
             hint="return a pandas DataFrame",
         )
-    _check_columns(spec, frame)
-    if frame.empty:
-        raise DataError(
-            f"the window {window} has no rows",
-            where=f"{spec.model}, {spec.data.source}",
-            hint="check that the data has arrived; a later run of the same date picks it up",
-        )
-    frame = frame[_wanted(spec)].copy()
+    _check_columns(spec, frame, wanted)
+    frame = frame[wanted].copy()
     frame[spec.data.time] = pd.to_datetime(frame[spec.data.time], utc=True)
     _check_rows(spec, frame, window)
-    frame = frame.sort_values([spec.data.time, spec.data.id], kind="stable", ignore_index=True)
-    unknown = frame[spec.data.time] > pd.Timestamp(as_of - spec.data.label.arrives_after)
-    frame[spec.data.label.column] = frame[spec.data.label.column].astype(float).mask(unknown)
-    return frame
+    return frame.sort_values([spec.data.time, spec.data.id], kind="stable", ignore_index=True)
 
 
 def _wanted(spec: ModelSpec) -> list[str]:
@@ -52,8 +73,8 @@ def _wanted(spec: ModelSpec) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _check_columns(spec: ModelSpec, frame: pd.DataFrame) -> None:
-    if absent := [column for column in _wanted(spec) if column not in frame.columns]:
+def _check_columns(spec: ModelSpec, frame: pd.DataFrame, wanted: list[str]) -> None:
+    if absent := [column for column in wanted if column not in frame.columns]:
         raise DataError(
             f"the source lacks {', '.join(absent)}",
             where=f"{spec.model}, {spec.data.source}",
