@@ -6,62 +6,48 @@ from dataclasses import replace
 from typing import Any
 
 from steward.actions.operation import Operation
-from steward.actions.rollouts import move_route, rollout_of, running_rollout
+from steward.actions.rollouts import move_route, require_next, rollout_of, route_said, running_rollout, way_back
 from steward.actions.state import Services, Transaction
-from steward.errors import ConflictError, PolicyError
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import EventType
 from steward.rollout import Rollout, RolloutState
+from steward.rollout.steps import at_step, in_words
 from steward.spec import ModelSpec
-from steward.types import JsonObject, VersionRef
+from steward.types import JsonObject
 
 
 def shift_traffic(
     services: Services, spec: ModelSpec, *, run: str, actor: str, rollout: str, percent: int
 ) -> JsonObject:
-    """Give the canary a share of request keys. Every step but the first needs the step before to have passed.
+    """Take the next planned step; every step but the first needs the one before to have passed.
 
-    A model's first release has no champion to share with: the canary answers everything, still judged step by step.
+    `percent` of request keys go to the version; 0 is the shadow. A model's first release has no champion to share
+    with: its version answers everything, still judged step by step.
     """
     op = Operation.begin(services, f"shift_traffic_{percent}", spec.model, run, actor, rollout=rollout, percent=percent)
 
     def write(tx: Transaction) -> JsonObject:
         going = running_rollout(tx, spec.model, rollout)
-        if percent <= going.percent:
-            raise ConflictError(f"the canary has {going.percent} % already", where=f"rollout {rollout}")
-        if going.percent:
-            require_passed(tx, going)
-        share = percent if going.previous is not None else 100
-        moved = move_route(services, tx, going, champion=going.previous, canary=going.version, percent=share)
-        moved = replace(moved, percent=percent)
+        require_next(tx, spec, going, percent)
+        parties = at_step(going, percent, way_back(services, spec, tx, going.previous))
+        moved = replace(move_route(services, tx, going, **parties._asdict()), percent=percent)
         tx.rollouts.save(moved, going.epoch)
-        reason = f"{share} % of request keys go to {VersionRef(spec.model, going.version)}"
+        reason = in_words(going, parties)
         tx.events.append(
             op.event(
                 EventType.ROLLOUT_ADVANCED,
                 reason,
                 version=going.version,
                 rollout=rollout,
-                percent=share,
+                step=percent,
+                percent=parties.percent,
                 epoch=moved.epoch,
+                route=route_said(tx, spec.model),
             )
         )
-        return {"percent": share, "epoch": moved.epoch}
+        return {"percent": parties.percent, "epoch": moved.epoch, "said": reason}
 
     return op.commit(write)
-
-
-def require_passed(tx: Transaction, going: Rollout) -> None:
-    """The present step was judged PASSED, says the ledger."""
-    for event in tx.events.read(model=going.model, types=[EventType.ROLLOUT_ANALYSED]):
-        mine = event.body["rollout"] == going.id and event.body["epoch"] == going.epoch
-        if mine and event.body["outcome"] == Outcome.PASSED.value:
-            return
-    raise PolicyError(
-        f"the step at {going.percent} % has not passed",
-        where=f"rollout {going.id} of {going.model}",
-        hint="a task marked as success by hand proves nothing: let the analysis finish, or roll back",
-    )
 
 
 def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str, rollout: str) -> JsonObject:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 
-from steward.actions.advancing import require_passed
 from steward.actions.approving import require_approval
 from steward.actions.effects import logged_model, want_aliases
 from steward.actions.operation import Operation
 from steward.actions.overriding import glass_broken, overdue_review
-from steward.actions.rollouts import move_route, running_rollout
+from steward.actions.rollouts import move_route, require_judged, route_said, running_rollout
 from steward.actions.stages import enter_stage
 from steward.actions.state import Services, Transaction
 from steward.actions.waiving import require_waivers
@@ -19,6 +19,7 @@ from steward.gates import Evidence, Outcome
 from steward.ledger import EventType
 from steward.registry import ModelVersion, State
 from steward.rollout import Rollout, RolloutState
+from steward.rollout.steps import at_start
 from steward.spec import ModelSpec
 from steward.types import JsonObject, Stage, VersionRef
 
@@ -48,12 +49,11 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         champion = tx.versions.champion(spec.model)
         evidence = Evidence("smoke", spec.model, {"version": version, "verdict": verdict.to_json()})
         digest = tx.evidence.put(evidence)
-        rollout = _open(services, tx, candidate, champion) if verdict.passed else None
+        rollout = _open(services, spec, tx, candidate, champion) if verdict.passed else None
         if rollout is None:
             tx.versions.move(candidate.ref, State.CHALLENGER, State.REJECTED)
             want_aliases(tx, spec.model)
         kind = EventType.ROLLOUT_STARTED if rollout else EventType.VERSION_REJECTED
-        previous = champion.number if champion else None
         reason = "; ".join(verdict.reasons) or "the smoke rows gave the expected answers"
         tx.events.append(
             op.event(
@@ -62,19 +62,30 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
                 version=version,
                 evidence=digest,
                 approval=approval,
-                previous=previous,
-                rollout=rollout.id if rollout else None,
+                previous=champion.number if champion else None,
+                **_terms(tx, spec, rollout),
             )
         )
         return {
             "rollout": rollout.id if rollout else None,
-            "steps": list(spec.deployment.steps),
+            "strategy": spec.deployment.strategy.value,
+            "steps": list(spec.deployment.judged_steps),
             "first": champion is None,
             "outcome": verdict.outcome.value,
             "reasons": list(verdict.reasons),
         }
 
     return op.commit(write)
+
+
+def _terms(tx: Transaction, spec: ModelSpec, rollout: Rollout | None) -> JsonObject:
+    """What the rollout is held to from here on, whatever becomes of the spec; its route, if it moved one already."""
+    if rollout is None:
+        return {"rollout": None}
+    terms = {"rollout": rollout.id, "strategy": spec.deployment.strategy, "steps": spec.deployment.judged_steps}
+    if at_start(rollout, spec.deployment.strategy) is None:
+        return terms
+    return {**terms, "epoch": rollout.epoch, "route": route_said(tx, spec.model)}
 
 
 def _require_release(services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> str | None:
@@ -99,16 +110,19 @@ def _held_by_freeze(
     tx.events.append(event)
     return {
         "rollout": None,
-        "steps": list(spec.deployment.steps),
+        "strategy": spec.deployment.strategy.value,
+        "steps": list(spec.deployment.judged_steps),
         "first": tx.versions.champion(spec.model) is None,
         "outcome": Outcome.FAILED.value,
         "reasons": [f"{freeze}. The approval stays good: clear this task, with what follows it, after the freeze"],
     }
 
 
-def _open(services: Services, tx: Transaction, candidate: ModelVersion, champion: ModelVersion | None) -> Rollout:
+def _open(
+    services: Services, spec: ModelSpec, tx: Transaction, candidate: ModelVersion, champion: ModelVersion | None
+) -> Rollout:
     now, route = services.clock.now(), tx.routes.get(candidate.model)
-    return tx.rollouts.start(
+    going = tx.rollouts.start(
         Rollout(
             id=uuid.uuid4().hex,
             model=candidate.model,
@@ -122,6 +136,10 @@ def _open(services: Services, tx: Transaction, candidate: ModelVersion, champion
             step_wall_at=services.wall(),
         )
     )
+    parties = at_start(going, spec.deployment.strategy)
+    if parties is None:
+        return going
+    return tx.rollouts.save(move_route(services, tx, going, **parties._asdict()), going.epoch)
 
 
 def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, rollout: str) -> JsonObject:
@@ -130,17 +148,15 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
 
     def write(tx: Transaction) -> JsonObject:
         going = running_rollout(tx, spec.model, rollout)
-        if going.percent:
-            require_passed(tx, going)
-        elif spec.deployment.strategy != "direct":
-            raise PolicyError("no canary step has run", where=f"rollout {rollout}", hint="shift traffic first")
+        require_judged(tx, spec, going)
         candidate = tx.versions.get(VersionRef(spec.model, going.version))
         approval = require_approval(services, spec, tx, candidate, going.started_at)
         enter_stage(services, spec, tx, op, Stage.MONITORING, going.version)
         if going.previous is not None:
             tx.versions.move(VersionRef(spec.model, going.previous), State.CHAMPION, State.SUPERSEDED)
         tx.versions.move(candidate.ref, State.CHALLENGER, State.CHAMPION)
-        ended = move_route(services, tx, going, champion=going.version, canary=None, percent=0)
+        standby = going.previous if _keeps_way_back(spec) else None
+        ended = move_route(services, tx, going, champion=going.version, canary=None, percent=0, standby=standby)
         tx.rollouts.save(replace(ended, state=RolloutState.COMPLETED, percent=100, ended_at=ended.step_at), going.epoch)
         want_aliases(tx, spec.model)
         replaced = str(VersionRef(spec.model, going.previous)) if going.previous else "nothing: its first release"
@@ -155,8 +171,14 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
                 approval=approval,
                 epoch=ended.epoch,
                 artefact=candidate.artefact_digest,
+                route=route_said(tx, spec.model),
             )
         )
         return {"version": going.version, "replaced": going.previous, "epoch": ended.epoch}
 
     return op.commit(write)
+
+
+def _keeps_way_back(spec: ModelSpec) -> bool:
+    """Whether servers keep the champion of before in memory for a while. A batch target has no servers."""
+    return spec.deployment.target != "batch" and spec.deployment.rollback_window > timedelta(0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from steward.actions.effects import want_aliases
 from steward.actions.operation import Operation
-from steward.actions.rollouts import move_route
+from steward.actions.rollouts import move_route, route_said, way_back
 from steward.actions.state import Services, Transaction
 from steward.errors import PolicyError
 from steward.ledger import EventType
@@ -42,7 +42,7 @@ def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, r
 
     def write(tx: Transaction) -> JsonObject:
         going = tx.rollouts.running(spec.model)
-        bad, good, epoch = _abort(services, tx, going) if going else _demote(services, tx, spec.model)
+        bad, good, epoch = _abort(services, spec, tx, going) if going else _demote(services, spec, tx)
         want_aliases(tx, spec.model)
         seconds = time.monotonic() - started
         tx.events.append(
@@ -54,6 +54,7 @@ def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, r
                 epoch=epoch,
                 seconds=seconds,
                 rollout=going.id if going else None,
+                route=route_said(tx, spec.model),
             )
         )
         return {"from": bad, "to": good, "epoch": epoch, "seconds": seconds}
@@ -70,14 +71,16 @@ def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: st
     return {"rolled_back": True, **roll_back(services, spec, actor=actor, reason=reason, run=f"trip-{going.id}")}
 
 
-def _abort(services: Services, tx: Transaction, going: Rollout) -> tuple[int, int | None, int]:
+def _abort(services: Services, spec: ModelSpec, tx: Transaction, going: Rollout) -> tuple[int, int | None, int]:
     tx.versions.move(VersionRef(going.model, going.version), State.CHALLENGER, State.REJECTED)
-    ended = move_route(services, tx, going, champion=going.previous, canary=None, percent=0)
+    standby = way_back(services, spec, tx, going.previous)
+    ended = move_route(services, tx, going, champion=going.previous, canary=None, percent=0, standby=standby)
     tx.rollouts.save(replace(ended, state=RolloutState.ROLLED_BACK, percent=0, ended_at=ended.step_at), going.epoch)
     return going.version, going.previous, ended.epoch
 
 
-def _demote(services: Services, tx: Transaction, model: str) -> tuple[int, int | None, int]:
+def _demote(services: Services, spec: ModelSpec, tx: Transaction) -> tuple[int, int | None, int]:
+    model = spec.model
     champion, route = tx.versions.champion(model), tx.routes.get(model)
     promoted = tx.events.read(model=model, types=[EventType.VERSION_PROMOTED])
     mine = [event for event in promoted if champion and event.version == champion.number]
@@ -90,5 +93,6 @@ def _demote(services: Services, tx: Transaction, model: str) -> tuple[int, int |
     good = int(mine[-1].body["replaced"])
     tx.versions.move(champion.ref, State.CHAMPION, State.REJECTED)
     tx.versions.move(VersionRef(model, good), State.SUPERSEDED, State.CHAMPION)
-    tx.routes.set(Route(model, good, None, 0, route.epoch + 1, services.clock.now()))
+    standby = way_back(services, spec, tx, good)
+    tx.routes.set(Route(model, good, None, 0, route.epoch + 1, services.clock.now(), standby=standby))
     return champion.number, good, route.epoch + 1

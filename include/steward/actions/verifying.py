@@ -23,11 +23,13 @@ from steward.ledger import (
     replay,
     verify_evidence,
 )
-from steward.ledger.replay import APPROVAL_EVENTS, STATE_EVENTS, GivenYesOrNo
+from steward.ledger.replay import APPROVAL_EVENTS, STATE_EVENTS, GivenYesOrNo, RecordedRoute
 from steward.registry import ModelVersion
+from steward.rollout import Route
 from steward.types import JsonObject
 
 MOST_READINGS = 5
+_PARTS_OF_A_ROUTE = ("champion", "canary", "share", "shadow", "standby", "epoch")
 
 
 @dataclass(frozen=True)
@@ -180,16 +182,20 @@ def _of_content(tx: Transaction, recorded: RecordedState, version: ModelVersion)
 
 def _of_route(tx: Transaction, recorded: RecordedState) -> Iterator[Difference]:
     route, wanted = tx.routes.get(recorded.model), recorded.route
-    found = (route.champion, route.canary, route.percent if route.canary else 0, route.epoch) if route else None
+    found = _told_of(route, route.epoch) if route else None
     if route is None or wanted is None:
         if route is not None or wanted is not None:
             yield Difference(recorded.model, "the route", wanted and vars(wanted), found)
         return
     epoch = route.epoch if wanted.epoch is None else wanted.epoch
-    told = (wanted.champion, wanted.canary, wanted.percent if wanted.canary else 0, epoch)
-    for what, says, is_ in zip(("champion", "canary", "share", "epoch"), told, found or (), strict=True):
+    for what, says, is_ in zip(_PARTS_OF_A_ROUTE, _told_of(wanted, epoch), found or (), strict=True):
         if says != is_:
             yield Difference(recorded.model, f"the {what} routed to", says, is_, recorded.settled_by.get("route"))
+
+
+def _told_of(route: Route | RecordedRoute, epoch: int) -> tuple[int | None, ...]:
+    share = route.percent if route.canary else 0
+    return route.champion, route.canary, share, route.shadow, route.standby, epoch
 
 
 def _of_rollout(tx: Transaction, recorded: RecordedState) -> Iterator[Difference]:

@@ -63,6 +63,9 @@ class EventType(StrEnum):
     ENDPOINT_CLOSED = "endpoint.closed"
     MODEL_ARCHIVED = "model.archived"
     MODEL_RETIRED = "model.retired"
+    STANDBY_RELEASED = "standby.released"
+    ROLLBACK_PROVED = "rollback.proved"
+    ROUTE_RENEWED = "route.renewed"
     ROLLBACK_REHEARSED = "rollback.rehearsed"
     WINDOW_SCORED = "window.scored"
     LOG_MAINTAINED = "log.maintained"
@@ -109,6 +112,9 @@ MEANING: dict[EventType, str] = {
     EventType.CONSUMER_CONFIRMED: "A consumer no longer needs the model, or has a replacement.",
     EventType.ENDPOINT_CLOSED: "A model without traffic was taken off its endpoint for good; body has its replacement.",
     EventType.MODEL_ARCHIVED: "Artefacts and data were archived; body holds the manifest and until when it is kept.",
+    EventType.STANDBY_RELEASED: "The rollback window is over: servers no longer hold the champion of before.",
+    EventType.ROLLBACK_PROVED: "After a rollback every server was asked: which version answers, and how; verdict.",
+    EventType.ROUTE_RENEWED: "The same route was set again under a newer epoch, for a rehearsal; nothing else changed.",
     EventType.ROLLBACK_REHEARSED: "A way back was tried without need: verdict, seconds, what each server answered.",
     EventType.WINDOW_SCORED: "The champion scored a window of the source into the prediction table: rows, digest.",
     EventType.LOG_MAINTAINED: "The prediction log was folded, compacted and cut to its retention; body counts rows.",

@@ -6,7 +6,8 @@ what is derived here. Every change of state is one event, so the two differ only
 Read from the bodies: `state` and `request` of answers and closed requests, `replaced`, `rollout` and `epoch` of
 `version.promoted`, `previous` and `rollout` of `rollout.started`, `percent`, `epoch` and `rollout` of
 `rollout.advanced`, `to`, `epoch` and `rollout` of `rollout.rolled_back`, `request` of `glass.broken`,
-`requests_closed` of `endpoint.closed`.
+`requests_closed` of `endpoint.closed`, and `route` wherever a route changed: the whole of it. Events of before
+versions stood beside the champion have no `route`; theirs follows from what they say.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class RecordedRoute:
     canary: int | None = None
     percent: int = 0
     epoch: int | None = None
+    shadow: int | None = None
+    standby: int | None = None
 
 
 @dataclass
@@ -60,7 +63,8 @@ class RecordedState:
             self.settled_by[f"version {number}"] = seq
 
     def routed(self, champion: int | None, canary: int | None, percent: int, event: AuditEvent) -> None:
-        self.route = RecordedRoute(champion, canary, percent, event.body.get("epoch"))
+        told = event.body.get("route") or {"champion": champion, "canary": canary, "percent": percent}
+        self.route = RecordedRoute(**told, epoch=event.body.get("epoch"))
         self.settled_by["route"] = event.seq
 
 
@@ -134,8 +138,15 @@ def _glass_broken(state: RecordedState, event: AuditEvent) -> None:
 
 
 def _started(state: RecordedState, event: AuditEvent) -> None:
+    """A green stands by from the start; every other version meets its first request with its first step."""
     state.running = event.body.get("rollout")
     state.settled_by["rollout"] = event.seq
+    _rerouted(state, event)
+
+
+def _rerouted(state: RecordedState, event: AuditEvent) -> None:
+    if "route" in event.body:
+        state.routed(None, None, 0, event)
 
 
 def _advanced(state: RecordedState, event: AuditEvent) -> None:
@@ -180,6 +191,8 @@ _CHANGES = {
     EventType.ROLLOUT_ADVANCED: _advanced,
     EventType.VERSION_PROMOTED: _promoted,
     EventType.ROLLOUT_ROLLED_BACK: _rolled_back,
+    EventType.STANDBY_RELEASED: _rerouted,
+    EventType.ROUTE_RENEWED: _rerouted,
     EventType.ENDPOINT_CLOSED: _endpoint_closed,
     EventType.MODEL_RETIRED: _retired,
 }

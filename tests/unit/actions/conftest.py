@@ -120,16 +120,25 @@ class Life:
             route = tx.routes.get("toy")
         assert route is not None
         self.clock.advance(timedelta(seconds=30))
-        if route.champion is not None:
-            self.log(route.champion, route.epoch, "champion", np.linspace(0, 1, 4 * count))
+        scores = np.clip(np.linspace(0, 1, count) + shift, 0, 1)
+        asked = f"{route.epoch}-{self.clock.now().timestamp()}"
+        if route.champion is not None and route.percent < 100:
+            beside = np.linspace(0, 1, count if route.shadow else 4 * count)
+            self.log(route.champion, route.epoch, "champion", beside, asked=asked)
         if route.canary is not None:
-            scores = np.clip(np.linspace(0, 1, count) + shift, 0, 1)
             self.log(route.canary, route.epoch, "canary", scores, errors)
+        if route.shadow is not None:
+            self.log(route.shadow, route.epoch, "shadow", scores, errors, asked=asked)
 
-    def log(self, version: int, epoch: int, role: str, scores: Any, errors: int = 0, **more: Any) -> None:
+    def log(
+        self, version: int, epoch: int, role: str, scores: Any, errors: int = 0, asked: str | None = None, **more: Any
+    ) -> None:
+        """Rows of one role. Those `asked` the same have the same decision ids: a shadow's and its champion's."""
         count, now = len(scores), self.clock.now()
+        about = asked or f"{version}-{epoch}-{role}-{now.timestamp()}"
         rows: dict[str, Any] = {
-            "decision_id": [f"{version}-{epoch}-{role}-{now.timestamp()}-{i}" for i in range(count)],
+            **{name: [None] * count for name in PREDICTION_COLUMNS},
+            "decision_id": [f"{about}-{i}" for i in range(count)],
             "request_key": ["k"] * count,
             "version": [version] * count,
             "role": [role] * count,
@@ -139,7 +148,6 @@ class Life:
             "latency_ms": [2.0] * count,
             "error": ["boom"] * errors + [None] * (count - errors),
             "score": scores,
-            "source": [None] * count,
             **more,
         }
         types = {**PREDICTION_COLUMNS, **dict.fromkeys(more, "float64")}
@@ -149,7 +157,7 @@ class Life:
 
     def release(self, trained: JsonObject) -> JsonObject:
         started = self.do("start_rollout", trained["run"], version=trained["version"])
-        for percent in (20, 50):
+        for percent in self.spec.deployment.judged_steps:
             verdict = self.bake(started["rollout"], trained["run"], percent)
             assert verdict["outcome"] == "PASSED", verdict
         return self.do("complete_rollout", trained["run"], rollout=started["rollout"])

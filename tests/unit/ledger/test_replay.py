@@ -68,7 +68,8 @@ def test_a_release_step_by_step() -> None:
     assert after(started).running == "x"
     canary = after(started, advanced).route
     assert canary is not None
-    assert vars(canary) == {"champion": None, "canary": 1, "percent": 100, "epoch": 3}
+    told = {"champion": None, "canary": 1, "percent": 100, "shadow": None, "standby": None}
+    assert vars(canary) == {**told, "epoch": 3}
     done = after(started, advanced, PROMOTED)
     assert (done.versions, done.running) == ({1: "champion"}, None)
     assert done.settled_by == {"version 1": 4, "rollout": 2, "route": 4}
@@ -80,6 +81,32 @@ def test_a_second_champion_supersedes_the_first_and_a_rollback_brings_it_back() 
     back = happened(EventType.ROLLOUT_ROLLED_BACK, 2, to=1, epoch=6)
     found = after(PROMOTED, *second, back)
     assert (found.versions, found.route and found.route.champion) == ({1: "champion", 2: "rejected"}, 1)
+
+
+def routed(champion: int | None, **beside: Any) -> dict[str, Any]:
+    return {"champion": champion, "canary": None, "percent": 0, "shadow": None, "standby": None, **beside}
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (happened(EventType.ROLLOUT_STARTED, 2, rollout="y", epoch=5, route=routed(1, standby=2)), (1, None, None, 2)),
+        (happened(EventType.ROLLOUT_ADVANCED, 2, percent=0, epoch=5, route=routed(1, shadow=2)), (1, None, 2, None)),
+        (happened(EventType.VERSION_PROMOTED, 2, replaced=1, epoch=5, route=routed(2, standby=1)), (2, None, None, 1)),
+        (happened(EventType.STANDBY_RELEASED, 1, epoch=5, route=routed(1)), (1, None, None, None)),
+        (happened(EventType.ROLLOUT_ROLLED_BACK, 2, to=1, epoch=5, route=routed(1)), (1, None, None, None)),
+    ],
+)
+def test_who_stands_beside_the_champion_follows_from_the_events(change: Any, wanted: tuple[int | None, ...]) -> None:
+    found = after(PROMOTED, happened(EventType.VERSION_REGISTERED, 2), change).route
+    assert found is not None
+    assert (found.champion, found.canary, found.shadow, found.standby, found.epoch) == (*wanted, 5)
+
+
+def test_a_rollout_that_starts_without_moving_the_route_leaves_it() -> None:
+    standing = after(PROMOTED, happened(EventType.ROLLOUT_STARTED, 2, rollout="y", steps=[0, 5])).route
+    assert standing is not None
+    assert (standing.champion, standing.epoch) == (1, 4)
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
