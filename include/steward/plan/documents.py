@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steward.spec.deployment import Guardrails, Strategy
+from steward.spec.deployment import Deployment, Guardrails, Strategy
 from steward.spec.model import MetricGate, ModelSpec, format_duration
 from steward.types import RiskTier
 
@@ -20,6 +20,14 @@ def training_document(spec: ModelSpec) -> str:
 
 def monitoring_document(spec: ModelSpec) -> str:
     return _document(spec, "Judges what was served and acts on it.", _list(_monitoring_gates(spec)))
+
+
+def scoring_document(spec: ModelSpec) -> str:
+    what = (
+        "Scores a window of the source with the champion, into the prediction table: all of it, or nothing. The same "
+        "window again changes nothing; a window that was missed is scored by a run with its date, or by a backfill."
+    )
+    return _document(spec, what, _list(_scoring_gates(spec)))
 
 
 def _document(spec: ModelSpec, what: str, gates: str) -> str:
@@ -73,8 +81,19 @@ def _approval(spec: ModelSpec) -> str:
 def _rollout(spec: ModelSpec) -> str:
     if spec.deployment.strategy is Strategy.DIRECT:
         return "at once, after the smoke rows"
-    shares = ", ".join(f"{step} %" for step in spec.deployment.steps)
-    return f"canary at {shares}; {_guardrails(spec.deployment.guardrails)}"
+    return f"{_steps(spec.deployment)}; {_guardrails(spec.deployment.guardrails)}"
+
+
+def _steps(deployment: Deployment) -> str:
+    match deployment.strategy:
+        case Strategy.SHADOW:
+            return "as a shadow that answers copies of requests, then everything"
+        case Strategy.BLUE_GREEN:
+            return "blue/green, all requests at once while the version before stays loaded"
+        case Strategy.AB_TEST:
+            return "A/B test, half of the request keys each until the outcome is settled"
+    shares = ", ".join(f"{step} %" for step in deployment.steps if step)
+    return f"{'a shadow of copied requests, then ' if 0 in deployment.steps else ''}canary at {shares}"
 
 
 def _guardrails(limits: Guardrails) -> str:
@@ -85,7 +104,23 @@ def _guardrails(limits: Guardrails) -> str:
         parts.append(f"p99 latency at most {format_duration(limits.p99_latency.max)}")
     if limits.prediction_psi:
         parts.append(f"PSI of the prediction at most {limits.prediction_psi.max:g}")
+    if limits.disagreement:
+        parts.append(f"decisions that differ from the champion's at most {limits.disagreement.max:.2%}")
+    if limits.outcome:
+        parts.append(f"{limits.outcome.measure.replace('_', ' ')} {_outcome(limits.outcome.max_drop)}")
     return ", ".join(parts)
+
+
+def _scoring_gates(spec: ModelSpec) -> Iterator[str]:
+    days = spec.deployment.scoring.window.days
+    yield (
+        f"**Data** of {days} {'day' if days == 1 else 'days'}: no older than {format_duration(spec.data.freshness)}, "
+        f"no id twice, and {len(spec.data.features)} features within their contract; else an incident, and no scores"
+    )
+
+
+def _outcome(max_drop: float) -> str:
+    return f"worse by {max_drop:g} at most" if max_drop else "no worse"
 
 
 def _monitoring_gates(spec: ModelSpec) -> Iterator[str]:

@@ -11,18 +11,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 from steward.plan.arguments import answer_of, door_of, field_of_run, reasons_of
+from steward.plan.rollout_steps import ROLLOUT, rollout_steps
 from steward.plan.steps import Step, StepKind, TriggerRule
-from steward.spec.deployment import Bake
 from steward.spec.model import ModelSpec, Task
 
-ROLLOUT = "rollout"
 APPROVAL_WAIT = timedelta(days=7)  # the request's own expiry, set by policy, ends the wait earlier
 _MINUTE = timedelta(minutes=1)
 
 
 def training_steps(spec: ModelSpec, *, with_approval: bool) -> tuple[Step, ...]:
     approval = _approval(spec) if with_approval else []
-    line = [*_candidate(spec), *approval, *_rollout(spec)]
+    line = [*_candidate(spec), *approval, *rollout_steps(spec)]
     return (*_refusals(_chained(line)), *_ending(line))
 
 
@@ -116,72 +115,6 @@ def _approval(spec: ModelSpec) -> list[Step]:
             wait=spec.approval.expires_after or APPROVAL_WAIT,
         ),
     ]
-
-
-def _rollout(spec: ModelSpec) -> list[Step]:
-    steps = [_start(spec)]
-    if spec.deployment.bake is not None:
-        for percent in spec.deployment.judged_steps:
-            steps += [_shift(spec, percent), _analyse(spec, percent, spec.deployment.bake)]
-    return [*steps, _complete(spec)]
-
-
-def _start(spec: ModelSpec) -> Step:
-    return Step(
-        "start",
-        "start_rollout",
-        "Loads the version beside the champion and tries it on the smoke rows.",
-        spec.model,
-        {"version": answer_of("register", "version")},
-        group=ROLLOUT,
-        kind=StepKind.GATE,
-    )
-
-
-def _shift(spec: ModelSpec, percent: int) -> Step:
-    return Step(
-        f"shift_{percent}",
-        "shift_traffic",
-        f"Sends {percent} % of request keys to the canary.",
-        spec.model,
-        {"rollout": answer_of(f"{ROLLOUT}.start", "rollout"), "percent": percent},
-        group=ROLLOUT,
-    )
-
-
-def _analyse(spec: ModelSpec, percent: int, bake: Bake) -> Step:
-    """The action gives up after `at_most`; the sensor waits twice as long, in case it never says so."""
-    wait = 2 * bake.at_most + 5 * _MINUTE
-    return Step(
-        f"analyse_{percent}",
-        "analyse_canary",
-        f"Judges the canary at {percent} %, once {bake.requests} requests are in.",
-        spec.model,
-        {"rollout": answer_of(f"{ROLLOUT}.start", "rollout")},
-        group=ROLLOUT,
-        kind=StepKind.SENSOR,
-        poll=poll_interval(bake),
-        wait=wait,
-        timeout=wait + 10 * _MINUTE,
-    )
-
-
-def poll_interval(bake: Bake) -> timedelta:
-    """A short bake is looked at often, by a task that stays; a long one by a task that comes back."""
-    if bake.at_most <= 15 * _MINUTE:
-        return max(timedelta(seconds=2), bake.at_most / 100)
-    return max(_MINUTE / 2, min(_MINUTE, bake.at_most / 60))
-
-
-def _complete(spec: ModelSpec) -> Step:
-    return Step(
-        "complete",
-        "complete_rollout",
-        "Makes the version the champion and sends it all traffic.",
-        spec.model,
-        {"rollout": answer_of(f"{ROLLOUT}.start", "rollout")},
-        group=ROLLOUT,
-    )
 
 
 def _ending(line: list[Step]) -> list[Step]:

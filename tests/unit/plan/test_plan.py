@@ -38,6 +38,10 @@ VARIANTS = {
     "medium": SPEC,
     "low": changed(risk_tier="low"),
     "direct": changed(deployment={"strategy": "direct"}),
+    "shadow-canary": changed(deployment={"steps": [0, 10, 50, 100]}),
+    "shadow": changed(deployment={"strategy": "shadow"}),
+    "blue-green": changed(deployment={"strategy": "blue_green"}),
+    "ab-test": changed(deployment={"strategy": "ab_test", "guardrails": {"outcome": {"measure": "accuracy"}}}),
     "low-direct": changed(risk_tier="low", deployment={"strategy": "direct"}),
 }
 
@@ -131,9 +135,27 @@ def test_the_last_canary_step_is_the_promotion_itself() -> None:
     assert ids[-1] == "rollout.complete"
 
 
-def test_a_direct_release_starts_and_completes() -> None:
-    ids = [s.id for s in compile_plan(VARIANTS["direct"]).train.steps if s.group]
-    assert ids == ["rollout.start", "rollout.complete"]
+@pytest.mark.parametrize(
+    ("variant", "between"),
+    [
+        ("direct", []),
+        ("shadow", ["shadow", "analyse_shadow"]),
+        ("shadow-canary", ["shadow", "analyse_shadow", "shift_10", "analyse_10", "shift_50", "analyse_50"]),
+        ("blue-green", ["switch", "analyse_switch"]),
+        ("ab-test", ["ab_test", "analyse_ab_test"]),
+    ],
+)
+def test_every_strategy_is_seen_step_by_step_and_each_step_is_judged(variant: str, between: list[str]) -> None:
+    steps = [s for s in compile_plan(VARIANTS[variant]).train.steps if s.group]
+    assert [s.name for s in steps] == ["start", *between, "complete"]
+    assert [s.kind for s in steps[1:-1]] == [StepKind.ACTION, StepKind.SENSOR] * (len(between) // 2)
+
+
+@pytest.mark.parametrize("variant", ["shadow", "shadow-canary", "blue-green", "ab-test", "medium"])
+def test_the_plan_takes_the_steps_that_the_rollout_will_be_held_to(variant: str) -> None:
+    spec = VARIANTS[variant]
+    taken = [s.arguments["percent"] for s in compile_plan(spec).train.steps if s.action == "shift_traffic"]
+    assert taken == list(spec.deployment.judged_steps)
 
 
 @pytest.mark.parametrize(("at_most", "seconds"), [("30s", 2), ("10m", 6), ("20m", 30), ("6h", 60)])
