@@ -7,8 +7,11 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from steward.clock import Clock
 from steward.errors import StewardError, UnavailableError
@@ -25,23 +28,27 @@ from steward.types import JsonObject, Role, VersionRef
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # A call that is expected to take longer than this leaves the event loop to others.
 INLINE_SECONDS = 0.02
+INLINE_ROWS = 100
 _THREADS = 8
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`canary_time`: how long a request waits for a canary before the champion answers it."""
+    """`canary_time`: how long a request waits for a canary before the champion answers it. `body_seconds`: how long a
+    body may take to arrive. `in_flight` is of all models together; each has its own limit in its spec."""
 
     body_bytes: int = 8 * 2**20
+    body_seconds: float = 10.0
     rows: int = 10_000
     in_flight: int = 256
     canary_time: timedelta = timedelta(seconds=2)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     version: int
     role: Role
     answer: Answer
@@ -68,36 +75,37 @@ class Answering:
         self._canary_pool = ThreadPoolExecutor(_THREADS, "canary")
         self._last_at = datetime.now(UTC)
 
-    async def answer(self, model: str, call: Call) -> Result:
-        """Raises RefusedRequestError for the caller's faults, VersionFaultError when no version could answer."""
-        active = self.route(model)
+    async def answer(self, active: ActiveRoute, call: Call, wanted: str | bytes | None = None) -> Result:
+        """`wanted` is the version a tester names; otherwise the route chooses.
+
+        Raises RefusedRequestError for the caller's faults, VersionFaultError when no version could answer.
+        """
         self._check_size(call)
-        number, role = _choose(active, call.key)
-        required = (active.champion or active.canary).features  # type: ignore[union-attr]  # a route in force has one
+        number, role = _choose(active, call.key) if wanted is None else _named(active, wanted)
         started = time.perf_counter()
+        batch = self._check(active, call)
+        if role is Role.CHAMPION:
+            return await self._by_champion(active, call, batch, started)
+        try:
+            return await self._by_other(active, number, role, call, batch, started)
+        except VersionFaultError:
+            if role is Role.TESTER or active.champion is None:
+                raise
+        return await self._by_champion(active, call, batch, time.perf_counter())
+
+    def _check(self, active: ActiveRoute, call: Call) -> Batch:
+        required = (active.champion or active.canary).features  # type: ignore[union-attr]  # a route in force has one
         batch = active.contract.check(call.columns, call.rows, required)
         if batch.unseen:
-            self._metrics.unseen(model, sum(batch.unseen.values()))
-        if role is Role.CANARY:
-            try:
-                result = await self._by_canary(active, number, call, batch, started)
-                return await self._explained(active, active.canary, call, batch, result)
-            except VersionFaultError:
-                if active.champion is None:
-                    raise
-            started = time.perf_counter()
-        result = await self._by_champion(active, call, batch, started)
-        return await self._explained(active, active.champion, call, batch, result)
+            self._metrics.unseen(active.route.model, sum(batch.unseen.values()))
+        return batch
 
     async def _explained(
-        self, active: ActiveRoute, version: LoadedVersion | None, call: Call, batch: Batch, result: Result
+        self, active: ActiveRoute, version: LoadedVersion, call: Call, batch: Batch, result: Result
     ) -> Result:
         """In a thread, after the answer was recorded: asking why costs nobody else time, and loses no decision."""
-        if not call.explain or version is None:
-            return result
-        loop, ids = asyncio.get_running_loop(), call.decision_ids
-        accounts = await loop.run_in_executor(self._pool, explain_batch, version, active.spec, batch, ids)
-        return replace(result, explanations=accounts)
+        asked = partial(explain_batch, version, active.spec, batch, call.decision_ids)
+        return result._replace(explanations=await self._in_thread(self._pool, version, asked))
 
     def route(self, model: str) -> ActiveRoute:
         active = self.table.active.get(model)
@@ -126,48 +134,61 @@ class Answering:
             said, hint = f"{call.rows} rows in one request", f"send at most {self.limits.rows} at a time"
             raise RefusedRequestError(said, hint=hint, code="too_many_rows", status=413)
 
-    async def _by_canary(self, active: ActiveRoute, number: int, call: Call, batch: Batch, started: float) -> Result:
-        ref = VersionRef(active.route.model, number)
-        try:
-            answer = await self._ask_canary(active, ref, batch)
-        except VersionFaultError as fault:
-            self._record(active, number, Role.CANARY, call, batch, started, None, fault)
-            self._break(active, ref, time.perf_counter() - started, failed=True)
-            raise
-        self._record(active, number, Role.CANARY, call, batch, started, answer, None)
-        self._break(active, ref, time.perf_counter() - started, failed=False)
-        return Result(number, Role.CANARY, answer)
-
-    async def _ask_canary(self, active: ActiveRoute, ref: VersionRef, batch: Batch) -> Answer:
-        """In a thread of its own and for a limited time, so that a slow canary holds up nobody else's answer."""
-        if active.canary is None:
-            raise VersionFaultError(active.canary_fault or "it is not loaded", where=str(ref), kind="not_loaded")
-        asked = asyncio.get_running_loop().run_in_executor(self._canary_pool, active.canary.answer, batch)
-        limit = self.limits.canary_time.total_seconds()
-        try:
-            return await asyncio.wait_for(asked, limit)
-        except TimeoutError as error:
-            raise VersionFaultError(f"no answer after {limit:g} s", where=str(ref), kind="timeout") from error
-
     async def _by_champion(self, active: ActiveRoute, call: Call, batch: Batch, started: float) -> Result:
         champion = active.champion
         assert champion is not None  # `choose` names a champion only where there is one
         number = champion.ref.number
         try:
-            answer = await self._ask(champion, batch)
+            if champion.seconds_per_call < INLINE_SECONDS and batch.rows < INLINE_ROWS:
+                answer = champion.answer(batch)
+            else:
+                answer = await self._in_thread(self._pool, champion, partial(champion.answer, batch))
         except VersionFaultError as fault:
             self._record(active, number, Role.CHAMPION, call, batch, started, None, fault)
             raise
         self._record(active, number, Role.CHAMPION, call, batch, started, answer, None)
-        return Result(number, Role.CHAMPION, answer)
+        result = Result(number, Role.CHAMPION, answer)
+        return await self._explained(active, champion, call, batch, result) if call.explain else result
 
-    async def _ask(self, version: LoadedVersion, batch: Batch) -> Answer:
-        if version.seconds_per_call < INLINE_SECONDS and batch.rows < 100:
-            return version.answer(batch)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, version.answer, batch)
+    async def _by_other(
+        self, active: ActiveRoute, number: int, role: Role, call: Call, batch: Batch, started: float
+    ) -> Result:
+        """A canary, or the version a tester named."""
+        ref = VersionRef(active.route.model, number)
+        try:
+            version, answer = await self._ask_other(active, ref, batch)
+        except VersionFaultError as fault:
+            self._record(active, number, role, call, batch, started, None, fault)
+            self._break(active, ref, role, started, failed=True)
+            raise
+        self._record(active, number, role, call, batch, started, answer, None)
+        self._break(active, ref, role, started, failed=False)
+        result = Result(number, role, answer)
+        return await self._explained(active, version, call, batch, result) if call.explain else result
 
-    def _break(self, active: ActiveRoute, ref: VersionRef, seconds: float, *, failed: bool) -> None:
-        if active.breaker.record(failed, seconds):
+    async def _ask_other(self, active: ActiveRoute, ref: VersionRef, batch: Batch) -> tuple[LoadedVersion, Answer]:
+        """In a thread of its own and for a limited time, so that a slow version holds up nobody else's answer."""
+        version = _loaded(active, ref.number)
+        if version is None:
+            raise VersionFaultError(active.canary_fault or "it is not loaded", where=str(ref), kind="not_loaded")
+        asked = self._in_thread(self._canary_pool, version, partial(version.answer, batch))
+        limit = self.limits.canary_time.total_seconds()
+        try:
+            return version, await asyncio.wait_for(asked, limit)
+        except TimeoutError as error:
+            raise VersionFaultError(f"no answer after {limit:g} s", where=str(ref), kind="timeout") from error
+
+    async def _in_thread(self, pool: ThreadPoolExecutor, version: LoadedVersion, ask: Callable[[], T]) -> T:
+        """The version counts as in use until the thread is done with it, also when nobody waits any longer."""
+        left = partial(_leave, asyncio.get_running_loop(), version)
+        version.in_flight += 1
+        asked = pool.submit(ask)
+        asked.add_done_callback(left)
+        return await asyncio.wrap_future(asked)
+
+    def _break(self, active: ActiveRoute, ref: VersionRef, role: Role, started: float, *, failed: bool) -> None:
+        """What a tester asks says nothing about what users meet."""
+        if role is Role.CANARY and active.breaker.record(failed, time.perf_counter() - started):
             self._metrics.tripped(ref.model, ref.number)
             self._record_trip(ref.model, ref.number, active.route.epoch, active.breaker.reason)
 
@@ -225,6 +246,31 @@ def _choose(active: ActiveRoute, key: str) -> tuple[int, Role]:
         return choose(active.route, key)
     except UnavailableError as error:
         raise _retry_later(error.what, active.route.model) from error
+
+
+def _named(active: ActiveRoute, wanted: str | bytes) -> tuple[int, Role]:
+    """What a tester asked for by number, if it is in memory."""
+    text = wanted.decode("latin-1") if isinstance(wanted, bytes) else wanted
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    if _loaded(active, number) is None:
+        hint = "GET /v2/repository/index lists the versions that are loaded"
+        said = f"version {text[:20]!r} is not loaded here"
+        raise RefusedRequestError(said, where=active.route.model, hint=hint, code="unknown_version", status=404)
+    return number, Role.TESTER
+
+
+def _loaded(active: ActiveRoute, number: int) -> LoadedVersion | None:
+    return next((v for v in (active.champion, active.canary) if v is not None and v.ref.number == number), None)
+
+
+def _leave(loop: asyncio.AbstractEventLoop, version: LoadedVersion, _: object) -> None:
+    """On the loop's own thread, where it was counted in: two threads would lose counts."""
+
+    def left() -> None:
+        version.in_flight -= 1
+
+    with suppress(RuntimeError):  # the loop is closed: the process ends
+        loop.call_soon_threadsafe(left)
 
 
 def _retry_later(what: str, model: str) -> RefusedRequestError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,15 +21,18 @@ from starlette.routing import Route
 from steward import __version__
 from steward.clock import Clock
 from steward.data import PredictionLog
-from steward.errors import StewardError, UnavailableError
-from steward.serving import inference_protocol, mlflow_protocol, outcomes
-from steward.serving.answering import Answering, Limits, Result
-from steward.serving.calls import Call
-from steward.serving.failures import RefusedRequestError, VersionFaultError
+from steward.errors import StewardError
+from steward.serving import inference_protocol, outcomes
+from steward.serving.admission import Admission
+from steward.serving.answering import Answering, Limits
+from steward.serving.bodies import read_body
+from steward.serving.hot_path import HotPath
 from steward.serving.metrics import ServerMetrics
 from steward.serving.recorder import PredictionRecorder, RowCount
+from steward.serving.replies import Receive, Reply, Scope, Send
 from steward.serving.routing_table import RoutingTable
 from steward.serving.saved_table import SavedTable
+from steward.serving.slots import Slot
 from steward.serving.sources import ServingSources
 from steward.serving.trip_reports import TripReport, TripReports, tell_nobody
 from steward.serving.versions import ArtefactCache
@@ -38,15 +40,14 @@ from steward.types import format_instant
 
 log = logging.getLogger(__name__)
 
-_OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
-_IDS_IN_HEADER = 20
-
-Handler = Callable[[Request], Awaitable[Response]]
+Answered = Response | Reply
+Handler = Callable[[Request], Awaitable[Answered]]
 
 
 @dataclass(frozen=True)
 class ServerOptions:
     """`home` keeps the saved routing table and the artefact cache. `token`: every route but health asks for it.
+    `slot` is this process's own among those that share `home`; servers of one `address` add up their metrics.
 
     `hash_key` keys the hashes of columns whose privacy is `hash`; `flush_interval` in seconds bounds a crash's loss.
     """
@@ -57,6 +58,13 @@ class ServerOptions:
     hash_key: bytes = b""
     token: str | None = None
     limits: Limits = field(default_factory=Limits)
+    slot: Slot | None = None
+    address: str = ""
+
+    @property
+    def own(self) -> Path:
+        """Where this process alone writes; what is under `home` itself, the servers of a host share."""
+        return self.slot.folder if self.slot else self.home
 
 
 def create_app(
@@ -66,13 +74,14 @@ def create_app(
     options: ServerOptions,
     wait_for_notice: Callable[[float], object] | None = None,
     report_trip: TripReport = tell_nobody,
-) -> Starlette:
+) -> ModelServer:
     """The server as an ASGI application; its lifespan starts and stops the follower and the prediction log's writer."""
     metrics = ServerMetrics()
-    count = RowCount(options.home / "prediction-log.count")
+    count = RowCount(options.own / "prediction-log.count")
     recorder = PredictionRecorder(predictions, count, metrics.lost, options.flush_interval, options.log_capacity)
     metrics.watch_pending(lambda: recorder.pending_rows)
     metrics.lost("", count.lost_before)
+    shared = metrics.share(options.slot, options.address) if options.slot else None
     trips = TripReports(options.home / "trips", report_trip)
 
     def routed(model: str, epoch: int) -> None:
@@ -82,51 +91,72 @@ def create_app(
     table = RoutingTable(
         sources,
         ArtefactCache(options.home / "artefacts"),
-        SavedTable(options.home / "routes.json"),
+        SavedTable(options.own / "routes.json"),
         options.hash_key,
         routed,
         trips.found,
     )
     answering = Answering(table, recorder, metrics, clock, options.limits, trips.record)
-    door = Door(table, answering, recorder, predictions, metrics, options)
+    admission = Admission(table, metrics, options.token, options.limits.in_flight)
+    door = Door(table, answering, admission, recorder, predictions, metrics, options)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         recorder.start()
         table.start(wait_for_notice)
         trips.start(table.trip)
+        if shared:
+            shared.start()
         try:
             yield
         finally:
             table.stop()
             await asyncio.get_running_loop().run_in_executor(None, trips.stop)
             await asyncio.get_running_loop().run_in_executor(None, recorder.stop)
+            if shared:
+                shared.stop()
 
     handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _unexpected}
-    return Starlette(routes=door.routes(), lifespan=lifespan, exception_handlers=handlers)
+    slow = Starlette(routes=door.routes(), lifespan=lifespan, exception_handlers=handlers)
+    return ModelServer(HotPath(answering, admission, table, options.limits, slow), admission)
+
+
+class ModelServer:
+    """The ASGI application. `draining`: set it before the end, and readiness sends traffic elsewhere."""
+
+    def __init__(self, hot_path: HotPath, admission: Admission) -> None:
+        self._hot_path, self._admission = hot_path, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._hot_path(scope, receive, send)
+
+    @property
+    def draining(self) -> bool:
+        return self._admission.draining
+
+    @draining.setter
+    def draining(self, leaving: bool) -> None:
+        self._admission.draining = leaving
 
 
 class Door:
-    """One method per route; each answers in its protocol or raises what `_guarded` turns into JSON."""
+    """The routes beside the hot path, a method each: it answers, or raises what `_guarded` turns into JSON."""
 
     def __init__(
         self,
         table: RoutingTable,
         answering: Answering,
+        admission: Admission,
         recorder: PredictionRecorder,
         predictions: PredictionLog,
         metrics: ServerMetrics,
         options: ServerOptions,
     ) -> None:
-        self._table, self._answering, self._recorder = table, answering, recorder
+        self._table, self._answering, self._admission, self._recorder = table, answering, admission, recorder
         self._predictions, self._metrics, self._options = predictions, metrics, options
-        self._in_flight = 0
 
     def routes(self) -> list[Route]:
         paths: list[tuple[str, Handler, str]] = [
-            ("/v2/models/{model}/infer", self.infer, "POST"),
-            ("/invocations", self.invoke, "POST"),
-            ("/models/{model}/invocations", self.invoke, "POST"),
             ("/v2/models/{model}/outcomes", self.take_outcomes, "POST"),
             ("/v2/models/{model}/ready", self.model_ready, "GET"),
             ("/v2/models/{model}", self.metadata, "GET"),
@@ -138,26 +168,6 @@ class Door:
             ("/metrics", self.show_metrics, "GET"),
         ]
         return [Route(path, self._guarded(handler), methods=[method]) for path, handler, method in paths]
-
-    async def infer(self, request: Request) -> Response:
-        model = request.path_params["model"]
-        call = inference_protocol.parse(await self._body(request))
-        result = await self._answer(model, call)
-        return _json(inference_protocol.format_answer(model, call, result))
-
-    async def invoke(self, request: Request) -> Response:
-        model = request.path_params.get("model") or request.query_params.get("model") or self._only_model()
-        call = mlflow_protocol.parse(await self._body(request))
-        result = await self._answer(model, call)
-        answer = mlflow_protocol.format_answer(call, result)
-        headers = {
-            "x-steward-model": model,
-            "x-steward-version": str(result.version),
-            "x-steward-role": result.role.value,
-        }
-        if call.rows <= _IDS_IN_HEADER and all(name.isascii() and name.isprintable() for name in call.decision_ids):
-            headers["x-steward-decision-ids"] = ",".join(call.decision_ids)
-        return _json(answer, headers=headers)
 
     async def take_outcomes(self, request: Request) -> Response:
         """Acknowledged only when stored."""
@@ -185,12 +195,14 @@ class Door:
         return _json({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """503 until every routed model can answer. A lost control plane is `degraded`, not unready: traffic goes on."""
-        table = self._table
+        """503 until every routed model can answer, and while the server drains. A lost control plane is `degraded`, not
+        unready: traffic goes on."""
+        table, leaving = self._table, self._admission.draining
         waiting = sorted(set(table.models) - set(table.active))
-        ready = not waiting and (table.read_once or bool(table.active))
+        ready = not waiting and not leaving and (table.read_once or bool(table.active))
         since, failing = table.unreachable_since, self._recorder.failing_since
-        said = [*(f"control plane unreachable since {format_instant(since)}" for _ in (1,) if since)]
+        said = ["the server is draining"] if leaving else []
+        said += [*(f"control plane unreachable since {format_instant(since)}" for _ in (1,) if since)]
         said += [f"predictions not stored since {format_instant(failing)}"] if failing else []
         said += [f"{model}: {problem}" for model, problem in sorted(table.problems.items())]
         status = "unready" if not ready else "degraded" if said else "ok"
@@ -204,73 +216,20 @@ class Door:
     async def show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _answer(self, model: str, call: Call) -> Result:
-        if self._in_flight >= self._options.limits.in_flight:
-            said = f"{self._in_flight} requests are being answered"
-            raise RefusedRequestError(said, hint="slow down", code="overloaded", status=503, retry_after=1)
-        self._in_flight += 1
-        try:
-            return await self._answering.answer(model, call)
-        finally:
-            self._in_flight -= 1
-
-    def _only_model(self) -> str:
-        if len(models := self._table.models) == 1:
-            return models[0]
-        hint = f"POST /models/MODEL/invocations, with one of {', '.join(models[:20]) or 'none yet'}"
-        raise RefusedRequestError("which model?", hint=hint, code="unknown_model", status=404)
-
     async def _body(self, request: Request) -> bytes:
-        limit = self._options.limits.body_bytes
-        declared = request.headers.get("content-length", "0")
-        body = bytearray()
-        if not declared.isdecimal() or int(declared) <= limit:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    break
-            else:
-                return bytes(body)
-        said, hint = f"the body is larger than {limit} bytes", "send fewer rows at a time"
-        raise RefusedRequestError(said, hint=hint, code="body_too_large", status=413)
+        declared, limits = request.headers.get("content-length", ""), self._options.limits
+        return await read_body(request.receive, declared.encode(), limits.body_bytes, limits.body_seconds)
 
     def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Response:
+        async def guarded(request: Request) -> Answered:
+            path = request.url.path
             try:
-                self._authorize(request)
+                self._admission.authorize(path, request.headers.get("authorization", "").encode("latin-1"))
                 return await handler(request)
             except StewardError as error:
-                return self._refusal(request, error)
+                return self._admission.refusal(error, request.path_params.get("model", ""), path)
 
         return guarded
-
-    def _authorize(self, request: Request) -> None:
-        token = self._options.token
-        if token is None or request.url.path in _OPEN_PATHS:
-            return
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            raise RefusedRequestError(
-                "no valid token", hint="send Authorization: Bearer …", code="unauthorized", status=401
-            )
-
-    def _refusal(self, request: Request, error: StewardError) -> Response:
-        model = request.path_params.get("model", "")
-        if isinstance(error, RefusedRequestError):
-            self._metrics.failed(model if model in self._table.active else "", "", "", error.code)
-            headers = {"retry-after": str(error.retry_after)} if error.retry_after else {}
-            return _problem(error, error.code, error.status, headers)
-        if isinstance(error, VersionFaultError):
-            return _problem(error, error.kind, 500)
-        if isinstance(error, UnavailableError):
-            return _problem(error, "unavailable", 503, {"retry-after": "1"})
-        log.error("unexpected refusal at %s", request.url.path, exc_info=error)
-        return _problem(error, "internal", 500)
-
-
-def _problem(error: StewardError, code: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    said = f"{error.where}: {error.what}" if error.where else error.what
-    return _json({"error": said, "code": code, "hint": error.hint}, status, headers)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

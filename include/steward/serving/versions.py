@@ -45,6 +45,7 @@ class LoadedVersion:
         self.threshold = decision_threshold(estimator)
         self.features = _features(ref, estimator, spec)
         self.seconds_per_call = 0.0
+        self.in_flight = 0
         self._scores_column = 1 if spec.task is Task.BINARY else None
         self._classes = getattr(estimator, "classes_", None) if hasattr(estimator, "predict_proba") else None
 
