@@ -11,25 +11,30 @@ from steward.types import Role
 _SPACE = 2**64
 
 
-def position(model: str, key: str) -> float:
-    """Where a key stands on the line [0, 100) of its model.
+def position(model: str, version: int, key: str) -> float:
+    """Where a key stands on the line [0, 100) of a version that shares the traffic of its model.
 
-    It depends on nothing that changes in a rollout, so a key that is on the canary at 5 % stays on it at 25 %; and it
-    differs between models, so that the same users are not everybody's guinea pigs.
+    It depends on nothing that changes while that version is rolled out, so a key that is on the canary at 5 % stays on
+    it at 25 %. It differs between models and between the versions of a model: the same users are not everybody's
+    guinea pigs, nor those of every release, and an experiment does not inherit the halves of the one before.
     """
-    digest = hashlib.blake2b(f"{model}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") * 100 / _SPACE
+    told = f"{model}\0{version}\0{key}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") * 100 / _SPACE
 
 
 def choose(route: Route, key: str) -> tuple[int, Role]:
-    """The version that answers the key, and its role.
+    """The version that answers the key, and its role. A shadow or a standby never does.
 
     Before a model's first champion the canary answers every key, whatever its share. Raises UnavailableError when the
     route names nobody.
     """
-    chosen = route.champion is None or position(route.model, key) < route.percent
-    if route.canary is not None and route.percent > 0 and chosen:
-        return route.canary, Role.CANARY
+    canary = route.canary
+    if canary is not None and route.percent > 0 and (route.champion is None or _shares(route, canary, key)):
+        return canary, Role.CANARY
     if route.champion is None:
         raise UnavailableError("no version is released", where=route.model, hint="release one, or roll back to one")
     return route.champion, Role.CHAMPION
+
+
+def _shares(route: Route, canary: int, key: str) -> bool:
+    return position(route.model, canary, key) < route.percent
