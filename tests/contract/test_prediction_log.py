@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from steward.adapters.delta_predictions import DeltaPredictionLog
-from steward.data import ARM_COLUMNS, OUTCOME_COLUMNS, PAIR_COLUMNS, PREDICTION_COLUMNS, PredictionLog
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
+from steward.data import (
+    ARM_COLUMNS,
+    OUTCOME_COLUMNS,
+    PAIR_COLUMNS,
+    PREDICTION_COLUMNS,
+    Forgotten,
+    PredictionLog,
+    Upkeep,
+)
 from steward.errors import UnavailableError
 from steward.testing.data_stores import FakePredictionLog
 from steward.types import Role, Window
@@ -24,9 +34,21 @@ APRIL_FIRST = Window(datetime(2013, 4, 1, tzinfo=UTC), datetime(2013, 4, 2, tzin
 MODEL = "flight_delays"
 
 
-@pytest.fixture(params=["fake", "delta"])
+def make_fake(folder: Path) -> PredictionLog:
+    return FakePredictionLog()
+
+
+def make_delta(folder: Path) -> PredictionLog:
+    return DeltaPredictionLog(str(folder))
+
+
+def make_segmented(folder: Path) -> PredictionLog:
+    return SegmentedPredictionLog(folder)
+
+
+@pytest.fixture(params=[make_fake, make_delta, make_segmented])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> PredictionLog:
-    return FakePredictionLog() if request.param == "fake" else DeltaPredictionLog(str(tmp_path))
+    return cast("PredictionLog", request.param(tmp_path))
 
 
 def answer(decision_id: str, **changed: Any) -> dict[str, Any]:
@@ -176,10 +198,11 @@ def test_servers_that_start_together_make_one_table(tmp_path: Path) -> None:
         assert len(DeltaPredictionLog(str(root)).served(MODEL, APRIL_FIRST)) == 6
 
 
-def test_a_store_that_refuses_is_unavailable(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [make_delta, make_segmented])
+def test_a_store_that_refuses_is_unavailable(make: Callable[[Path], PredictionLog], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UnavailableError, match="the store refuses rows"):
-        DeltaPredictionLog(str(tmp_path / "file")).append(MODEL, predictions(answer("a")))
+        make(tmp_path / "file").append(MODEL, predictions(answer("a")))
 
 
 def test_one_decision_is_found_with_its_features(log: PredictionLog) -> None:
@@ -189,6 +212,61 @@ def test_one_decision_is_found_with_its_features(log: PredictionLog) -> None:
     assert log.decision(MODEL, "d2")["f_distance"] is None
     assert log.decision(MODEL, "d3") is None
     assert log.decision("never_served", "d1") is None
+
+
+def test_upkeep_changes_no_answer(log: PredictionLog) -> None:
+    log.append(MODEL, predictions(answer("a"), answer("b", f_distance=None)))
+    log.append(MODEL, predictions(answer("a", recorded_at=WALL + timedelta(seconds=1), score=0.5)))
+    log.append_outcomes(MODEL, outcomes(("a", 1.0, WALL), ("stranger", 1.0, WALL)))
+    log.append_outcomes(MODEL, outcomes(("a", 0.0, WALL + timedelta(hours=1))))
+    before = log.served(MODEL, APRIL_FIRST).sort_values("decision_id", ignore_index=True)
+    for _ in range(2):
+        log.rotate()
+        done = log.maintain(MODEL, NOON - timedelta(days=30))
+        assert (done.expired, done.orphans) == (0, 1)
+        after = log.served(MODEL, APRIL_FIRST).sort_values("decision_id", ignore_index=True)
+        pd.testing.assert_frame_equal(before, after)
+    log.append(MODEL, predictions(answer("c")))
+    assert len(log.served(MODEL, APRIL_FIRST)) == 3
+
+
+def test_what_is_older_than_its_keeping_goes_by_whole_days(log: PredictionLog) -> None:
+    instants = [NOON - timedelta(days=2), NOON - timedelta(days=1), NOON]
+    log.append(MODEL, predictions(*(answer(f"d{n}", at=at) for n, at in enumerate(instants))))
+    log.append_outcomes(MODEL, outcomes(("d0", 1.0, WALL)))
+    done = log.maintain(MODEL, NOON - timedelta(days=1, hours=-3))
+    assert done.expired == 1
+    assert log.traffic(MODEL, instants[0]).requests == 2
+    assert log.maintain(MODEL, NOON + timedelta(days=3)).expired == 3
+    assert log.maintain(MODEL, NOON + timedelta(days=3)).expired == 0
+    assert log.maintain("never_served", NOON) == Upkeep()
+
+
+def test_a_person_is_forgotten_with_what_became_of_them(log: PredictionLog) -> None:
+    log.append(
+        MODEL, predictions(*(answer(name, subject=who) for name, who in (("a", "ad"), ("b", "be"), ("c", None))))
+    )
+    log.maintain(MODEL, NOON - timedelta(days=30))
+    log.append(MODEL, predictions(answer("a2", subject="ad"), answer("b2", subject="be")))
+    log.append_outcomes(MODEL, outcomes(("a", 1.0, WALL), ("b", 1.0, WALL), ("a2", 0.0, WALL)))
+    assert log.forget(MODEL, "ad", WALL + timedelta(hours=1)) == Forgotten(2, 2)
+    assert sorted(log.served(MODEL, APRIL_FIRST)["decision_id"]) == ["b", "b2", "c"]
+    assert log.decision(MODEL, "a") is None
+    assert log.outcomes_since(MODEL, NOON)["decision_id"].tolist() == ["b"]
+    assert log.forget(MODEL, "ad", WALL + timedelta(hours=1)) == Forgotten(0, 0)
+    assert log.forget("never_served", "ad", WALL) == Forgotten(0, 0)
+    log.append(MODEL, predictions(answer("a3", subject="ad", recorded_at=WALL + timedelta(hours=2))))
+    assert log.decision(MODEL, "a3") is not None, "who comes back is served like anybody"
+
+
+def test_outcomes_are_kept_as_they_came(log: PredictionLog) -> None:
+    log.append_outcomes(MODEL, outcomes(("a", 1.0, WALL)))
+    log.append_outcomes(MODEL, outcomes(("a", 0.0, WALL + timedelta(hours=1))))
+    log.maintain(MODEL, NOON - timedelta(days=30))
+    kept = log.outcomes_since(MODEL, NOON).sort_values("recorded_at")
+    assert kept["label"].tolist() == [1.0, 0.0]
+    assert len(log.outcomes_since(MODEL, NOON + timedelta(days=2))) == 0
+    assert list(log.outcomes_since("never_served", NOON).columns) == list(OUTCOME_COLUMNS)
 
 
 def test_traffic_is_counted_by_version_and_by_source(log: PredictionLog) -> None:

@@ -13,11 +13,21 @@ from datetime import datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from steward.adapters.delta_windows import laid_out, replace_rows
+from steward.adapters.delta_upkeep import (
+    erase_decisions,
+    erase_subject,
+    expire,
+    merge_small_files,
+    purge,
+    unknown_decisions,
+)
+from steward.adapters.delta_windows import laid_out, refusals_of, replace_rows
 from steward.adapters.prediction_rows import (
     DAY,
     OUTCOMES,
     PREDICTIONS,
+    Scan,
+    all_of,
     between,
     conform,
     empty_frame,
@@ -26,6 +36,7 @@ from steward.adapters.prediction_rows import (
     newest_labels,
     of_roles,
     one_per_answer,
+    partitions,
     with_day,
 )
 from steward.data import (
@@ -35,7 +46,9 @@ from steward.data import (
     PAIR_COLUMNS,
     PREDICTION_COLUMNS,
     USERS,
+    Forgotten,
     Traffic,
+    Upkeep,
     count_traffic,
     pair_answers,
 )
@@ -72,13 +85,13 @@ class DeltaPredictionLog:
     def append_outcomes(self, model: str, rows: pa.Table) -> None:
         self._append(f"{OUTCOMES}/{model}", conform(rows, OUTCOMES))
 
-    def replace_window(
-        self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str
-    ) -> bool:
+    def replace_window(self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str) -> bool:
         name = f"{PREDICTIONS}/{model}"
-        if self._open(name) is None:
-            self._create(f"{self.root}/{name}", laid_out(rows.schema.empty_table().to_reader()).schema)
-        return replace_rows(self._open(name), window, version, rows, digest, self.storage_options)
+        address = f"{self.root}/{name}"
+        with refusals_of(address, window):
+            if self._open(name) is None:
+                self._create(address, laid_out(rows.schema.empty_table().to_reader()).schema)
+            return replace_rows(self._open(name), window, version, rows, digest, self.storage_options)
 
     def served(
         self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
@@ -102,15 +115,54 @@ class DeltaPredictionLog:
         return empty_frame(PAIR_COLUMNS) if rows is None else pair_answers(rows)
 
     def decision(self, model: str, decision_id: str) -> JsonObject | None:
-        import pyarrow.dataset as ds
-
-        wanted = (ds.field("decision_id") == decision_id) & of_roles((*USERS, Role.TESTER))
-        found = self._scan(f"{PREDICTIONS}/{model}", wanted)
+        texts = {"decision_id": [decision_id], **of_roles((*USERS, Role.TESTER))}
+        found = self._scan(f"{PREDICTIONS}/{model}", Scan(texts=texts))
         return None if found is None else max(found.to_pylist(), key=lambda row: row["recorded_at"], default=None)
 
     def traffic(self, model: str, since: datetime) -> Traffic:
         rows = self._by_time(model, since, None, ["at", "version", "source"], (*USERS, Role.TESTER))
         return Traffic(0, None) if rows is None else count_traffic(rows)
+
+    def outcomes_since(self, model: str, observed_from: datetime) -> pd.DataFrame:
+        observed = Scan(wanted=between("observed_at", observed_from, None), days=(observed_from, None))
+        found = self._scan(f"{OUTCOMES}/{model}", observed)
+        return empty_frame(list(OUTCOME_COLUMNS), OUTCOME_COLUMNS) if found is None else found.to_pandas()
+
+    def rotate(self) -> None:
+        """Nothing is held open between appends."""
+
+    def maintain(self, model: str, keep_from: datetime, *, compact: bool = True) -> Upkeep:
+        tables = [table for kind in (PREDICTIONS, OUTCOMES) if (table := self._open(f"{kind}/{model}")) is not None]
+        expired = sum(expire(table, keep_from) for table in tables)
+        merged = sum(merge_small_files(table) for table in tables) if compact else 0
+        return Upkeep(expired=expired, merged_files=merged, orphans=self._orphans(model) if compact else 0)
+
+    def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
+        """All rows there are: what a server has not stored yet comes later, and is forgotten by asking again."""
+        return self._erase(model, subject)
+
+    def _erase(self, model: str, subject: str) -> Forgotten:
+        """Outcomes first: once the predictions are gone, nobody knows which outcomes were theirs."""
+        predictions, told = self._open(f"{PREDICTIONS}/{model}"), self._open(f"{OUTCOMES}/{model}")
+        if predictions is None or "subject" not in predictions.to_pyarrow_dataset().schema.names:
+            return Forgotten(0, 0)
+        theirs = Scan(["decision_id"], texts={"subject": [subject]})
+        ids = _rows_of(predictions.to_pyarrow_dataset(), theirs, None)["decision_id"]
+        outcomes = erase_decisions(told, ids) if told is not None and len(ids) else 0
+        if len(ids):
+            erase_subject(predictions, subject)
+        for table in (predictions, told):
+            if table is not None:
+                purge(table)
+        return Forgotten(len(ids), outcomes)
+
+    def _orphans(self, model: str) -> int:
+        ids = Scan(["decision_id"])
+        outcomes = self._scan(f"{OUTCOMES}/{model}", ids)
+        return 0 if outcomes is None else unknown_decisions(outcomes, self._scan(f"{PREDICTIONS}/{model}", ids))
+
+    def _unforgotten(self, name: str) -> ds.Expression | None:
+        """What a read must leave out although it is still stored; None for nothing."""
 
     def _routed(self, model: str, epoch: int, since: datetime, roles: Sequence[Role]) -> pd.DataFrame | None:
         """Rows of a rollout's step, labels joined: an outcome is recorded after its prediction."""
@@ -118,9 +170,8 @@ class DeltaPredictionLog:
 
         # File statistics on `recorded_at` leave out all but the newest files.
         after = ds.field("recorded_at") > instant(since)
-        wanted = after & (ds.field("epoch") >= epoch) & of_roles(roles)
-        read = [c for c in dict.fromkeys([*ARM_COLUMNS, *_IDENTITY]) if c != "label"]
-        found = self._scan(f"{PREDICTIONS}/{model}", wanted, read)
+        routed = Scan((*ARM_COLUMNS, *_IDENTITY), after & (ds.field("epoch") >= epoch), of_roles(roles))
+        found = self._scan(f"{PREDICTIONS}/{model}", routed)
         if found is None:
             return None
         rows = one_per_answer(found.to_pandas())
@@ -129,9 +180,9 @@ class DeltaPredictionLog:
     def _by_time(
         self, model: str, start: datetime, end: datetime | None, columns: list[str] | None, roles: Sequence[Role]
     ) -> pd.DataFrame | None:
-        wanted = between("at", start, end) & of_roles(roles)
         read = None if columns is None else list(dict.fromkeys([*columns, *_IDENTITY]))
-        found = self._scan(f"{PREDICTIONS}/{model}", wanted, read, (start, end))
+        asked = Scan(read, between("at", start, end), of_roles(roles), (start, end))
+        found = self._scan(f"{PREDICTIONS}/{model}", asked)
         if found is None:
             return None
         rows = one_per_answer(found.to_pandas())
@@ -140,42 +191,26 @@ class DeltaPredictionLog:
     def _labels(self, model: str, wanted: ds.Expression, first: datetime | None = None) -> pd.DataFrame:
         read = ["decision_id", "label", "recorded_at"]
         days = (first - _EARLIEST_OUTCOME, None) if first else None
-        found = self._scan(f"{OUTCOMES}/{model}", wanted, read, days)
+        found = self._scan(f"{OUTCOMES}/{model}", Scan(read, wanted, days=days))
         rows = empty_frame(read, OUTCOME_COLUMNS) if found is None else found.to_pandas()
         return newest_labels(rows).astype({"decision_id": "object", "label": "float64"})
 
-    def _scan(
-        self,
-        name: str,
-        wanted: ds.Expression | None,
-        columns: list[str] | None = None,
-        days: tuple[datetime, datetime | None] | None = None,
-    ) -> pa.Table | None:
-        """All rows that are `wanted`, without order; columns nobody has are left out. None: there is no table.
+    def _scan(self, name: str, asked: Scan) -> pa.Table | None:
+        """Without order; columns nobody has are left out. None: there is no table.
 
-        `days` leaves partitions out. A file that was vacuumed away meanwhile: the table is opened again.
+        A file that was vacuumed away meanwhile: the table is opened again.
         """
         for pause in _PAUSES:
             try:
-                return self._scan_once(name, wanted, columns, days)
+                return self._scan_once(name, asked)
             except FileNotFoundError as gone:
                 log.info("%s changed while it was read, reading it again: %s", name, gone)
                 sleep(pause)
-        return self._scan_once(name, wanted, columns, days)
+        return self._scan_once(name, asked)
 
-    def _scan_once(
-        self,
-        name: str,
-        wanted: ds.Expression | None,
-        columns: list[str] | None,
-        days: tuple[datetime, datetime | None] | None,
-    ) -> pa.Table | None:
+    def _scan_once(self, name: str, asked: Scan) -> pa.Table | None:
         table = self._open(name)
-        if table is None:
-            return None
-        dataset = table.to_pyarrow_dataset()
-        known = [c for c in dataset.schema.names if c != DAY and (columns is None or c in columns)]
-        return dataset.to_table(columns=known, filter=_all_of(wanted, _partitions(days)))
+        return None if table is None else _rows_of(table.to_pyarrow_dataset(), asked, self._unforgotten(name))
 
     def _append(self, name: str, rows: pa.Table) -> None:
         self._store(name, with_day(rows, kind_of(name)))
@@ -250,21 +285,17 @@ def _known(columns: str, schema: pa.Schema) -> str:
     return ",".join(column for column in columns.split(",") if column in schema.names)
 
 
-def _partitions(days: tuple[datetime, datetime | None] | None) -> ds.Expression | None:
-    import pyarrow.dataset as ds
+def _rows_of(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None) -> pa.Table:
+    """Batch by batch, so that memory holds what was asked for and no more."""
+    import pyarrow as pa
 
-    if days is None:
-        return None
-    first, last = (None if each is None else instant(each).as_py().date() for each in days)
-    from_first = ds.field(DAY) >= first
-    return from_first if last is None else from_first & (ds.field(DAY) <= last)
-
-
-def _all_of(*wanted: ds.Expression | None) -> ds.Expression | None:
-    given = [each for each in wanted if each is not None]
-    if not given:
-        return None
-    both = given[0]
-    for each in given[1:]:
-        both &= each
-    return both
+    known = [name for name in dataset.schema.names if name != DAY]
+    read = asked.read(known)
+    hides = shown is not None and "subject" in known
+    read += [name for name in ("subject", "recorded_at") if hides and name not in read]
+    schema = pa.schema([dataset.schema.field(name) for name in read])
+    tables = [asked.select(schema.empty_table())]
+    for batch in dataset.to_batches(columns=read, filter=all_of(asked.wanted, partitions(asked.days))):
+        rows = asked.of_texts(pa.Table.from_batches([batch], schema))
+        tables.append(asked.select(rows.filter(shown) if hides else rows))
+    return pa.concat_tables(tables)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from steward.data import ANSWER_KEY, OUTCOME_COLUMNS, PREDICTION_COLUMNS
 from steward.types import Role
@@ -65,10 +67,54 @@ def between(time: str, start: datetime, end: datetime | None) -> ds.Expression:
     return wanted if end is None else wanted & (ds.field(time) < instant(end))
 
 
-def of_roles(roles: Iterable[Role]) -> ds.Expression:
+class Scan(NamedTuple):
+    """Which rows of a table, and what of them. `days` leaves partitions out.
+
+    `wanted` compares numbers and instants, where the files' statistics help. `texts` says what a column of texts may
+    be, and is looked at after reading: a deletion rewrites files with string views, which Arrow cannot compare there.
+    """
+
+    columns: Sequence[str] | None = None
+    wanted: ds.Expression | None = None
+    texts: Mapping[str, Sequence[str]] = {}
+    days: tuple[datetime, datetime | None] | None = None
+
+    def read(self, known: Sequence[str]) -> list[str]:
+        """The columns to read for it, of those there are."""
+        if self.columns is None:
+            return list(known)
+        return [name for name in known if name in {*self.columns, *self.texts}]
+
+    def select(self, rows: pa.Table) -> pa.Table:
+        if self.columns is None:
+            return rows
+        return rows.select([name for name in rows.column_names if name in self.columns])
+
+    def of_texts(self, rows: pa.Table) -> pa.Table:
+        import pyarrow.dataset as ds
+
+        both = all_of(*(ds.field(name).isin(list(texts)) for name, texts in self.texts.items()))
+        return rows if both is None else rows.filter(both)
+
+
+def of_roles(roles: Iterable[Role]) -> dict[str, Sequence[str]]:
+    return {"role": [role.value for role in roles]}
+
+
+def partitions(days: tuple[datetime, datetime | None] | None) -> ds.Expression | None:
     import pyarrow.dataset as ds
 
-    return ds.field("role").isin([role.value for role in roles])
+    if days is None:
+        return None
+    first, last = (None if each is None else instant(each).as_py().date() for each in days)
+    from_first = ds.field(DAY) >= first
+    return from_first if last is None else from_first & (ds.field(DAY) <= last)
+
+
+def all_of(*conditions: ds.Expression | None) -> ds.Expression | None:
+    """None where nothing is asked for."""
+    given = [each for each in conditions if each is not None]
+    return functools.reduce(operator.and_, given) if given else None
 
 
 def instant(value: datetime) -> pa.Scalar:

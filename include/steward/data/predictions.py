@@ -73,6 +73,10 @@ class PredictionWriter(Protocol):
         """OUTCOME_COLUMNS. On the disk when it returns. Raises UnavailableError."""
         ...
 
+    def rotate(self) -> None:
+        """Called every flush interval: hands on to upkeep what was held open for long enough, or is asked for."""
+        ...
+
 
 class PredictionReader(Protocol):
     """The way out. Every read sees what was appended before it began; an absent table is an empty frame.
@@ -108,6 +112,10 @@ class PredictionReader(Protocol):
         """The newest row that answered a user, its logged features as `f_<feature>`, None where missing.
 
         None: not known."""
+        ...
+
+    def outcomes_since(self, model: str, observed_from: datetime) -> pd.DataFrame:
+        """OUTCOME_COLUMNS as they came, corrected ones beside what they correct."""
         ...
 
     def traffic(self, model: str, since: datetime) -> Traffic:
@@ -149,7 +157,7 @@ class PredictionKeeper(Protocol):
     def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
         """Erase a person's rows recorded until then, with their outcomes, beyond the reach of time travel.
 
-        `subject` is the keyed hash. Raises UnavailableError when the store refuses: nothing is half hidden then.
+        `subject` is the keyed hash. Raises UnavailableError when the store refuses; asked again, it goes on.
         """
         ...
 
@@ -166,7 +174,7 @@ class WindowWriter(Protocol):
         ...
 
 
-class PredictionLog(PredictionWriter, PredictionReader, WindowWriter, Protocol):
+class PredictionLog(PredictionWriter, PredictionReader, PredictionKeeper, WindowWriter, Protocol):
     """Per model, a table of predictions and one of outcomes, by day of `at` and `observed_at`."""
 
 

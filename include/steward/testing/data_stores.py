@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,13 @@ from steward.adapters.delta_snapshots import canonical_table, rows_digest
 from steward.data import (
     ANSWER_KEY,
     ARM_COLUMNS,
+    OUTCOME_COLUMNS,
     PREDICTION_COLUMNS,
     USERS,
+    Forgotten,
     Snapshot,
     Traffic,
+    Upkeep,
     count_traffic,
     pair_answers,
 )
@@ -69,22 +72,55 @@ class FakePredictionLog:
         self._check()
         self.outcomes[model].append(rows)
 
-    def replace_window(
-        self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str
-    ) -> bool:
+    def replace_window(self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str) -> bool:
         import pyarrow.compute as pc
 
         self._check()
         name = (model, str(window), version)
         if self._scored.get(name) == digest:
             return False
+        scored = rows.read_all()
         for place, table in enumerate(self.rows[model]):
             inside = pc.and_(pc.greater_equal(table["at"], window.start), pc.less(table["at"], window.end))
             mine = pc.and_(pc.equal(table["version"], version), pc.equal(table["source"], "score"))
             self.rows[model][place] = table.filter(pc.invert(pc.fill_null(pc.and_(inside, mine), False)))
-        self.rows[model].append(rows.read_all())
+        self.rows[model].append(scored)
         self._scored[name] = digest
         return True
+
+    def rotate(self) -> None:
+        """Nothing is held open."""
+
+    def maintain(self, model: str, keep_from: datetime, *, compact: bool = True) -> Upkeep:
+        self._check()
+        midnight = keep_from.replace(hour=0, minute=0, second=0, microsecond=0)
+        known = {row["decision_id"] for row in _rows(self.rows[model])}
+        told = {row["decision_id"] for row in _rows(self.outcomes[model])}
+        expired = self._keep(self.rows[model], lambda row: row["at"] >= midnight)
+        expired += self._keep(self.outcomes[model], lambda row: row["observed_at"] >= midnight)
+        return Upkeep(expired=expired, orphans=len(told - known) if compact else 0)
+
+    def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
+        self._check()
+        theirs = [row for row in _rows(self.rows[model]) if row.get("subject") == subject]
+        ids = {row["decision_id"] for row in theirs if row["recorded_at"] <= recorded_until}
+        outcomes = self._keep(self.outcomes[model], lambda row: row["decision_id"] not in ids)
+        rows = self._keep(
+            self.rows[model], lambda row: row.get("subject") != subject or row["recorded_at"] > recorded_until
+        )
+        return Forgotten(rows, outcomes)
+
+    def _keep(self, tables: list[pa.Table], wanted: Callable[[JsonObject], bool]) -> int:
+        """How many rows were dropped."""
+        import pyarrow as pa
+
+        before = sum(table.num_rows for table in tables)
+        tables[:] = [table.filter(pa.array([wanted(row) for row in table.to_pylist()], pa.bool_())) for table in tables]
+        return before - sum(table.num_rows for table in tables)
+
+    def outcomes_since(self, model: str, observed_from: datetime) -> pd.DataFrame:
+        rows = _joined(self.outcomes[model], list(OUTCOME_COLUMNS))
+        return rows[rows["observed_at"] >= observed_from].reset_index(drop=True)
 
     def served(
         self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
@@ -127,11 +163,15 @@ class FakePredictionLog:
         return rows[["decision_id", "label"]].astype({"decision_id": "object", "label": "float64"})
 
 
+def _rows(tables: list[pa.Table]) -> list[JsonObject]:
+    return [row for table in tables for row in table.to_pylist()]
+
+
 def _joined(tables: list[pa.Table], columns: list[str]) -> pd.DataFrame:
     """An empty list gives an empty frame whose instants can still be compared."""
     import pandas as pd
 
     if tables:
         return pd.concat([table.to_pandas() for table in tables], ignore_index=True)
-    instants = dict.fromkeys({"at", "recorded_at"} & set(columns), "datetime64[us, UTC]")
+    instants = dict.fromkeys({"at", "recorded_at", "observed_at"} & set(columns), "datetime64[us, UTC]")
     return pd.DataFrame(columns=columns).astype(instants)
