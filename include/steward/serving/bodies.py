@@ -11,6 +11,9 @@ from steward.serving.failures import RefusedRequestError
 from steward.serving.replies import Message, Receive
 
 
+_MOST_DIGITS = 18
+
+
 async def read_body(receive: Receive, declared: bytes, limit: int, patience: float) -> bytes:
     """`declared` is the content-length header, empty where there is none; `patience` in seconds, for the whole body.
 
@@ -18,7 +21,7 @@ async def read_body(receive: Receive, declared: bytes, limit: int, patience: flo
     that would be more than the checks of a one-row request. So `receive` is begun by hand, and awaited only where it
     has to wait.
     """
-    if declared and (not declared.isdigit() or int(declared) > limit):
+    if declared and (not declared.isdigit() or len(declared) > _MOST_DIGITS or int(declared) > limit):
         raise _too_large(limit)
     begun = receive().__await__()
     try:

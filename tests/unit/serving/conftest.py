@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from starlette.testclient import TestClient
 
-from steward.serving.app import ServerOptions, create_app
+from steward.serving.app import ModelServer, ServerOptions, create_app
 from steward.serving.trip_reports import TripReport
 from steward.spec import ModelSpec
 from steward.testing.control_plane import FakeServingSources
@@ -117,11 +117,13 @@ class Stack:
         self.trips: list[tuple[str, int, str]] = []
         self._running = ExitStack()
 
-    def start(self, report_trip: TripReport | None = None, **options: Any) -> TestClient:
+    def application(self, report_trip: TripReport | None = None, **options: Any) -> ModelServer:
         report = report_trip or (lambda *trip: self.trips.append(trip))
         given = ServerOptions(home=self.home / "serving", **{"flush_interval": 0.05, **options})
-        app = create_app(self.sources, self.log, StandingClock(), given, lambda s: time.sleep(0.02), report)
-        client = TestClient(app, raise_server_exceptions=False)
+        return create_app(self.sources, self.log, StandingClock(), given, lambda s: time.sleep(0.02), report)
+
+    def start(self, report_trip: TripReport | None = None, **options: Any) -> TestClient:
+        client = TestClient(self.application(report_trip, **options), raise_server_exceptions=False)
         self._running.enter_context(client)
         return client
 
