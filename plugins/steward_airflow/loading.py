@@ -45,7 +45,7 @@ def shard_of(model: str, of: int) -> int:
 
 
 def model_dags(model: str) -> Iterator[DAG]:
-    """The model's two DAGs, or one that says why there are none."""
+    """The model's DAGs, or one that says why there are none."""
     try:
         plan = compile_plan(wiring.specs().get(model))
         yield from [render(dag, timed=timed(), links=links_of(model)) for dag in plan.dags]
@@ -57,7 +57,7 @@ def model_dags(model: str) -> Iterator[DAG]:
 def links_of(model: str) -> dict[str, str]:
     """Where else the model can be looked at, as far as this deployment says."""
     given = wiring.settings()
-    links = {"model server": f"{given.server_url.rstrip('/')}/v2/models/{model}"}
+    links = {"model server": f"{given.first_server_url}/v2/models/{model}"}
     if given.mlflow_url:
         links["MLflow"] = f"{given.mlflow_url.rstrip('/')}/#/models/{model}"
     return links

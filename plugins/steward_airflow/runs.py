@@ -41,11 +41,12 @@ class AirflowRun:
         return {"dag_id": self.dag_run.dag_id, "run_id": self.id, "task_id": step, "map_index": -1}
 
     def _as_of(self) -> str | None:
-        """The form's date; a scheduled run takes its own: late or repeated, it sees the same window."""
+        """The form's date; a scheduled run, or one of a backfill, takes its own: late or repeated, it sees the same
+        window."""
         if chosen := self.context["params"].get("as_of"):
             return str(chosen)
         end = self.dag_run.data_interval_end
-        return end.isoformat() if self.dag_run.run_type == "scheduled" and end else None
+        return end.isoformat() if self.dag_run.run_type in ("scheduled", "backfill") and end else None
 
     def _reason(self) -> str:
         given = self.context["params"].get("reason")

@@ -109,7 +109,7 @@ def await_quiet(services: Services, spec: ModelSpec, *, run: str, actor: str) ->
         return _awaited(known, [])
     if routed:
         services.served.served()
-    return _awaited(known, waiting_for_quiet(known, traffic_of(services, known)))
+    return _awaited(known, waiting_for_quiet(known, traffic_of(services, spec, known)))
 
 
 def consumers_waited_for(tx: Transaction, known: Retirement) -> list[str]:
@@ -117,7 +117,11 @@ def consumers_waited_for(tx: Transaction, known: Retirement) -> list[str]:
     return [] if known.closed_at else waiting_for_consumers(known, replaced)
 
 
-def traffic_of(services: Services, known: Retirement) -> Traffic:
+def traffic_of(services: Services, spec: ModelSpec, known: Retirement) -> Traffic:
+    """Who asked over the agreed time. Nobody asks a batch target: its scoring goes on until its endpoint is closed."""
+    declared = getattr(spec, "deployment", None)  # of a broken spec, the id is all there is
+    if declared is not None and declared.target == "batch":
+        return Traffic(0, None)
     return services.predictions.traffic(known.model, services.clock.now() - known.quiet)
 
 

@@ -201,7 +201,7 @@ def close_endpoint(services: Services, spec: ModelSpec, *, run: str, actor: str)
         return done
     with op.refusals_recorded(), services.database.begin() as tx:
         asked_for = retirement_under_way(tx, model)
-    asked = traffic_of(services, asked_for)
+    asked = traffic_of(services, spec, asked_for)
 
     def write(tx: Transaction) -> JsonObject:
         known = retirement_under_way(tx, model)

@@ -187,5 +187,6 @@ class Services:
     archive: ArchiveStore
     notifier: Notifier
     wall: Callable[[], datetime]
+    log_key: bytes = b""  # of the hashes in the prediction log
     external: Callable[[], ExternalModels] = ExternalModels  # none are declared
     packs: Callable[[], PackCatalogue] = shipped_packs

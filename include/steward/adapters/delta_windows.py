@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,34 +29,40 @@ def replace_rows(
     """False: the rows are there already.
 
     The commit carries the digest as the application transaction of this window and version: whoever comes again with
-    the same rows finds it, and of two at once one is refused. Raises ConflictError then, UnavailableError when the
-    store refuses.
+    the same rows finds it, and of two at once one is refused.
     """
     from deltalake import CommitProperties, Transaction, write_deltalake
-    from deltalake.exceptions import CommitFailedError, DeltaError
 
     name, number = f"scored/{version}/{window}", int(digest, 16) >> (4 * len(digest) - _BITS)
     if table.transaction_version(name) == number:
         return False
+    write_deltalake(
+        table,
+        laid_out(rows),
+        mode="overwrite",
+        schema_mode="merge",
+        predicate=_rows_of(window, version),
+        storage_options=dict(storage_options) if storage_options else None,
+        commit_properties=CommitProperties(
+            max_commit_retries=_COMMIT_RETRIES, app_transactions=[Transaction(name, number)]
+        ),
+    )
+    return True
+
+
+@contextmanager
+def refusals_of(address: str, window: Window) -> Iterator[None]:
+    """The store's faults as ConflictError where somebody was faster, else as UnavailableError."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
     try:
-        write_deltalake(
-            table,
-            laid_out(rows),
-            mode="overwrite",
-            schema_mode="merge",
-            predicate=_rows_of(window, version),
-            storage_options=dict(storage_options) if storage_options else None,
-            commit_properties=CommitProperties(
-                max_commit_retries=_COMMIT_RETRIES, app_transactions=[Transaction(name, number)]
-            ),
-        )
+        yield
     except CommitFailedError as conflict:
         hint = "try again: the same window is never stored twice"
-        raise ConflictError(f"{window} was changed at the same time", where=table.table_uri, hint=hint) from conflict
+        raise ConflictError(f"{window} was changed at the same time", where=address, hint=hint) from conflict
     except (DeltaError, OSError) as error:
         hint = "check the space left and the rights on STEWARD_STORAGE"
-        raise UnavailableError(f"the store refuses rows: {error}", where=table.table_uri, hint=hint) from error
-    return True
+        raise UnavailableError(f"the store refuses rows: {error}", where=address, hint=hint) from error
 
 
 def laid_out(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:

@@ -70,7 +70,8 @@ def status(model: str, as_json: Json = False) -> None:
         wiring.specs().module_path(model)
         typer.echo("null" if as_json else f"{model} is not being retired")
         return
-    traffic = None if known.closed_at else traffic_of(wiring.services(), known)
+    spec = wiring.spec_to_go_back(model)
+    traffic = None if known.closed_at else traffic_of(wiring.services(), spec, known)
     if as_json:
         print_json(_plain(known, traffic))
     else:

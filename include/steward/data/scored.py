@@ -109,14 +109,14 @@ def keyed_hash(key: bytes, model: str, value: Any) -> str:
 
 
 def decision_ids(spec: ModelSpec, frame: pd.DataFrame, hash_key: bytes) -> list[str]:
-    """One per row, from the model, the row's id and its time: scored again, in whatever window, it is the same decision.
+    """From model, id and time of the row: scored again, in whatever window, it is the same decision.
 
     Where `privacy` hashes or drops the id, the key is in it too: nobody finds a person by trying ids.
     """
     key = b"" if _id_rule(spec) == "keep" else hash_key
     names = (
         f"{row}\0{format_instant(at)}"
-        for row, at in zip(frame[spec.data.id], frame[spec.data.time].dt.to_pydatetime(), strict=True)
+        for row, at in zip(frame[spec.data.id], frame[spec.data.time].tolist(), strict=True)
     )
     return [keyed_hash(key, spec.model, name) for name in names]
 

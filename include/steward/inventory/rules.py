@@ -17,6 +17,7 @@ from steward.spec.controls import runs_per_year
 from steward.types import RiskTier, parse_instant
 
 CHALLENGER = "challenger"
+ANSWERING = frozenset({CHAMPION, "canary"})  # roles whose answers users get
 MISSED_WINDOWS = 2
 _YEAR = timedelta(days=365.25)
 
@@ -82,7 +83,8 @@ def wrong_bytes(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
 
 
 def superseded_serving(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
-    return _serving_in(estate, facts, SUPERSEDED)
+    """The champion of before may stay loaded, reached by testers alone, as long as the route lets it stand by."""
+    return _serving_in(estate, facts, SUPERSEDED, standby=facts.route.standby if facts.route else None)
 
 
 def rejected_serving(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
@@ -93,8 +95,8 @@ def retired_serving(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None
     return _serving_in(estate, facts, RETIRED)
 
 
-def _serving_in(estate: Estate, facts: ModelFacts, state: str) -> Iterable[Found] | None:
-    """Versions in a state in which nothing may answer."""
+def _serving_in(estate: Estate, facts: ModelFacts, state: str, standby: int | None = None) -> Iterable[Found] | None:
+    """Versions in a state in which nothing may answer users. `standby` may be in memory, and no more than that."""
     serving = estate.serving(facts.model)
     if serving is None:
         return UNDECIDED
@@ -103,7 +105,7 @@ def _serving_in(estate: Estate, facts: ModelFacts, state: str) -> Iterable[Found
     return [
         (s.version, f"it is {state} and {s.endpoint} answers with it as {s.role}")
         for s in serving
-        if states.get(s.version) == state
+        if states.get(s.version) == state and (s.version != standby or s.role in ANSWERING)
     ]
 
 
@@ -113,6 +115,8 @@ def route_differs(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
     routed = facts.route.champion if facts.route else None
     if champion != routed:
         return [(champion, f"the ledger's champion is {_named(champion)}, the route's is {_named(routed)}")]
+    if _scores_tables(facts):
+        return []
     serving = estate.serving(facts.model)
     if serving is None:
         return UNDECIDED
@@ -121,6 +125,12 @@ def route_differs(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
         return [(champion, "no server answers with it")]
     waiting = {version.number for version in facts.versions if version.state == CHALLENGER}
     return [(number, "it was never promoted, and a server answers with it") for number in sorted(answering & waiting)]
+
+
+def _scores_tables(facts: ModelFacts) -> bool:
+    """Whether its answers go into a table, so that no server has to answer with it and nobody calls it."""
+    spec = facts.spec or facts.last_spec
+    return spec is not None and spec.deployment.target == "batch"
 
 
 def _named(number: int | None) -> str:
@@ -142,7 +152,7 @@ def idle_champion(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
 
 def unknown_caller(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
     assert facts.spec is not None
-    if facts.champion is None or not facts.spec.consumers:
+    if facts.champion is None or not facts.spec.consumers or _scores_tables(facts):
         return []
     if facts.model not in estate.traffic:
         return UNDECIDED

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from steward.plan.documents import monitoring_document, needs_people, training_document
-from steward.plan.forms import monitoring_form, training_form
+from steward.plan.documents import monitoring_document, needs_people, scoring_document, training_document
+from steward.plan.forms import monitoring_form, scoring_form, training_form
 from steward.plan.monitor_run import monitor_steps
+from steward.plan.scoring_run import scoring_steps
 from steward.plan.steps import DagPlan, Plan, Schedule
 from steward.plan.training_run import training_steps
 from steward.spec.model import ModelSpec
 
-TRAIN, MONITOR = "train", "monitor"
+TRAIN, MONITOR, SCORE = "train", "monitor", "score"
 
 
 def retraining_asset(model: str) -> str:
@@ -18,7 +19,8 @@ def retraining_asset(model: str) -> str:
 
 
 def compile_plan(spec: ModelSpec) -> Plan:
-    return Plan(model=spec.model, spec_digest=spec.digest, train=_train(spec), monitor=_monitor(spec))
+    score = _score(spec) if spec.deployment.target == "batch" else None
+    return Plan(model=spec.model, spec_digest=spec.digest, train=_train(spec), monitor=_monitor(spec), score=score)
 
 
 def _train(spec: ModelSpec) -> DagPlan:
@@ -46,6 +48,20 @@ def _monitor(spec: ModelSpec) -> DagPlan:
         owner=spec.owner.team,
         owner_link=f"mailto:{spec.owner.email}",
         steps=monitor_steps(spec, retraining_asset(spec.model)),
+    )
+
+
+def _score(spec: ModelSpec) -> DagPlan:
+    return DagPlan(
+        id=f"{spec.model}__{SCORE}",
+        title=f"{spec.model} · score",
+        doc=scoring_document(spec),
+        schedule=Schedule(cron=spec.deployment.scoring.schedule),
+        params=scoring_form(spec),
+        tags=_tags(spec),
+        owner=spec.owner.team,
+        owner_link=f"mailto:{spec.owner.email}",
+        steps=scoring_steps(spec),
     )
 
 

@@ -66,8 +66,36 @@ def monitoring_form() -> JsonObject:
     return {"as_of": as_of("The judged window ends here."), "reason": REASON}
 
 
+def scoring_form(spec: ModelSpec) -> JsonObject:
+    return {
+        "as_of": as_of("The scored window ends here."),
+        "window_days": {
+            "type": ["null", "integer"],
+            "default": None,
+            "minimum": 1,
+            "title": "Window in days",
+            "description": f"Length of the scored window; empty means {spec.deployment.scoring.window.days}.",
+        },
+        "reason": REASON,
+    }
+
+
 def rollback_form(models: tuple[str, ...]) -> JsonObject:
-    return {"model": _model(models), "reason": _why("Why the champion must go.")}
+    return {
+        "model": _model(models),
+        "reason": _why("Why the champion must go."),
+        "to": {
+            "type": ["null", "integer"],
+            "default": None,
+            "minimum": 1,
+            "title": "Back to version",
+            "description": "A champion of the last while, by its number; empty means the one before.",
+        },
+    }
+
+
+def rehearsal_form(models: tuple[str, ...]) -> JsonObject:
+    return {"model": _model(models)}
 
 
 def retirement_form(models: tuple[str, ...]) -> JsonObject:

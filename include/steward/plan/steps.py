@@ -100,16 +100,17 @@ class DagPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one spec compiles to; `spec_digest` says which one."""
+    """What one spec compiles to; `spec_digest` says which one. Only a batch target has `score`."""
 
     model: str
     spec_digest: str
     train: DagPlan
     monitor: DagPlan
+    score: DagPlan | None = None
 
     @property
     def dags(self) -> tuple[DagPlan, ...]:
-        return (self.train, self.monitor)
+        return (self.train, self.monitor) if self.score is None else (self.train, self.monitor, self.score)
 
     def to_json(self) -> JsonObject:
         return {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from steward.errors import StewardError
 from steward.ledger import EventType
 from steward.registry import ModelVersion
 from steward.rollout import Route
@@ -49,10 +51,19 @@ class LedgerSources:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._targets: dict[str, str] = {}
 
     def routes(self) -> list[Route]:
+        """Those of models that servers answer for; the route of a batch target only says who its champion is."""
         with self._services.database.begin() as transaction:
-            return transaction.routes.all()
+            routes = transaction.routes.all()
+        return [route for route in routes if self._target(route.model) != "batch"]
+
+    def _target(self, model: str) -> str:
+        """Of a broken or absent spec, what it was last."""
+        with suppress(StewardError):
+            self._targets[model] = self.spec(model).deployment.target
+        return self._targets.get(model, "local")
 
     def version(self, ref: VersionRef) -> ModelVersion:
         with self._services.database.begin() as transaction:
