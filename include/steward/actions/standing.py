@@ -30,6 +30,8 @@ def _serving(tx: Transaction, model: str) -> JsonObject:
         "champion": champion.number if champion else None,
         "canary": route.canary if route else None,
         "percent": route.percent if route and route.canary else 0,
+        "shadow": route.shadow if route else None,
+        "standby": route.standby if route else None,
         "waiting": [
             {"version": r.version, "request": r.id, "evidence": r.evidence, "expires_at": r.expires_at} for r in waiting
         ],

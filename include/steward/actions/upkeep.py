@@ -1,12 +1,16 @@
-"""Nightly work: verify the ledger, deliver what waits, set aliases back."""
+"""Nightly work: verify the ledger, deliver what waits, set aliases back, let go of champions of long ago."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from steward.actions.effects import aliases, deliver
-from steward.actions.state import Services
+from steward.actions.rollouts import route_said, way_back
+from steward.actions.state import Services, Transaction
 from steward.actions.verifying import require_whole
-from steward.errors import NotFoundError
+from steward.errors import NotFoundError, StewardError
 from steward.ledger import EventDraft, EventType, export_checkpoint, parse_checkpoints
+from steward.spec import ModelSpec, format_duration
 from steward.types import JsonObject
 
 
@@ -57,6 +61,42 @@ def _pointed(number: int | None) -> str:
     if number is None:
         return "nothing"
     return f"version {number}" if number > 0 else "a version that Steward did not register"
+
+
+def release_standbys(services: Services, *, actor: str) -> JsonObject:
+    """Tell servers to let go of a champion of before whose rollback window is over: `released`, by model.
+
+    While a rollout runs its route stays as it is; its next step, or its end, keeps nobody for longer than the window.
+    `unknown` are models whose spec does not say how long that is: they keep what they have.
+    """
+    released: JsonObject = {}
+    unknown: JsonObject = {}
+    with services.database.begin() as tx:
+        kept = [route.model for route in tx.routes.all() if route.standby is not None]
+    for model in kept:
+        try:
+            spec = services.specs.get(model)
+        except StewardError as error:
+            unknown[model] = error.what
+            continue
+        with services.database.begin() as tx:
+            tx.claim()
+            if (number := _released(services, spec, tx, actor)) is not None:
+                released[model] = number
+    return {"released": released, "unknown": unknown}
+
+
+def _released(services: Services, spec: ModelSpec, tx: Transaction, actor: str) -> int | None:
+    route = tx.routes.get(spec.model)
+    if route is None or route.standby is None or tx.rollouts.running(spec.model):
+        return None
+    if way_back(services, spec, tx, route.champion) == route.standby:
+        return None
+    tx.routes.set(replace(route, standby=None, epoch=route.epoch + 1, updated_at=services.clock.now()))
+    said = f"its rollback window of {format_duration(spec.deployment.rollback_window)} is over"
+    body = {"epoch": route.epoch + 1, "route": route_said(tx, spec.model)}
+    tx.events.append(EventDraft(EventType.STANDBY_RELEASED, spec.model, actor, said, route.standby, None, body))
+    return route.standby
 
 
 def verify_ledger(services: Services, *, actor: str) -> JsonObject:

@@ -55,8 +55,11 @@ def _status_cells(row: JsonObject) -> tuple[str, ...]:
 
 
 def _serves(row: JsonObject) -> str:
-    champion = f"@{row['champion']}" if row["champion"] else "none"
-    return f"{champion}, canary @{row['canary']} ({row['percent']} %)" if row["canary"] else champion
+    said = [f"@{row['champion']}" if row["champion"] else "none"]
+    said += [f"canary @{row['canary']} ({row['percent']} %)"] if row["canary"] else []
+    said += [f"shadow @{row['shadow']}"] if row["shadow"] else []
+    said += [f"@{row['standby']} stands by"] if row["standby"] else []
+    return ", ".join(said)
 
 
 def _governed(row: JsonObject) -> Iterator[str]:

@@ -76,6 +76,9 @@ class Routed(Protocol):
     @property
     def percent(self) -> int: ...
 
+    @property
+    def standby(self) -> int | None: ...
+
 
 class Judged(Protocol):
     """A judged window (`steward.monitoring.windows.JudgedWindow`)."""
