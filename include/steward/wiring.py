@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     airflow_user: str | None = None
     airflow_password: SecretStr | None = None
     flush_interval: float = 1.0
+    drain_seconds: float = 1.0  # a server that ends says so on readiness for this long before it stops to accept
     server_token: SecretStr | None = None
     notify_urls: tuple[SecretStr, ...] = ()
 
@@ -68,6 +70,16 @@ class Settings(BaseSettings):
                 hint="start the stack with `make up`, run from the project folder, or set it in the environment",
             )
         return str(value)
+
+    @property
+    def server_urls(self) -> tuple[str, ...]:
+        """Every model server of the deployment: `server_url` may name several, with commas between."""
+        return tuple(url.strip().rstrip("/") for url in self.server_url.split(",") if url.strip())
+
+    @property
+    def first_server_url(self) -> str:
+        """Where people are sent."""
+        return next(iter(self.server_urls), "")
 
     @property
     def ledger_key_path(self) -> Path:
@@ -110,11 +122,13 @@ def specs() -> SpecFolder:
 def spec_to_go_back(model: str) -> ModelSpec:
     """Going back must not wait until somebody has mended a file: of a broken spec, the id is enough."""
     from steward.spec import FaultsError, ModelSpec
+    from steward.spec.deployment import Deployment
 
     try:
         return specs().get(model)
     except FaultsError:
-        return ModelSpec.model_construct(**cast("dict[str, Any]", {"model": model}))
+        known = {"model": model, "deployment": Deployment.model_construct()}
+        return ModelSpec.model_construct(**cast("dict[str, Any]", known))
 
 
 def review_after(model: str) -> timedelta | None:
@@ -232,7 +246,7 @@ def places() -> Places:
     """Where people look at a model: its model server, and its dashboard if there is one."""
     from steward.inventory.record import Places
 
-    return Places(f"{settings().server_url.rstrip('/')}/v2/models/{{model}}/infer", settings().dashboard_url)
+    return Places(f"{settings().first_server_url}/v2/models/{{model}}/infer", settings().dashboard_url)
 
 
 @lru_cache(maxsize=1)
@@ -275,12 +289,18 @@ def services() -> Services:
         reports_dir=given.reports_path,
         checkpoints=given.home / "checkpoints.jsonl",
         archive=FileArchive(given.archive or f"{storage.rstrip('/')}/archive"),
-        served=HttpServedEstate([given.server_url], _plain(given.server_token)),
+        served=HttpServedEstate(given.server_urls, _plain(given.server_token)),
         notifier=AppriseNotifier(given.home / "notices.jsonl", [url.get_secret_value() for url in given.notify_urls]),
         wall=lambda: datetime.now(UTC),
+        log_key=log_key(),
         external=external,
         packs=packs,
     )
+
+
+def log_key() -> bytes:
+    """Keys the hashes in the prediction log; the same for servers and for whoever looks for a person's rows."""
+    return hashlib.sha256(b"prediction-log:" + settings().ledger_key_path.read_bytes()).digest()
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from steward_airflow.runs import AirflowRun
 
 TRY_AGAIN = (UnavailableError, ConflictError)
-WAYS_BACK = ("roll_back", "settle_rollout")
+WAYS_BACK = ("roll_back", "prove_rollback", "rehearse_rollback", "settle_rollout")
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class ModelServerLink(BaseOperatorLink):
         from steward.wiring import settings
 
         model = getattr(operator, "model", None)
-        return f"{settings().server_url.rstrip('/')}/v2/models/{model}" if isinstance(model, str) else ""
+        return f"{settings().first_server_url}/v2/models/{model}" if isinstance(model, str) else ""
 
 
 _LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {

@@ -54,8 +54,10 @@ class Operation:
                 self._require_alive(tx)
             return found
 
-    def commit(self, write: Callable[[Transaction], JsonObject]) -> JsonObject:
+    def commit(self, write: Callable[[Transaction], JsonObject], *, deliver_now: bool = True) -> JsonObject:
         """Run `write` in one transaction with the record of this operation, then deliver effects.
+
+        `deliver_now=False` leaves them to the action that follows: no slow registry may stand between the two.
 
         What policy refuses is an event of its own: who tried, and what was missing.
         """
@@ -67,7 +69,8 @@ class Operation:
             self._require_alive(tx)
             answer = write(tx)
             tx.operations.record(self.key, digest_of(self.inputs), answer)
-        deliver(self.services)
+        if deliver_now:
+            deliver(self.services)
         return answer
 
     @contextmanager

@@ -11,10 +11,19 @@ from steward.actions.rollouts import move_route, route_said, way_back
 from steward.actions.state import Services, Transaction
 from steward.errors import PolicyError
 from steward.ledger import EventType
-from steward.registry import State
+from steward.registry import ModelVersion, State
 from steward.rollout import Rollout, RolloutState, Route
 from steward.spec import ModelSpec
+from steward.spec.fields import format_duration
 from steward.types import JsonObject, VersionRef
+
+
+_NO_WAY_BACK = {
+    State.CHAMPION: "it serves already",
+    State.CHALLENGER: "it was never the champion",
+    State.REJECTED: "it was rejected, which is for good",
+    State.RETIRED: "it is retired",
+}
 
 
 def settle_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, reason: str) -> JsonObject:
@@ -31,18 +40,28 @@ def settle_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str,
     return {"rolled_back": True, "to": done["to"], "seconds": done["seconds"]}
 
 
-def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, run: str | None = None) -> JsonObject:
+def roll_back(
+    services: Services,
+    spec: ModelSpec,
+    *,
+    actor: str,
+    reason: str,
+    run: str | None = None,
+    to: int | None = None,
+    deliver_now: bool = True,
+) -> JsonObject:
     """Send all traffic back to the champion recorded before; the version that fails is rejected for good.
 
-    A running rollout is ended; without one, the present champion gives way to the one it replaced. `seconds` is from
-    the call to the commit of the route; servers follow it within a second.
+    A running rollout is ended; without one, the present champion gives way to the one it replaced, or to the champion
+    `to` whose reign ended within the rollback window. `seconds` is from the call to the commit of the route; servers
+    follow it within a second, and `prove_rollback` asks them.
     """
     started = time.monotonic()
-    op = Operation.begin(services, "roll_back", spec.model, run, actor)
+    op = Operation.begin(services, "roll_back", spec.model, run, actor, **({"to": to} if to is not None else {}))
 
     def write(tx: Transaction) -> JsonObject:
         going = tx.rollouts.running(spec.model)
-        bad, good, epoch = _abort(services, spec, tx, going) if going else _demote(services, spec, tx)
+        bad, good, epoch = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
         want_aliases(tx, spec.model)
         seconds = time.monotonic() - started
         tx.events.append(
@@ -59,7 +78,7 @@ def roll_back(services: Services, spec: ModelSpec, *, actor: str, reason: str, r
         )
         return {"from": bad, "to": good, "epoch": epoch, "seconds": seconds}
 
-    return op.commit(write)
+    return op.commit(write, deliver_now=deliver_now)
 
 
 def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: str, actor: str) -> JsonObject:
@@ -71,7 +90,15 @@ def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: st
     return {"rolled_back": True, **roll_back(services, spec, actor=actor, reason=reason, run=f"trip-{going.id}")}
 
 
-def _abort(services: Services, spec: ModelSpec, tx: Transaction, going: Rollout) -> tuple[int, int | None, int]:
+def _abort(
+    services: Services, spec: ModelSpec, tx: Transaction, going: Rollout, to: int | None
+) -> tuple[int, int | None, int]:
+    if to not in (None, going.previous):
+        raise PolicyError(
+            f"a rollout of {VersionRef(going.model, going.version)} is running: its way back is {going.previous}",
+            where=going.model,
+            hint="roll back without naming a version, which ends the rollout; then again, to the one you want",
+        )
     tx.versions.move(VersionRef(going.model, going.version), State.CHALLENGER, State.REJECTED)
     standby = way_back(services, spec, tx, going.previous)
     ended = move_route(services, tx, going, champion=going.previous, canary=None, percent=0, standby=standby)
@@ -79,20 +106,48 @@ def _abort(services: Services, spec: ModelSpec, tx: Transaction, going: Rollout)
     return going.version, going.previous, ended.epoch
 
 
-def _demote(services: Services, spec: ModelSpec, tx: Transaction) -> tuple[int, int | None, int]:
+def demote(services: Services, spec: ModelSpec, tx: Transaction, to: int | None) -> tuple[int, int | None, int]:
+    """The champion gives way. → the version rejected, the one that serves again, the epoch of the route."""
     model = spec.model
     champion, route = tx.versions.champion(model), tx.routes.get(model)
-    promoted = tx.events.read(model=model, types=[EventType.VERSION_PROMOTED])
-    mine = [event for event in promoted if champion and event.version == champion.number]
-    if champion is None or route is None or not mine or mine[-1].body["replaced"] is None:
+    good = recorded_before(tx, model) if to is None else _recent_champion(services, spec, tx, VersionRef(model, to))
+    if champion is None or route is None or good is None:
         raise PolicyError(
             "there is no recorded champion to go back to",
             where=model,
             hint="train and approve a version, or retire the model if it must stop serving",
         )
-    good = int(mine[-1].body["replaced"])
     tx.versions.move(champion.ref, State.CHAMPION, State.REJECTED)
-    tx.versions.move(VersionRef(model, good), State.SUPERSEDED, State.CHAMPION)
-    standby = way_back(services, spec, tx, good)
-    tx.routes.set(Route(model, good, None, 0, route.epoch + 1, services.clock.now(), standby=standby))
-    return champion.number, good, route.epoch + 1
+    tx.versions.move(good.ref, State.SUPERSEDED, State.CHAMPION)
+    standby = way_back(services, spec, tx, good.number)
+    tx.routes.set(Route(model, good.number, None, 0, route.epoch + 1, services.clock.now(), standby=standby))
+    return champion.number, good.number, route.epoch + 1
+
+
+def recorded_before(tx: Transaction, model: str) -> ModelVersion | None:
+    """The version that the present champion replaced: always a way back, however long ago it was."""
+    champion = tx.versions.champion(model)
+    promoted = tx.events.read(model=model, types=[EventType.VERSION_PROMOTED])
+    mine = [event for event in promoted if champion and event.version == champion.number]
+    if not mine or mine[-1].body["replaced"] is None:
+        return None
+    before = tx.versions.get(VersionRef(model, int(mine[-1].body["replaced"])))
+    return before if before.state is State.SUPERSEDED else None
+
+
+def _recent_champion(services: Services, spec: ModelSpec, tx: Transaction, ref: VersionRef) -> ModelVersion:
+    """Raises PolicyError for a version that serves, never did, may not again, or did too long ago to skip the steps."""
+    wanted, before = tx.versions.get(ref), recorded_before(tx, ref.model)
+    if before is not None and wanted.number == before.number:
+        return wanted
+    hint = f"without a number, rollback goes to {before.ref}" if before else "train and approve a version"
+    if wanted.state is not State.SUPERSEDED:
+        raise PolicyError(f"{_NO_WAY_BACK[wanted.state]}: no rollback goes there", where=str(ref), hint=hint)
+    replaced = tx.events.read(model=ref.model, types=[EventType.VERSION_PROMOTED])
+    ended = max((event.at for event in replaced if event.body["replaced"] == ref.number), default=wanted.created_at)
+    window = spec.deployment.rollback_window
+    if ended is None or services.clock.now() - ended > window:
+        since = f"its reign ended on {ended:%Y-%m-%d}" if ended else "nothing says when its reign ended"
+        said = f"{since}; only a champion of the last {format_duration(window)} is gone back to without steps"
+        raise PolicyError(said, where=str(ref), hint=f"{hint}; train it again to release it step by step")
+    return wanted

@@ -1,26 +1,57 @@
-"""What model servers serve, asked of each over HTTP."""
+"""What model servers serve, and what they answer, asked of each over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import httpx
 
 from steward.errors import UnavailableError
-from steward.inventory import ServedVersion
+from steward.inventory import ServedVersion, TriedVersion
+from steward.types import JsonObject
+
+_LOOK_SECONDS = 0.03
+# One address may be several processes, and each new connection meets one of them: the slowest of these counts.
+_CONNECTIONS = 4
+
+Found = TypeVar("Found")
 
 
 class HttpServedEstate:
     """`urls` are the model servers of the deployment; `token` is what they ask of every caller, if they do."""
 
     def __init__(self, urls: Sequence[str], token: str | None = None, timeout: float = 5.0) -> None:
-        self.urls, self.timeout = tuple(urls), timeout
+        self.urls, self.timeout = tuple(url.rstrip("/") for url in urls), timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def served(self) -> list[ServedVersion]:
-        return [version for url in self.urls for version in self._ask(url.rstrip("/"))]
+        return [
+            ServedVersion(url, row["name"], int(row["version"]), row["digest"], row["role"])
+            for url in self.urls
+            for row in self._index(url)
+            if row["state"] == "READY"
+        ]
 
-    def _ask(self, url: str) -> list[ServedVersion]:
+    def followed(self, model: str, epoch: int, patience: timedelta) -> dict[str, float | None]:
+        started = time.monotonic()
+        return dict(
+            zip(self.urls, self._each(lambda url: self._follow(url, model, epoch, started, patience)), strict=True)
+        )
+
+    def tried(self, model: str, version: int, rows: Sequence[JsonObject]) -> list[TriedVersion]:
+        return self._each(lambda url: self._try(url, model, version, rows))
+
+    def _each(self, ask: Callable[[str], Found]) -> list[Found]:
+        """All at once: the slowest endpoint is waited for, not the sum of them."""
+        with ThreadPoolExecutor(max(1, len(self.urls))) as pool:
+            return list(pool.map(ask, self.urls))
+
+    def _index(self, url: str) -> list[JsonObject]:
         try:
             answer = httpx.post(f"{url}/v2/repository/index", json={}, headers=self._headers, timeout=self.timeout)
             answer.raise_for_status()
@@ -29,8 +60,57 @@ class HttpServedEstate:
             raise UnavailableError(
                 f"the model server does not say what it serves: {error}", where=url, hint=hint
             ) from error
-        return [
-            ServedVersion(url, row["name"], int(row["version"]), row["digest"], row["role"])
-            for row in answer.json()
-            if row["state"] == "READY"
-        ]
+        rows: list[JsonObject] = answer.json()
+        return rows
+
+    def _follow(self, url: str, model: str, epoch: int, started: float, patience: timedelta) -> float | None:
+        seen = 0
+        while (waited := time.monotonic() - started) < patience.total_seconds():
+            seen = seen + 1 if self._epoch(url, model) >= epoch else 0
+            if seen == _CONNECTIONS:
+                return waited
+            if not seen:
+                time.sleep(_LOOK_SECONDS)
+        return None
+
+    def _epoch(self, url: str, model: str) -> int:
+        """On a connection of its own. 0: none in force, or nobody there."""
+        try:
+            answer = httpx.get(f"{url}/v2/health/ready", headers=self._headers, timeout=self.timeout)
+            return int(answer.json().get("epochs", {}).get(model, 0))
+        except (httpx.HTTPError, ValueError, AttributeError):
+            return 0
+
+    def _try(self, url: str, model: str, version: int, rows: Sequence[JsonObject]) -> TriedVersion:
+        try:
+            index = [row for row in self._index(url) if (row["name"], row["version"]) == (model, str(version))]
+        except UnavailableError as error:
+            return TriedVersion(url, reached=False, fault=error.what)
+        if not index or index[0]["state"] != "READY":
+            said = index[0]["reason"] if index else "it is not in its table"
+            return TriedVersion(url, fault=f"{model}@{version} is not loaded there: {said}")
+        found = TriedVersion(url, index[0]["role"], index[0]["digest"])
+        return self._ask(found, model, version, rows) if rows else found
+
+    def _ask(self, found: TriedVersion, model: str, version: int, rows: Sequence[JsonObject]) -> TriedVersion:
+        headers = {**self._headers, "x-steward-version": str(version)}
+        address, started = f"{found.endpoint}/models/{model}/invocations", time.monotonic()
+        try:
+            answer = httpx.post(address, json={"dataframe_records": list(rows)}, headers=headers, timeout=self.timeout)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            return replace(found, reached=False, fault=f"it does not answer: {error}")
+        seconds = time.monotonic() - started
+        if (fault := _fault(answer, body, version)) is not None:
+            return replace(found, seconds=seconds, fault=fault)
+        scores = body.get("scores", body.get("predictions"))
+        return replace(found, seconds=seconds, scores=tuple(float(score) for score in scores))
+
+
+def _fault(answer: httpx.Response, body: Any, version: int) -> str | None:
+    if answer.status_code != httpx.codes.OK:
+        said = body.get("error", "") if isinstance(body, dict) else ""
+        return f"it refused the rows ({answer.status_code}): {said}"
+    if (by := answer.headers.get("x-steward-version")) != str(version):
+        return f"version {by} answered, not {version}"
+    return None

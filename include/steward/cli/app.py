@@ -23,6 +23,7 @@ from steward.cli import (
     specs,
     stack,
     stages,
+    ways_back,
 )
 
 EXIT_CODES = """
@@ -68,6 +69,7 @@ for _module in (
     documents,
     reports,
     decisions,
+    ways_back,
     governance,
     policy,
     retirement,

@@ -1,4 +1,4 @@
-"""approve, reject, rollback: what a named person decides.
+"""approve, reject: what a named person decides.
 
 An answer to a request goes through Airflow, as the user whose token or password is at hand: who it was is
 Airflow's word, and the action behind its screen judges the answer. Where no run waits under Required Actions, it goes
@@ -7,13 +7,13 @@ through Steward's own door there, to the same action. Nothing here writes it int
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from steward.cli import door
+from steward.cli.arguments import reason_of
 from steward.cli.output import Json, Reason, print_json
 from steward.types import JsonObject
 
@@ -40,7 +40,6 @@ ByApi = Annotated[
 def add_to(app: typer.Typer) -> None:
     app.command()(approve)
     app.command()(reject)
-    app.command()(rollback)
 
 
 def approve(
@@ -73,23 +72,10 @@ def reject(
     _answer(version, REJECT, reason, evidence, by_api, wait, as_json)
 
 
-def rollback(model: str, reason: Reason, as_json: Json = False) -> None:
-    """Send all traffic back to the champion recorded before. Works while Airflow is down."""
-    from steward import actions, wiring
-
-    said, who = _said(reason), f"cli:{getpass.getuser()}"
-    answer = actions.roll_back(wiring.services(), wiring.spec_to_go_back(model), actor=who, reason=said)
-    if as_json:
-        print_json(answer)
-    else:
-        back = f"{model}@{answer['to']}" if answer["to"] else "nothing: there is no earlier champion"
-        typer.echo(f"traffic went from {model}@{answer['from']} to {back} in {answer['seconds']:.2f} s")
-
-
 def _answer(
     version: str, option: str, reason: str, evidence: str | None, by_api: bool, wait: float, as_json: bool
 ) -> None:
-    reason = _said(reason)
+    reason = reason_of(reason)
     request = open_request(version)
     _require_seen(request, evidence)
     seen, client = _last_seq(request), door.airflow()
@@ -145,14 +131,6 @@ def open_request(version: str) -> ApprovalRequest:
         names = ", ".join(f"{model}@{each.version}" for each in found)
         raise ConflictError(f"several versions wait: {names}", hint="name the one you mean")
     return found[0]
-
-
-def _said(reason: str) -> str:
-    from steward.errors import RequestError
-
-    if not reason.strip():
-        raise RequestError("the reason is empty", hint="say why with --reason; it is kept in the ledger")
-    return reason.strip()
 
 
 def _require_seen(request: ApprovalRequest, evidence: str | None) -> None:

@@ -1,6 +1,6 @@
 """Six stages of a life, the record of every model, and what does not fit together."""
 
 from steward.inventory.archive import ArchiveStore
-from steward.inventory.estate import ServedEstate, ServedVersion
+from steward.inventory.estate import ServedEstate, ServedVersion, TriedVersion
 
-__all__ = ["ArchiveStore", "ServedEstate", "ServedVersion"]
+__all__ = ["ArchiveStore", "ServedEstate", "ServedVersion", "TriedVersion"]

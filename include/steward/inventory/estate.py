@@ -1,9 +1,13 @@
-"""What model servers really serve, as they say themselves."""
+"""What model servers really serve, as they say themselves, and what they answer when they are asked."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
+
+from steward.types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,34 @@ class ServedVersion:
     role: str
 
 
+@dataclass(frozen=True)
+class TriedVersion:
+    """What one endpoint made of rows put to one version by its number, as a tester.
+
+    `fault` says why there are no scores; `reached` tells an endpoint that refused from one that is not there.
+    `role` and `digest` are what it says of that version, None where it does not hold it. `seconds` is for all rows.
+    """
+
+    endpoint: str
+    role: str | None = None
+    digest: str | None = None
+    scores: tuple[float, ...] = ()
+    seconds: float = 0.0
+    reached: bool = True
+    fault: str = ""
+
+
 class ServedEstate(Protocol):
     def served(self) -> list[ServedVersion]:
         """Of every known endpoint. Raises UnavailableError when one cannot be asked: silence is not emptiness."""
+        ...
+
+    def followed(self, model: str, epoch: int, patience: timedelta) -> Mapping[str, float | None]:
+        """Seconds until each endpoint had this epoch of the model's route, or a newer one, in force; None: it has not,
+        or does not answer."""
+        ...
+
+    def tried(self, model: str, version: int, rows: Sequence[JsonObject]) -> list[TriedVersion]:
+        """Ask every known endpoint for this version's answer to the rows; it is nobody's traffic. Never raises for an
+        endpoint that is away: it says so."""
         ...

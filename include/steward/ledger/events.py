@@ -36,6 +36,7 @@ class EventType(StrEnum):
     APPROVAL_CLOSED = "approval.closed"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_ADVANCED = "rollout.advanced"
+    ROLLOUT_WATCHED = "rollout.watched"
     ROLLOUT_ANALYSED = "rollout.analysed"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
     WINDOW_JUDGED = "window.judged"
@@ -86,6 +87,7 @@ MEANING: dict[EventType, str] = {
     EventType.APPROVAL_CLOSED: "The request ended: approved, rejected or expired.",
     EventType.ROLLOUT_STARTED: "A version passed its smoke rows and may take traffic; body names the champion before.",
     EventType.ROLLOUT_ADVANCED: "The share of traffic changed.",
+    EventType.ROLLOUT_WATCHED: "A look at a step saw a finding change, and no verdict yet: findings, counts.",
     EventType.ROLLOUT_ANALYSED: "A step was judged on live answers: verdict, counts.",
     EventType.ROLLOUT_ROLLED_BACK: "Traffic went back to the recorded champion; body holds why and the seconds.",
     EventType.WINDOW_JUDGED: "A served window was judged against the version's profile: verdict, failed checks.",

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from steward.plan.arguments import field_of_run
-from steward.plan.forms import reproduction_form, retirement_form, rollback_form
+from steward.plan.arguments import answer_of, field_of_run
+from steward.plan.forms import rehearsal_form, reproduction_form, retirement_form, rollback_form
 from steward.plan.steps import DagPlan, Schedule, Step, StepKind, TriggerRule
 
 OWNER, TAGS = "steward", ("steward", "portfolio")
 AUDITING = """# Nightly audit
 
 Verifies the ledger and sets a checkpoint; compares what is declared, registered, served, called and owned; puts moved
-aliases right. Findings are incidents, and owners are told of new ones: a finding does not turn the run red, a fault
-does. `steward audit inventory` shows them all.
+aliases right; lets go of champions whose rollback window is over. Findings are incidents, and owners are told of new
+ones: a finding does not turn the run red, a fault does. `steward audit inventory` shows them all.
+"""
+ROLLING_BACK = """# Roll back
+
+Returns a model to the champion recorded before, or to a champion of the last while by its number. Trigger it and say
+why. The second task asks every model server what it answers now; its verdict is in its log and in the ledger.
+"""
+REHEARSING = """# Rehearse the way back
+
+Tries all that a rollback needs while nobody needs one: the change itself (undone), the stored bytes, every server's
+answers to the smoke rows, and how long servers take to follow a route. No user's answer changes.
 """
 RETIRING = """# Retire a model
 
@@ -32,7 +42,9 @@ and in the ledger: bit-exact, within tolerance, or not reproducible, and why.
 
 def portfolio_plans(models: tuple[str, ...]) -> tuple[DagPlan, ...]:
     """`models` fill the choice of the forms. No model, nothing to roll back, retire or reproduce."""
-    return (_audit(), _rollback(models), _retire(models), _reproduce(models)) if models else (_audit(),)
+    if not models:
+        return (_audit(),)
+    return (_audit(), _rollback(models), _rehearse(models), _retire(models), _reproduce(models))
 
 
 def _audit() -> DagPlan:
@@ -56,6 +68,12 @@ def _audit() -> DagPlan:
         after=("audit_inventory",),
         trigger=TriggerRule.ALL_SUCCESS,
     )
+    release = Step(
+        "release_standbys",
+        "release_standbys",
+        "Lets servers drop a champion of before whose rollback window is over.",
+        after=("reassert_aliases",),
+    )
     return DagPlan(
         id="steward__audit_inventory",
         title="Steward · nightly audit",
@@ -65,28 +83,58 @@ def _audit() -> DagPlan:
         tags=TAGS,
         owner=OWNER,
         owner_link=None,
-        steps=(verify, audit, reassert),
+        steps=(verify, audit, reassert, release),
     )
 
 
 def _rollback(models: tuple[str, ...]) -> DagPlan:
-    step = Step(
+    model = field_of_run("model")
+    back = Step(
         "roll_back",
         "roll_back",
         "Puts the recorded previous champion back on all traffic.",
-        model=field_of_run("model"),
-        arguments={"reason": field_of_run("reason")},
+        model=model,
+        arguments={"reason": field_of_run("reason"), "to": field_of_run("to")},
+    )
+    prove = Step(
+        "prove_rollback",
+        "prove_rollback",
+        "Asks every model server: it follows, and the champion answers its smoke rows.",
+        model=model,
+        arguments={"to": answer_of("roll_back", "to"), "epoch": answer_of("roll_back", "epoch")},
+        after=("roll_back",),
     )
     return DagPlan(
         id="steward__rollback",
         title="Steward · roll back",
-        doc="# Roll back\n\nReturns a model to the champion recorded before. Trigger it and say why.",
+        doc=ROLLING_BACK,
         schedule=Schedule(),
         params=rollback_form(models),
         tags=TAGS,
         owner=OWNER,
         owner_link=None,
+        steps=(back, prove),
+    )
+
+
+def _rehearse(models: tuple[str, ...]) -> DagPlan:
+    step = Step(
+        "rehearse_rollback",
+        "rehearse_rollback",
+        "Goes the way back without going: verdict, and the seconds it would take.",
+        model=field_of_run("model"),
+    )
+    return DagPlan(
+        id="steward__rehearse",
+        title="Steward · rehearse the way back",
+        doc=REHEARSING,
+        schedule=Schedule(),
+        params=rehearsal_form(models),
+        tags=TAGS,
+        owner=OWNER,
+        owner_link=None,
         steps=(step,),
+        at_once=4,
     )
 
 

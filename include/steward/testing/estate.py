@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from steward.errors import NotFoundError, UnavailableError
-from steward.inventory import ServedVersion
+from steward.inventory import ServedVersion, TriedVersion
+from steward.types import JsonObject
+
+_AWAY = "the model server does not answer"
 
 
 class FakeServedEstate:
+    """`epochs` are those in force by endpoint and model; an endpoint that is not in it follows at once.
+
+    `answer` makes the score of a row; None refuses the rows.
+    """
+
     def __init__(self) -> None:
         self.versions: list[ServedVersion] = []
+        self.endpoints: tuple[str, ...] = ("http://fake",)
+        self.epochs: dict[tuple[str, str], int] = {}
+        self.answer: Callable[[JsonObject], float | None] = lambda row: 0.5
         self.away = False
 
     def served(self) -> list[ServedVersion]:
         if self.away:
-            raise UnavailableError("the model server does not answer", where="memory", hint="set away = False")
+            raise UnavailableError(_AWAY, where="memory", hint="set away = False")
         return list(self.versions)
+
+    def followed(self, model: str, epoch: int, patience: timedelta) -> dict[str, float | None]:
+        def seconds(endpoint: str) -> float | None:
+            return 0.1 if not self.away and self.epochs.get((endpoint, model), epoch) >= epoch else None
+
+        return {endpoint: seconds(endpoint) for endpoint in self.endpoints}
+
+    def tried(self, model: str, version: int, rows: Sequence[JsonObject]) -> list[TriedVersion]:
+        return [self._try(endpoint, model, version, rows) for endpoint in self.endpoints]
+
+    def _try(self, endpoint: str, model: str, version: int, rows: Sequence[JsonObject]) -> TriedVersion:
+        if self.away:
+            return TriedVersion(endpoint, reached=False, fault=_AWAY)
+        wanted = (endpoint, model, version)
+        held = [item for item in self.versions if (item.endpoint, item.model, item.version) == wanted]
+        if not held:
+            return TriedVersion(endpoint, fault=f"{model}@{version} is not loaded there: it is not in its table")
+        found = [self.answer(row) for row in rows]
+        scores = tuple(score for score in found if score is not None)
+        fault = "" if len(scores) == len(rows) else "it refused the rows (400): not like this"
+        return TriedVersion(endpoint, held[0].role, held[0].digest, () if fault else scores, 0.01, fault=fault)
 
 
 class FakeNotifier:

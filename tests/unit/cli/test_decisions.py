@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,10 +16,9 @@ from steward.approval import RequestState
 from steward.cli import decisions, door
 from steward.errors import PolicyError
 from steward.ledger import EventType
-from steward.registry import State
 from steward.testing import FakeDatabase
-from steward.testing.builders import MODEL, NOON, a_draft, a_new_version, a_request, a_route
-from steward.types import JsonObject, VersionRef
+from steward.testing.builders import MODEL, NOON, a_draft, a_new_version, a_request
+from steward.types import JsonObject
 
 DOOR = {"dag_id": "flight_delays__train", "run_id": "run-1", "task_id": "await_approval", "map_index": -1}
 
@@ -234,26 +232,3 @@ def test_a_request_made_elsewhere_is_answered_in_the_ledger(
     assert steward("approve", MODEL, "--reason", "yes").code == 0
     assert [decision for _, decision, _ in airflow.decided] == ["answer"]
     assert state_of_request(store) is RequestState.APPROVED
-
-
-@pytest.mark.parametrize("broken", [False, True])
-def test_rollback_needs_no_sound_spec(
-    steward: Steward, store: FakeDatabase, models: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
-) -> None:
-    if broken:
-        (models / MODEL / "model.yaml").write_text("rubbish")
-    with store.begin() as tx:
-        tx.versions.add(a_new_version())
-        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
-        tx.routes.set(a_route(champion=1, canary=None, percent=0))
-    monkeypatch.setattr(wiring, "services", lambda: store)
-    seen: list[tuple[str, str, str]] = []
-
-    def roll_back(_: object, spec: Any, *, actor: str, reason: str) -> JsonObject:
-        seen.append((spec.model, actor.partition(":")[0], reason))
-        return {"from": 2, "to": 1, "epoch": 3, "seconds": 0.25}
-
-    monkeypatch.setattr(actions, "roll_back", roll_back)
-    ended = steward("rollback", MODEL, "--reason", "it is slow")
-    assert ended.out == "traffic went from flight_delays@2 to flight_delays@1 in 0.25 s\n"
-    assert seen == [(MODEL, "cli", "it is slow")]

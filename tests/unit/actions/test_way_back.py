@@ -1,0 +1,265 @@
+"""Back to a champion of the last while, proved by every server; and the same tried while nobody needs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from steward import actions
+from steward.errors import NotFoundError, PolicyError, UnavailableError
+from steward.inventory import ServedVersion
+from steward.spec.deployment import Deployment
+from steward.types import VersionRef
+
+ONE, TWO = "http://one", "http://two"
+
+
+@pytest.fixture
+def served(life: Any) -> Any:
+    """Versions 1, 2 and 3 were released one after the other, a day apart; 3 serves, on two servers."""
+    for _ in range(3):
+        trained = life.train()
+        life.approve(trained)
+        life.release(trained)
+        life.clock.advance(timedelta(days=1))
+    life.services.served.endpoints = (ONE, TWO)
+    life.services.served.answer = lambda row: 0.9
+    hold(life, {3: "champion", 2: "standby"})
+    return life
+
+
+def hold(life: Any, roles: dict[int, str]) -> None:
+    """Both servers hold these versions, out of the registered bytes."""
+    life.services.served.versions = [
+        ServedVersion(endpoint, "toy", number, digest_of(life, number), role)
+        for endpoint in (ONE, TWO)
+        for number, role in roles.items()
+    ]
+
+
+def digest_of(life: Any, number: int) -> str:
+    with life.services.database.begin() as tx:
+        return tx.versions.get(VersionRef("toy", number)).artefact_digest
+
+
+def route_of(life: Any) -> Any:
+    with life.services.database.begin() as tx:
+        return tx.routes.get("toy")
+
+
+def back(life: Any, **given: Any) -> Any:
+    return actions.roll_back(life.services, life.spec, actor="person:ravi", reason="complaints", **given)
+
+
+def prove(life: Any, done: Any) -> Any:
+    return actions.prove_rollback(life.services, life.spec, actor="person:ravi", to=done["to"], epoch=done["epoch"])
+
+
+def rehearse(life: Any, **given: Any) -> Any:
+    return actions.rehearse_rollback(life.services, life.spec, actor="person:ravi", **given)
+
+
+def recorded_state_is_true(life: Any) -> bool:
+    found = actions.verify_ledger(life.services, actor="nightly")
+    return found["intact"] and not found.get("differences")
+
+
+def test_a_champion_before_the_last_is_gone_back_to_by_its_number(served: Any) -> None:
+    done = back(served, to=1)
+    assert (done["from"], done["to"], served.champion()) == (3, 1, 1)
+    assert [served.state(n) for n in (1, 2, 3)] == ["champion", "superseded", "rejected"]
+    event = served.events("rollout.rolled_back")[-1]
+    assert (event.version, event.body["to"], event.body["epoch"]) == (3, 1, route_of(served).epoch)
+    assert recorded_state_is_true(served)
+
+
+def test_after_the_window_only_the_recorded_champion_is_a_way_back(served: Any) -> None:
+    served.clock.advance(timedelta(days=14))
+    with pytest.raises(PolicyError, match="only a champion of the last 2w is gone back to without steps") as refused:
+        back(served, to=1)
+    assert "without a number, rollback goes to toy@2" in str(refused.value)
+    assert served.champion() == 3
+    assert back(served, to=2)["to"] == 2
+
+
+def test_the_window_is_the_specs(served: Any) -> None:
+    served.spec = served.spec.model_copy(
+        update={"deployment": served.spec.deployment.model_copy(update={"rollback_window": timedelta(hours=1)})}
+    )
+    with pytest.raises(PolicyError, match="of the last 1h"):
+        back(served, to=1)
+
+
+def test_no_rollback_goes_to_what_serves_never_served_or_was_rejected(served: Any) -> None:
+    served.train()
+    weak = served.train({"C": 0})
+    for number, why in ((3, "it serves already"), (4, "never the champion"), (weak["version"], "which is for good")):
+        with pytest.raises(PolicyError, match=why):
+            back(served, to=number)
+    with pytest.raises(NotFoundError):
+        back(served, to=99)
+    assert served.champion() == 3
+    assert len(served.events("release.refused")) == 4
+
+
+def test_while_a_rollout_runs_the_way_back_is_the_champion_beside_it(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    started = served.do("start_rollout", trained["run"], version=trained["version"])
+    served.do("shift_traffic", trained["run"], rollout=started["rollout"], percent=20)
+    with pytest.raises(PolicyError, match="a rollout of toy@4 is running"):
+        back(served, to=1)
+    done = back(served, to=3)
+    assert (done["from"], done["to"], served.state(3), served.state(4)) == (4, 3, "champion", "rejected")
+
+
+def test_a_broken_spec_does_not_stand_in_the_way(served: Any) -> None:
+    broken = type(served.spec).model_construct(model="toy", deployment=Deployment.model_construct())
+    done = actions.roll_back(served.services, broken, actor="person:ravi", reason="complaints", to=1)
+    assert done["to"] == 1
+
+
+def test_every_server_proves_it(served: Any) -> None:
+    done = back(served)
+    hold(served, {2: "champion", 1: "standby"})
+    proof = prove(served, done)
+    assert (proof["outcome"], proof["reasons"]) == ("PASSED", [])
+    assert [server["server"] for server in proof["servers"]] == [ONE, TWO]
+    (event,) = served.events("rollback.proved")
+    assert (event.version, event.body["outcome"], event.body["epoch"]) == (2, "PASSED", done["epoch"])
+    with served.services.database.begin() as tx:
+        evidence = tx.evidence.get(event.evidence).body
+    assert [answer["scores"] for answer in evidence["answers"]] == [[0.9], [0.9]]
+    assert recorded_state_is_true(served)
+
+
+def test_a_server_that_does_not_answer_as_it_should_is_named_and_the_rollback_stands(served: Any) -> None:
+    done = back(served)
+    servers = served.services.served
+    hold(served, {2: "champion"})
+    right = list(servers.versions)
+
+    servers.answer = lambda row: 0.1
+    wrong = prove(served, done)
+    assert wrong["outcome"] == "FAILED"
+    assert wrong["reasons"][0].startswith(f"{ONE}: smoke row 0 scored 0.1, expected 0.6")
+
+    servers.answer = lambda row: 0.9
+    servers.versions = [right[0], replace(right[1], digest="f" * 64)]
+    assert prove(served, done)["reasons"] == [
+        f"{TWO}: it holds ffffffffffff… as toy@2, registered is {digest_of(served, 2)[:12]}…"
+    ]
+    servers.versions = [right[0], replace(right[1], role="standby")]
+    assert prove(served, done)["reasons"] == [f"{TWO}: toy@2 is its standby, not its champion"]
+    servers.versions = [right[0]]
+    assert prove(served, done)["outcome"] == "FAILED"
+
+    servers.versions, servers.epochs = right, {(TWO, "toy"): done["epoch"] - 1}
+    late = prove(served, done)
+    assert (late["outcome"], late["servers"][1]["followed"]) == ("INCONCLUSIVE", None)
+    servers.away = True
+    gone = prove(served, done)
+    assert gone["outcome"] == "INCONCLUSIVE", "silence is neither yes nor no"
+    assert served.champion() == 2
+    assert [event.body["outcome"] for event in served.events("rollback.proved")].count("PASSED") == 0
+
+
+def test_a_first_release_rolled_back_is_proved_by_its_absence(life: Any) -> None:
+    trained = life.train()
+    life.approve(trained)
+    life.do("start_rollout", trained["run"], version=1)
+    done = back(life)
+    assert done["to"] is None
+    assert prove(life, done)["outcome"] == "PASSED"
+
+
+def test_the_registry_is_told_after_the_proof(served: Any) -> None:
+    done = back(served, deliver_now=False)
+    assert served.tracker.aliases["toy", "champion"] == 3
+    hold(served, {2: "champion"})
+    prove(served, done)
+    assert served.tracker.aliases["toy", "champion"] == 2
+
+
+def test_a_rehearsal_changes_no_answer_and_is_recorded(served: Any) -> None:
+    before = route_of(served)
+    answer = rehearse(served, run="drill")
+    assert (answer["outcome"], answer["to"], answer["reasons"]) == ("PASSED", 2, [])
+    assert set(answer["parts"]) == {"change", "answer", "propagation"}
+    after = route_of(served)
+    assert replace(after, epoch=before.epoch, updated_at=before.updated_at) == before
+    assert after.epoch == before.epoch + 1
+    assert [served.state(n) for n in (1, 2, 3)] == ["superseded", "superseded", "champion"]
+    renewed, rehearsed = served.events("route.renewed", "rollback.rehearsed")
+    assert renewed.body["epoch"] == after.epoch
+    assert (rehearsed.version, rehearsed.body["outcome"]) == (2, "PASSED")
+    assert rehearsed.body["seconds"] == pytest.approx(answer["seconds"])
+    assert rehearse(served, run="drill") == answer, "the same run answers what it answered"
+    assert len(served.events("rollback.rehearsed")) == 1
+    assert recorded_state_is_true(served)
+
+
+def test_what_was_rehearsed_then_works(served: Any) -> None:
+    rehearse(served)
+    assert back(served)["to"] == 2
+    assert recorded_state_is_true(served)
+
+
+def test_a_rehearsal_finds_what_would_hinder_a_rollback(served: Any) -> None:
+    servers = served.services.served
+    hold(served, {3: "champion"})
+    assert "toy@2 is not loaded there" in rehearse(served)["reasons"][0]
+    hold(served, {3: "champion", 2: "standby"})
+    servers.answer = lambda row: 0.0
+    assert "expected 0.6" in rehearse(served)["reasons"][0]
+    servers.answer = lambda row: 0.9
+    servers.epochs = {(ONE, "toy"): 0}
+    slow = rehearse(served)
+    assert (slow["outcome"], "does not say within" in slow["reasons"][0]) == ("INCONCLUSIVE", True)
+    servers.epochs = {}
+    assert {event.body["outcome"] for event in served.events("rollback.rehearsed")} == {"FAILED", "INCONCLUSIVE"}
+    assert served.champion() == 3
+
+
+def test_a_rehearsal_reads_the_stored_bytes(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.tracker.tampered.add("run-2")
+    altered = rehearse(served)
+    assert (altered["outcome"], "is not as registered" in altered["reasons"][0]) == ("FAILED", True)
+
+    def away(logged: Any) -> None:
+        raise UnavailableError("the store does not answer")
+
+    monkeypatch.setattr(served.tracker, "fetch", away)
+    unknown = rehearse(served)
+    assert (unknown["outcome"], "cannot be read now" in unknown["reasons"][0]) == ("INCONCLUSIVE", True)
+
+
+def test_without_a_way_back_a_rehearsal_says_so(life: Any) -> None:
+    trained = life.train()
+    life.approve(trained)
+    life.release(trained)
+    answer = rehearse(life)
+    assert (answer["outcome"], answer["to"]) == ("INCONCLUSIVE", None)
+    assert "no champion to go back to" in answer["reasons"][0]
+
+
+def test_a_rehearsal_waits_for_the_end_of_a_rollout(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    served.do("start_rollout", trained["run"], version=4)
+    epoch = route_of(served).epoch
+    with pytest.raises(PolicyError, match="a rollout of toy@4 is running"):
+        rehearse(served)
+    assert route_of(served).epoch == epoch
+
+
+def test_after_the_window_a_rehearsal_says_that_nobody_holds_the_version(served: Any) -> None:
+    with served.services.database.begin() as tx:
+        route = tx.routes.get("toy")
+        tx.routes.set(replace(route, standby=None, epoch=route.epoch + 1))
+    answer = rehearse(served)
+    assert answer["outcome"] == "INCONCLUSIVE"
+    assert "its rollback window is over" in answer["reasons"][0]
