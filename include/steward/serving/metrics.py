@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from steward.serving.shared_metrics import SharedMetrics
+from steward.serving.slots import Slot
+
 _ARM = ("model", "version", "role")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -23,6 +26,7 @@ class ArmMetrics(NamedTuple):
 class ServerMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._text: Callable[[], bytes] = lambda: generate_latest(self.registry)
         self._requests = self._counter("steward_requests", "Requests a version was asked to answer", _ARM)
         self._rows = self._counter("steward_prediction_rows", "Rows a version answered", _ARM)
         self._errors = self._counter("steward_request_errors", "Requests refused or failed", (*_ARM, "kind"))
@@ -56,8 +60,14 @@ class ServerMetrics:
         gauge = Gauge("steward_prediction_log_pending_rows", "Rows not stored yet", registry=self.registry)
         gauge.set_function(pending)
 
+    def share(self, slot: Slot, address: str) -> SharedMetrics:
+        """From now on `text` adds what the other servers of the address have counted."""
+        shared = SharedMetrics(self.registry, slot, address)
+        self._text = shared.text
+        return shared
+
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return self._text()
 
     def _counter(self, name: str, help_: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, help_, labels, registry=self.registry)
