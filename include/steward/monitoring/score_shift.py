@@ -1,0 +1,97 @@
+"""How far the scores of two versions lie apart, and how much of it may be chance, however often one looks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Counts = NDArray[np.int64]
+
+FEWEST_IN_BIN = 5  # expected of either side: fewer, and an empty bin looks like a shift
+_LARGE = 1000.0  # from here on a noncentral χ² is as good as normal
+
+
+@dataclass(frozen=True)
+class Shift:
+    """`by_chance`: what PSI reaches without any shift at these counts, once in a hundred looks. `proof`: what it must
+    exceed to prove a shift beyond the limit, at whatever look."""
+
+    psi: float | None
+    by_chance: float
+    proof: float
+
+    @classmethod
+    def unknown(cls) -> Self:
+        return cls(None, 0.0, math.inf)
+
+
+def shift_of(current: Floats, reference: Floats, limit: float, alpha: float, since: int) -> Shift:
+    """PSI over the deciles of the reference. Where rows are few, bins are joined until each expects a handful on either
+    side. `since`: rows of `current` from which it is looked at.
+
+    Edges, whatever the values: two trees with different leaves are not two different distributions.
+    """
+    import numpy as np
+
+    from steward.monitoring.psi import psi, psi_by_chance
+
+    if not len(current) or not len(reference):
+        return Shift.unknown()
+    edges = np.unique(np.quantile(reference, np.linspace(0.1, 0.9, 9)))
+    theirs, ours = _counts(edges, reference), _counts(edges, current)
+    theirs, ours = _joined(theirs, ours)
+    if len(ours) < 2:
+        return Shift.unknown() if min(len(current), len(reference)) < 2 * FEWEST_IN_BIN else Shift(0.0, 0.0, math.inf)
+    value = psi(theirs / len(reference), ours / len(current))
+    noise = psi_by_chance(len(ours), len(reference), len(current), checks=1, alpha=0.01)
+    return Shift(value, noise, _proof(len(ours), len(reference), len(current), limit, alpha, since))
+
+
+def _counts(edges: Floats, values: Floats) -> Counts:
+    import numpy as np
+
+    return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+
+
+def _joined(theirs: Counts, ours: Counts) -> tuple[Counts, Counts]:
+    """Neighbouring bins together until the smaller side expects FEWEST_IN_BIN in each."""
+    import numpy as np
+
+    share = min(theirs.sum(), ours.sum()) / (theirs.sum() + ours.sum())
+    expected = (theirs + ours) * share
+    starts, held = [0], 0.0
+    for place, count in enumerate(expected):
+        if held >= FEWEST_IN_BIN and expected[place:].sum() >= FEWEST_IN_BIN:
+            starts.append(place)
+            held = 0.0
+        held += float(count)
+    return np.add.reduceat(theirs, starts), np.add.reduceat(ours, starts)
+
+
+def _proof(bins: int, reference_rows: int, current_rows: int, limit: float, alpha: float, since: int) -> float:
+    """PSI of a true shift of `limit` is about s·χ²(B-1, limit/s), s = 1/N + 1/M.
+
+    Looked at again and again: within each doubling of the rows the bound is that of its beginning (means over ever more
+    rows come back to the truth, so what exceeds it later exceeded it there, or with half the chance again), and the
+    chance is shared out over the doublings, 1/((k+1)(k+2)) each.
+    """
+    doubling = max(0, int(math.log2(max(current_rows / max(since, 1), 1))))
+    spread = (1 / reference_rows + 1 / current_rows) * current_rows / min(current_rows, max(since, 1) * 2**doubling)
+    chance = alpha / ((doubling + 1) * (doubling + 2)) / 2
+    return spread * _noncentral_quantile(bins - 1, max(limit, 0.0) / spread, chance)
+
+
+def _noncentral_quantile(freedom: int, centre: float, chance: float) -> float:
+    from scipy.special import chndtrix, ndtri
+
+    if centre < _LARGE:
+        exact = float(chndtrix(1 - chance, freedom, centre))
+        if math.isfinite(exact):
+            return exact
+    return freedom + centre + float(-ndtri(chance)) * math.sqrt(2 * (freedom + 2 * centre))
