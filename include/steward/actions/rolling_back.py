@@ -17,7 +17,6 @@ from steward.spec import ModelSpec
 from steward.spec.fields import format_duration
 from steward.types import JsonObject, VersionRef
 
-
 _NO_WAY_BACK = {
     State.CHAMPION: "it serves already",
     State.CHALLENGER: "it was never the champion",

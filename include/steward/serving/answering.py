@@ -84,14 +84,18 @@ class Answering:
         number, role = _choose(active, call.key) if wanted is None else _named(active, wanted)
         started = time.perf_counter()
         batch = self._check(active, call)
-        if role is Role.CHAMPION:
+        if role is Role.CHAMPION or (role is Role.CANARY and _stalls(active)):
             return await self._by_champion(active, call, batch, started)
         try:
             return await self._by_other(active, number, role, call, batch, started)
         except VersionFaultError:
             if role is Role.TESTER or active.champion is None:
+                self._break(active, number, role, started, failed=True)
                 raise
-        return await self._by_champion(active, call, batch, time.perf_counter())
+        result = await self._by_champion(active, call, batch, time.perf_counter())
+        # What the champion cannot answer either is not held against the canary: one caller could end every release.
+        self._break(active, number, role, started, failed=True)
+        return result
 
     def _check(self, active: ActiveRoute, call: Call) -> Batch:
         required = (active.champion or active.canary).features  # type: ignore[union-attr]  # a route in force has one
@@ -159,10 +163,9 @@ class Answering:
             version, answer = await self._ask_other(active, ref, batch)
         except VersionFaultError as fault:
             self._record(active, number, role, call, batch, started, None, fault)
-            self._break(active, ref, role, started, failed=True)
             raise
         self._record(active, number, role, call, batch, started, answer, None)
-        self._break(active, ref, role, started, failed=False)
+        self._break(active, number, role, started, failed=False)
         result = Result(number, role, answer)
         return await self._explained(active, version, call, batch, result) if call.explain else result
 
@@ -186,11 +189,16 @@ class Answering:
         asked.add_done_callback(left)
         return await asyncio.wrap_future(asked)
 
-    def _break(self, active: ActiveRoute, ref: VersionRef, role: Role, started: float, *, failed: bool) -> None:
+    def _break(self, active: ActiveRoute, number: int, role: Role, started: float, *, failed: bool) -> None:
         """What a tester asks says nothing about what users meet."""
-        if role is Role.CANARY and active.breaker.record(failed, time.perf_counter() - started):
-            self._metrics.tripped(ref.model, ref.number)
-            self._record_trip(ref.model, ref.number, active.route.epoch, active.breaker.reason)
+        if role is not Role.CANARY or not active.breaker.record(failed, time.perf_counter() - started):
+            return
+        model = active.route.model
+        self._metrics.tripped(model, number)
+        self._record_trip(model, number, active.route.epoch, active.breaker.reason)
+        # Threads that a hanging version never gives back are not those of the next canary.
+        self._canary_pool.shutdown(wait=False)
+        self._canary_pool = ThreadPoolExecutor(_THREADS, "canary")
 
     def _record(
         self,
@@ -227,6 +235,7 @@ class Answering:
                 source=call.source,
                 batch=batch,
                 layout=active.layout,
+                subjects=call.subjects,
             )
         )
 
@@ -246,6 +255,13 @@ def _choose(active: ActiveRoute, key: str) -> tuple[int, Role]:
         return choose(active.route, key)
     except UnavailableError as error:
         raise _retry_later(error.what, active.route.model) from error
+
+
+def _stalls(active: ActiveRoute) -> bool:
+    """A canary that answers nobody may not use up what the champion's answers need: beyond half, users are spared."""
+    if active.champion is None or active.canary is None:
+        return False
+    return active.canary.in_flight >= max(1, active.spec.deployment.max_in_flight // 2)
 
 
 def _named(active: ActiveRoute, wanted: str | bytes) -> tuple[int, Role]:

@@ -120,6 +120,18 @@ def test_a_report_that_fails_does_no_harm(two: Stack, spec: ModelSpec) -> None:
     assert {ask(client, f"k{i}") for i in range(12)} == {("1", "champion")}
 
 
+def test_a_caller_whom_no_version_can_answer_ends_no_release(stack: Stack, spec: ModelSpec) -> None:
+    for number in (1, 2):
+        stack.sources.register(spec, number, make_estimator(strict_carriers=("UA",)))
+    stack.sources.route(MODEL, champion=1, canary=2, percent=100)
+    client = ready(stack.start())
+    for i in range(12):
+        response = client.post(INFER, json=tensors({**ROW, "carrier": "AA"}, key=f"k{i}"))
+        assert (response.status_code, response.json()["code"]) == (500, "model_failed")
+    assert ask(client) == ("2", "canary")
+    assert stack.trips == []
+
+
 def test_a_tripped_canary_stays_off_after_a_restart_with_nobody_to_ask(two: Stack, spec: ModelSpec) -> None:
     two.sources.register(spec, 3, not_a_number_estimator())
     client = ready(two.start(report_trip=nobody_listens))
