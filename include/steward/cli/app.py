@@ -20,6 +20,7 @@ from steward.cli import (
     reports,
     reproduce,
     retirement,
+    scoring,
     specs,
     stack,
     stages,
@@ -75,6 +76,7 @@ for _module in (
     retirement,
     reproduce,
     explain,
+    scoring,
     stack,
 ):
     _module.add_to(app)

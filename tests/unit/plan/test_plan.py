@@ -43,6 +43,7 @@ VARIANTS = {
     "blue-green": changed(deployment={"strategy": "blue_green"}),
     "ab-test": changed(deployment={"strategy": "ab_test", "guardrails": {"outcome": {"measure": "accuracy"}}}),
     "low-direct": changed(risk_tier="low", deployment={"strategy": "direct"}),
+    "batch": changed(deployment={"strategy": "direct", "target": "batch", "scoring": {"window": {"days": 2}}}),
 }
 
 
@@ -156,6 +157,21 @@ def test_the_plan_takes_the_steps_that_the_rollout_will_be_held_to(variant: str)
     spec = VARIANTS[variant]
     taken = [s.arguments["percent"] for s in compile_plan(spec).train.steps if s.action == "shift_traffic"]
     assert taken == list(spec.deployment.judged_steps)
+
+
+def test_only_a_batch_target_has_a_scoring_run() -> None:
+    assert compile_plan(SPEC).score is None
+    batch = compile_plan(VARIANTS["batch"])
+    assert [dag.id.rpartition("__")[2] for dag in batch.dags] == ["train", "monitor", "score"]
+    assert [s.id for s in batch.train.steps if s.group] == ["rollout.start", "rollout.complete"]
+
+
+def test_outcomes_are_recorded_whatever_becomes_of_today() -> None:
+    score = compile_plan(VARIANTS["batch"]).score
+    assert score is not None
+    steps = steps_of(score)
+    assert steps["note_scoring"].after == ("score_window",)
+    assert steps["record_outcomes"].after == ()
 
 
 @pytest.mark.parametrize(("at_most", "seconds"), [("30s", 2), ("10m", 6), ("20m", 30), ("6h", 60)])
