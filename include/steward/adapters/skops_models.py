@@ -166,12 +166,12 @@ def _load(data: bytes, path: Path) -> Any:
 
 
 def _check_trees(model: Any, path: Path) -> None:
-    for part in _parts(model):
+    for part in parts_of(model):
         if not _tree_is_sound(part):
             raise IntegrityError("a decision tree points outside itself", where=str(path), hint=_QUARANTINE)
 
 
-def _parts(model: Any) -> Iterator[Any]:
+def parts_of(model: Any) -> Iterator[Any]:
     """Every object reachable through attributes, lists, tuples, dicts and object arrays, once each."""
     import numpy as np
 
