@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 import uvicorn
 from sklearn.linear_model import LogisticRegression
@@ -78,3 +80,80 @@ def httpx_ready(url: str) -> bool:
         return httpx.get(f"{url}/v2/health/live", timeout=1).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+@pytest.fixture
+def estate(tmp_path: Path) -> Iterator[tuple[HttpServedEstate, FakeServedEstate]]:
+    """A server whose champion of epoch 1 is version 3, and the fake that says the same; nobody is at the second url."""
+    spec, sources = load_spec(SPEC), FakeServingSources(tmp_path / "store")
+    version = sources.register(spec, 3, a_pipeline())
+    sources.route(spec.model, champion=3)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    app = create_app(sources, FakePredictionLog(), SystemClock(), ServerOptions(home=tmp_path, token="t0ken"))
+    with server(app) as url:
+        real, fake = HttpServedEstate([url, nobody], "t0ken", timeout=2), FakeServedEstate()
+        fake.versions = [ServedVersion(url, spec.model, 3, version.artefact_digest, "champion")]
+        fake.endpoints, fake.epochs = (url, nobody), {(url, spec.model): 1, (nobody, spec.model): 0}
+        fake.answer = lambda row: score_of(row) if set(row) <= {"distance", "carrier"} else None
+        deadline = time.monotonic() + 20
+        while real.followed(spec.model, 1, timedelta(seconds=0.5))[url] is None:
+            assert time.monotonic() < deadline, "the server did not start"
+        yield real, fake
+
+
+def a_pipeline() -> Any:
+    frame = pd.DataFrame({"distance": [0.0, 1.0, 2.0, 3.0]})
+    return LogisticRegression().fit(frame, [0, 0, 1, 1])
+
+
+def score_of(row: dict[str, Any]) -> float:
+    return float(a_pipeline().predict_proba(pd.DataFrame({"distance": [row["distance"]]}))[0, 1])
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["http", "fake"])
+def test_it_says_who_follows_an_epoch(estate: Any, which: int) -> None:
+    url, nobody = estate[which].urls if which == 0 else estate[which].endpoints
+    followed = estate[which].followed("flight_delays", 1, timedelta(seconds=1))
+    assert followed[url] < 1
+    assert followed[nobody] is None
+    assert estate[which].followed("flight_delays", 2, timedelta(seconds=0.2)) == {url: None, nobody: None}
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["http", "fake"])
+def test_it_puts_rows_to_a_version_by_its_number(estate: Any, which: int) -> None:
+    rows = [{"distance": 0.5}, {"distance": 2.5}]
+    here, there = estate[which].tried("flight_delays", 3, rows)
+    assert (here.fault, here.role, here.reached) == ("", "champion", True)
+    assert here.digest == estate[1].versions[0].digest
+    assert here.scores == pytest.approx([score_of(row) for row in rows])
+    assert there.scores == ()
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["http", "fake"])
+def test_a_version_that_is_not_loaded_and_rows_that_are_refused_are_told(estate: Any, which: int) -> None:
+    assert (
+        "flight_delays@9 is not loaded there" in estate[which].tried("flight_delays", 9, [{"distance": 1.0}])[0].fault
+    )
+    refused = estate[which].tried("flight_delays", 3, [{"nonsense": 1.0}])[0]
+    assert "it refused the rows (4" in refused.fault
+    assert (refused.reached, refused.scores) == (True, ())
+
+
+def test_an_endpoint_that_is_away_is_told_from_one_that_refuses(estate: Any) -> None:
+    real, fake = estate
+    assert [answer.reached for answer in real.tried("flight_delays", 3, [{"distance": 1.0}])] == [True, False]
+    fake.away = True
+    assert [answer.reached for answer in fake.tried("flight_delays", 3, [{"distance": 1.0}])] == [False, False]
+
+
+def test_what_is_asked_to_prove_something_is_nobodys_traffic(tmp_path: Path) -> None:
+    spec, sources, log = load_spec(SPEC), FakeServingSources(tmp_path / "store"), FakePredictionLog()
+    sources.register(spec, 3, a_pipeline())
+    sources.route(spec.model, champion=3)
+    options = ServerOptions(home=tmp_path, flush_interval=0.05)
+    with server(create_app(sources, log, SystemClock(), options)) as url:
+        real = HttpServedEstate([url])
+        assert real.followed(spec.model, 1, timedelta(seconds=20))[url] is not None
+        real.tried(spec.model, 3, [{"distance": 1.0}])
+    roles = {role for table in log.rows.get(spec.model, []) for role in table.column("role").to_pylist()}
+    assert roles == {"tester"}
