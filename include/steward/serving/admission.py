@@ -8,12 +8,11 @@ import logging
 from steward.errors import StewardError, UnavailableError
 from steward.serving.failures import RefusedRequestError, VersionFaultError
 from steward.serving.metrics import ServerMetrics
+from steward.serving.paths import OPEN_PATHS
 from steward.serving.replies import CLOSE, Reply, problem
 from steward.serving.routing_table import RoutingTable
 
 log = logging.getLogger(__name__)
-
-OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 
 class Admission:

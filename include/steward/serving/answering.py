@@ -119,6 +119,13 @@ class Answering:
             raise _retry_later("no version is released", model)
         return active
 
+    def version(self, model: str, wanted: str) -> LoadedVersion:
+        """A version in memory, by its number as a caller writes it. Raises RefusedRequestError."""
+        active = self.route(model)
+        loaded = _loaded(active, _named(active, wanted)[0])
+        assert loaded is not None  # `_named` refuses what is not loaded
+        return loaded
+
     def _retired(self, model: str) -> RefusedRequestError:
         """410: it was here and will not come back, so that a caller stops asking instead of trying again."""
         hint = "do not ask again; its owner told every declared consumer what to ask instead"
@@ -152,7 +159,7 @@ class Answering:
             raise
         self._record(active, number, Role.CHAMPION, call, batch, started, answer, None)
         result = Result(number, Role.CHAMPION, answer)
-        return await self._explained(active, champion, call, batch, result) if call.explain else result
+        return await self._explained(active, champion, call, batch, result) if call.why else result
 
     async def _by_other(
         self, active: ActiveRoute, number: int, role: Role, call: Call, batch: Batch, started: float
@@ -167,7 +174,7 @@ class Answering:
         self._record(active, number, role, call, batch, started, answer, None)
         self._break(active, number, role, started, failed=False)
         result = Result(number, role, answer)
-        return await self._explained(active, version, call, batch, result) if call.explain else result
+        return await self._explained(active, version, call, batch, result) if call.why else result
 
     async def _ask_other(self, active: ActiveRoute, ref: VersionRef, batch: Batch) -> tuple[LoadedVersion, Answer]:
         """In a thread of its own and for a limited time, so that a slow version holds up nobody else's answer."""

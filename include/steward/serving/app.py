@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version as metadata_version
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,28 @@ from steward import __version__
 from steward.clock import Clock
 from steward.data import PredictionLog
 from steward.errors import StewardError
-from steward.serving import inference_protocol, outcomes
+from steward.serving import inference_protocol, openapi, outcomes
 from steward.serving.admission import Admission
 from steward.serving.answering import Answering, Limits
 from steward.serving.bodies import read_body
+from steward.serving.calls import parse_json
+from steward.serving.failures import RefusedRequestError
 from steward.serving.hot_path import HotPath
 from steward.serving.metrics import ServerMetrics
+from steward.serving.paths import PATHS
 from steward.serving.recorder import PredictionRecorder, RowCount
 from steward.serving.replies import Receive, Reply, Scope, Send
-from steward.serving.routing_table import RoutingTable
+from steward.serving.routing_table import ActiveRoute, RoutingTable
 from steward.serving.saved_table import SavedTable
 from steward.serving.slots import Slot
 from steward.serving.sources import ServingSources
 from steward.serving.trip_reports import TripReport, TripReports, tell_nobody
-from steward.serving.versions import ArtefactCache
+from steward.serving.versions import ArtefactCache, LoadedVersion
 from steward.types import format_instant
 
 log = logging.getLogger(__name__)
+
+_EXTENSIONS = ["model_repository", "mlflow_invocations", "outcomes"]
 
 Answered = Response | Reply
 Handler = Callable[[Request], Awaitable[Answered]]
@@ -116,8 +122,9 @@ def create_app(
             if shared:
                 shared.stop()
 
-    handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _unexpected}
+    handlers: dict[Any, Any] = {HTTPException: door.no_such_route, Exception: _unexpected}
     slow = Starlette(routes=door.routes(), lifespan=lifespan, exception_handlers=handlers)
+    slow.router.redirect_slashes = False
     return ModelServer(HotPath(answering, admission, table, options.limits, slow), admission)
 
 
@@ -156,18 +163,8 @@ class Door:
         self._predictions, self._metrics, self._options = predictions, metrics, options
 
     def routes(self) -> list[Route]:
-        paths: list[tuple[str, Handler, str]] = [
-            ("/v2/models/{model}/outcomes", self.take_outcomes, "POST"),
-            ("/v2/models/{model}/ready", self.model_ready, "GET"),
-            ("/v2/models/{model}", self.metadata, "GET"),
-            ("/v2/repository/index", self.index, "POST"),
-            ("/v2/repository/index", self.index, "GET"),
-            ("/v2/health/live", self.live, "GET"),
-            ("/v2/health/ready", self.ready, "GET"),
-            ("/v2", self.server, "GET"),
-            ("/metrics", self.show_metrics, "GET"),
-        ]
-        return [Route(path, self._guarded(handler), methods=[method]) for path, handler, method in paths]
+        mine = [(path, getattr(self, path.handler)) for path in PATHS if path.handler]
+        return [Route(path.path, self._guarded(handler), methods=[path.method]) for path, handler in mine]
 
     async def take_outcomes(self, request: Request) -> Response:
         """Acknowledged only when stored."""
@@ -180,16 +177,46 @@ class Door:
 
     async def metadata(self, request: Request) -> Response:
         active = self._answering.route(request.path_params["model"])
-        versions = [n for n in (active.route.champion, active.route.canary) if n is not None]
-        return _json(inference_protocol.format_metadata(active.spec, versions))
+        version = active.champion or active.canary
+        assert version is not None  # a route in force has one
+        loaded = [other.ref.number for other in _loaded(active)]
+        return _json(inference_protocol.format_metadata(active.spec, loaded, _platform(version)))
+
+    async def version_metadata(self, request: Request) -> Response:
+        model = request.path_params["model"]
+        version = self._answering.version(model, request.path_params["version"])
+        spec = self._answering.route(model).spec
+        return _json(inference_protocol.format_metadata(spec, [version.ref.number], _platform(version)))
 
     async def index(self, request: Request) -> Response:
         """Every version that a route names, and whether it is in memory; the protocol's repository extension."""
-        return _json(self._table.index())
+        body = await self._body(request) if request.method == "POST" else b""
+        ready = parse_json(body).get("ready") if body.strip() else None
+        if ready not in (None, True, False):
+            raise RefusedRequestError("neither true nor false", where="ready", hint="send true or false")
+        return _json([row for row in self._table.index() if not ready or row["state"] == "READY"])
+
+    async def by_rollout_alone(self, request: Request) -> Response:
+        said = "a version is loaded when its rollout routes it, and unloaded after; no caller can do either"
+        hint = "GET /v2/repository/index says what is loaded; `steward train`, `approve` and `rollback` change it"
+        raise RefusedRequestError(
+            said, where=request.path_params["model"], hint=hint, code="released_by_rollout", status=403
+        )
 
     async def model_ready(self, request: Request) -> Response:
         active = self._answering.route(request.path_params["model"])
         return _json({"name": active.route.model, "ready": True, "epoch": active.route.epoch})
+
+    async def version_ready(self, request: Request) -> Response:
+        version = self._answering.version(request.path_params["model"], request.path_params["version"])
+        return _json({"name": version.ref.model, "ready": True, "version": str(version.ref.number)})
+
+    async def mlflow_version(self, request: Request) -> Response:
+        return Response(metadata_version("mlflow"), media_type="text/plain")
+
+    async def schema(self, request: Request) -> Response:
+        active = sorted(self._table.active.items())
+        return _json(openapi.document({model: route.spec.data.features for model, route in active}))
 
     async def live(self, request: Request) -> Response:
         return _json({"live": True})
@@ -211,10 +238,25 @@ class Door:
         return _json(body, 200 if ready else 503, {} if ready else {"retry-after": "1"})
 
     async def server(self, request: Request) -> Response:
-        return _json({"name": "steward", "version": __version__, "extensions": ["mlflow_invocations", "outcomes"]})
+        return _json({"name": "steward", "version": __version__, "extensions": _EXTENSIONS})
 
     async def show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def no_such_route(self, request: Request, error: Exception) -> Answered:
+        """The anonymous are not even told which paths there are."""
+        assert isinstance(error, HTTPException)
+        path = request.url.path
+        try:
+            self._authorize(request)
+        except StewardError as refused:
+            return self._admission.refusal(refused, "", path)
+        hint = "POST /v2/models/MODEL/infer answers; GET /v2 says what this server speaks"
+        body = {"error": f"{request.method} {path[:200]}: {error.detail}", "code": "no_such_route", "hint": hint}
+        return _json(body, error.status_code, dict(error.headers or {}))
+
+    def _authorize(self, request: Request) -> None:
+        self._admission.authorize(request.url.path, request.headers.get("authorization", "").encode("latin-1"))
 
     async def _body(self, request: Request) -> bytes:
         declared, limits = request.headers.get("content-length", ""), self._options.limits
@@ -224,7 +266,7 @@ class Door:
         async def guarded(request: Request) -> Answered:
             path = request.url.path
             try:
-                self._admission.authorize(path, request.headers.get("authorization", "").encode("latin-1"))
+                self._authorize(request)
                 return await handler(request)
             except StewardError as error:
                 return self._admission.refusal(error, request.path_params.get("model", ""), path)
@@ -232,15 +274,18 @@ class Door:
         return guarded
 
 
+def _loaded(active: ActiveRoute) -> list[LoadedVersion]:
+    """What a caller may name."""
+    every = (active.champion, active.canary, getattr(active, "shadow", None), getattr(active, "standby", None))
+    return [version for version in every if version is not None]
+
+
+def _platform(version: LoadedVersion) -> str:
+    return str(getattr(version, "runtime", "scikit-learn"))
+
+
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(value), status, headers, "application/json")
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    hint = "POST /v2/models/MODEL/infer answers; GET /v2 says what this server speaks"
-    body = {"error": f"{request.method} {request.url.path}: {error.detail}", "code": "no_such_route", "hint": hint}
-    return _json(body, error.status_code, dict(error.headers or {}))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
