@@ -19,6 +19,7 @@ from steward.errors import UnavailableError
 if TYPE_CHECKING:
     from steward.actions.state import Database, Services
     from steward.approval.policy import Policy
+    from steward.data import PredictionLog
     from steward.inventory.external import ExternalModels
     from steward.inventory.record import Places
     from steward.inventory.stages import StageCatalogue
@@ -262,7 +263,6 @@ def services() -> Services:
     """Everything an action needs, once per process. Cheap: adapters import their vendors when used."""
     from steward.actions.state import Services
     from steward.adapters.archive_files import FileArchive
-    from steward.adapters.delta_predictions import DeltaPredictionLog
     from steward.adapters.delta_snapshots import DeltaSnapshotStore
     from steward.adapters.evidently_reports import EvidentlyDriftReporter
     from steward.adapters.gx_contract import GxDataValidator
@@ -280,7 +280,7 @@ def services() -> Services:
         policy=policy,
         stages=stages,
         snapshots=DeltaSnapshotStore(storage),
-        predictions=DeltaPredictionLog(storage),
+        predictions=prediction_log(storage),
         validator=GxDataValidator(),
         tracker=mlflow,
         models=mlflow,
@@ -296,6 +296,17 @@ def services() -> Services:
         external=external,
         packs=packs,
     )
+
+
+def prediction_log(storage: str) -> PredictionLog:
+    """Segments before the tables on a disk of this host; in an object store nothing can be appended to."""
+    if "://" in storage and not storage.startswith("file://"):
+        from steward.adapters.delta_predictions import DeltaPredictionLog
+
+        return DeltaPredictionLog(storage)
+    from steward.adapters.segmented_predictions import SegmentedPredictionLog
+
+    return SegmentedPredictionLog(storage)
 
 
 def log_key() -> bytes:

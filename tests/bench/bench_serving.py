@@ -28,7 +28,7 @@ from tests.bench.conftest import Report
 from tests.bench.figures import Figure
 from tests.bench.serving_processes import MODEL
 
-from steward.adapters.delta_predictions import DeltaPredictionLog
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.adapters.skops_models import TRUSTED_TYPES, save_model
 from steward.types import Window
 
@@ -181,7 +181,7 @@ def test_requests_per_second(report: Report, tmp_path: Path) -> None:
 def stored(tables: Path) -> pd.DataFrame:
     today = datetime.now(UTC)
     window = Window(today.replace(year=today.year - 1), today.replace(year=today.year + 1))
-    return DeltaPredictionLog(str(tables)).served(MODEL, window, ["decision_id"])
+    return SegmentedPredictionLog(str(tables)).served(MODEL, window, ["decision_id"])
 
 
 def hand_in(speeds: dict[str, float], logged: int, report: Report) -> None:

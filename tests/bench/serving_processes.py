@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steward.adapters.delta_predictions import DeltaPredictionLog
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.adapters.skops_models import folder_digest, load_model
 from steward.clock import SystemClock
 from steward.serving.app import ServerOptions, create_app
@@ -50,7 +50,7 @@ def steward(folder: Path) -> Starlette:
     model = load_model(folder / "model", folder_digest(folder / "model"))
     sources.register(load_spec(SPEC_FILE), 1, model)
     sources.route(MODEL, champion=1)
-    log = DeltaPredictionLog(str(folder / "tables"))
+    log = SegmentedPredictionLog(str(folder / "tables"))
     return create_app(sources, log, SystemClock(), ServerOptions(home=folder / "serving"))
 
 

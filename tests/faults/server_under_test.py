@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.unit.serving.conftest import MODEL, StandingClock, make_estimator, make_spec
 
-from steward.adapters.delta_predictions import DeltaPredictionLog
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.serving.app import ServerOptions, create_app
 from steward.serving.server import run
 from steward.testing.control_plane import FakeServingSources
@@ -17,7 +17,7 @@ def main(folder: Path, port: int) -> None:
     sources = FakeServingSources(folder / "store")
     sources.register(make_spec(), 1, make_estimator())
     sources.route(MODEL, champion=1)
-    log = DeltaPredictionLog(str(folder / "tables"))
+    log = SegmentedPredictionLog(str(folder / "tables"))
     run(create_app(sources, log, StandingClock(), ServerOptions(folder / "serving")), "127.0.0.1", port)
 
 

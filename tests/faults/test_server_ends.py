@@ -17,7 +17,7 @@ import httpx
 import pytest
 from tests.unit.serving.conftest import MODEL, ROW, tensors
 
-from steward.adapters.delta_predictions import DeltaPredictionLog
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.types import Window
 
 pytestmark = pytest.mark.faults
@@ -59,7 +59,7 @@ def ask(client: httpx.Client, name: str) -> None:
 
 
 def stored(folder: Path) -> set[str]:
-    return set(DeltaPredictionLog(str(folder / "tables")).served(MODEL, DAY, ["decision_id"])["decision_id"])
+    return set(SegmentedPredictionLog(str(folder / "tables")).served(MODEL, DAY, ["decision_id"])["decision_id"])
 
 
 def test_a_server_told_to_end_stores_every_answer(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from tests.postgres import PostgresServer
 from tests.unit.actions.conftest import Life, build_life
 
 from steward import actions
-from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.postgres import PostgresDatabase
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.adapters.skops_models import save_model
 from steward.errors import UnavailableError
 from steward.testing.database import FAKE_KEY
@@ -94,7 +94,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     life = build_life(tmp_path)
     postgres.make_template()
     url, home, storage = postgres.url(postgres.new_database()), tmp_path / "home", tmp_path / "storage"
-    database, tables = PostgresDatabase(url, life.clock, FAKE_KEY), DeltaPredictionLog(str(storage))
+    database, tables = PostgresDatabase(url, life.clock, FAKE_KEY), SegmentedPredictionLog(str(storage))
     tracker = CachingTracker(home / "serving" / "artefacts")
     tracker.cache.mkdir(parents=True)
     life.predictions = tables

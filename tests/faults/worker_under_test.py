@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.unit.serving.conftest import MODEL, StandingClock, make_estimator, make_spec
 
-from steward.adapters.delta_predictions import DeltaPredictionLog
+from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.serving.app import ServerOptions, create_app
 from steward.serving.listening import listen
 from steward.serving.server import run
@@ -40,7 +40,7 @@ def answer(folder: Path, port: int, listening: socket.socket) -> None:
     sources.route(MODEL, champion=1)
     slot = claim(folder / "serving" / "slots")
     options = ServerOptions(folder / "serving", slot=slot, address=f"{HOST}:{port}")
-    log = DeltaPredictionLog(str(folder / "tables"))
+    log = SegmentedPredictionLog(str(folder / "tables"))
     run(create_app(sources, log, StandingClock(), options), HOST, port, listening)
 
 

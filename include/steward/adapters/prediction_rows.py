@@ -32,6 +32,8 @@ def conform(rows: pa.Table, name: str) -> pa.Table:
     import pyarrow as pa
 
     declared = DECLARED[kind_of(name)]
+    if rows.schema.names[: len(declared)] == list(declared) and _as_declared(rows.schema, kind_of(name)):
+        return rows
     names = [*declared, *(n for n in rows.column_names if n not in declared)]
     columns = []
     for column in names:
@@ -39,6 +41,15 @@ def conform(rows: pa.Table, name: str) -> pa.Table:
         present = column in rows.column_names
         columns.append(rows.column(column).cast(type_) if present else pa.nulls(rows.num_rows, type_))
     return pa.table(columns, names=names)
+
+
+def _as_declared(schema: pa.Schema, kind: str) -> bool:
+    return all(schema.field(place).type == type_ for place, type_ in enumerate(_declared_types(kind)))
+
+
+@functools.cache
+def _declared_types(kind: str) -> list[pa.DataType]:
+    return [arrow_type(declared) for declared in DECLARED[kind].values()]
 
 
 def with_day(rows: pa.Table, name: str) -> pa.Table:

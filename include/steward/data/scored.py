@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.data.contract import contract_of
+from steward.data.privacy import keyed_hash
 from steward.gates import Finding, Outcome
 from steward.spec.model import FeatureType, ModelSpec
 from steward.types import JsonObject, Role, VersionRef, Window, format_instant
@@ -100,12 +101,6 @@ class Whole:
         said = f"the newest {self.spec.data.time} is {format_instant(newest)}"
         outcome, said = (Outcome.FAILED, f"{said}: the data is late or absent") if late else (Outcome.PASSED, said)
         return Finding("data.freshness", outcome, said, rows=self.rows)
-
-
-def keyed_hash(key: bytes, model: str, value: Any) -> str:
-    """As the prediction log hashes: equal values stay equal within a model; without the key nobody tries them all."""
-    salt = hashlib.blake2b(model.encode(), digest_size=16).digest()
-    return hashlib.blake2b(str(value).encode(), digest_size=16, key=key[:64], salt=salt).hexdigest()
 
 
 def decision_ids(spec: ModelSpec, frame: pd.DataFrame, hash_key: bytes) -> list[str]:

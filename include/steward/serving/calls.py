@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,17 @@ from steward.types import JsonObject
 
 LONGEST_NAME = 200
 MOST_EXPLAINED = 20
+MOST_REASONS = 4  # more than a person can do something about; Regulation B names the same number
 MOST_COLUMNS = 5_000
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen, a call would cost a microsecond more; nothing writes to it
 class Call:
     """`columns` holds one list per feature, all of length `rows`. One decision id per row.
 
-    `key` is what the sticky split hashes; `outputs` the tensors asked for, none named: all.
+    `explain` asks why, `reason_codes` for at most so many principal reasons of a decision against a person.
+    `key` is what the sticky split hashes; `outputs` the tensors asked for, none named: all. `subjects` names the person
+    each row is about: what is stored of it is a keyed hash.
     """
 
     columns: dict[str, list[Any]]
@@ -31,7 +34,14 @@ class Call:
     id: str | None = None
     source: str | None = None
     explain: bool = False
+    reason_codes: int = 0
     outputs: tuple[str, ...] = ()
+    subjects: list[str | None] | None = None
+
+    @property
+    def why(self) -> bool:
+        """Whether the answer is to be accounted for, in full or by its reasons."""
+        return self.explain or self.reason_codes > 0
 
 
 def parse_json(body: bytes) -> JsonObject:
@@ -76,7 +86,10 @@ def shown(value: Any) -> str:
 
 
 def make_call(columns: dict[str, list[Any]], rows: int, id_: Any, parameters: Any) -> Call:
-    """`parameters`: `key`, `source`, `decision_ids`, `explain`; a single row's request id names its decision."""
+    """`parameters`: `key`, `source`, `subject`, `decision_ids`, `explain`, `reason_codes`.
+
+    A single row's request id names its decision.
+    """
     if not isinstance(parameters, dict):
         raise RefusedRequestError("parameters is not an object", hint='write {"key": …, "source": …}')
     if rows == 0:
@@ -88,26 +101,63 @@ def make_call(columns: dict[str, list[Any]], rows: int, id_: Any, parameters: An
     ids = _decision_ids(parameters.get("decision_ids"), rows, request_id)
     key = _name(parameters.get("key"), "parameters.key") or request_id or ids[0]
     source = _name(parameters.get("source"), "parameters.source")
-    return Call(columns, rows, key, ids, request_id, source, _explain(parameters.get("explain"), rows))
+    subjects = _subjects(parameters.get("subject"), rows)
+    explain = _explain(parameters.get("explain"), rows)
+    codes = _reason_codes(parameters.get("reason_codes"), rows)
+    return Call(columns, rows, key, ids, request_id, source, explain, codes, subjects=subjects)
 
 
 def _explain(given: Any, rows: int) -> bool:
     if given not in (None, True, False):
         raise RefusedRequestError("neither true nor false", where="parameters.explain", hint="send true or false")
-    if given and rows > MOST_EXPLAINED:
+    if given:
+        require_few(rows)
+    return bool(given)
+
+
+def _reason_codes(given: Any, rows: int) -> int:
+    """`true` is as many as there may be."""
+    if given is None or given is False:
+        return 0
+    if given is not True and (type(given) is not int or not 1 <= given <= MOST_REASONS):
+        said = f"neither true nor false nor a number from 1 to {MOST_REASONS}"
+        raise RefusedRequestError(said, where="parameters.reason_codes", hint="send true", code="bad_reason_codes")
+    require_few(rows)
+    return MOST_REASONS if given is True else int(given)
+
+
+def require_few(rows: int) -> None:
+    """Raises RefusedRequestError for more rows than one request may ask reasons of."""
+    if rows > MOST_EXPLAINED:
         said, hint = f"{rows} rows are to be explained", f"explain at most {MOST_EXPLAINED} at a time"
         raise RefusedRequestError(said, hint=hint, code="too_many_rows", status=413)
-    return bool(given)
+
+
+def _subjects(given: Any, rows: int) -> list[str | None] | None:
+    """One name for all rows, or a list with one for each."""
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        return [_name(given, "parameters.subject")] * rows
+    if len(given) != rows:
+        said = f"subject names {len(given)} persons for {rows} rows"
+        raise RefusedRequestError(said, hint="send one name for all rows, or one for each", code="bad_subject")
+    return [_name(value, "parameters.subject") for value in given]
 
 
 def _decision_ids(given: Any, rows: int, request_id: str | None) -> list[str]:
     if given is None:
-        return [request_id] if rows == 1 and request_id else [str(uuid.uuid4()) for _ in range(rows)]
-    names = [_name(value, "decision_ids") or str(uuid.uuid4()) for value in given] if isinstance(given, list) else []
+        return [request_id] if rows == 1 and request_id else [_new_id() for _ in range(rows)]
+    names = [_name(value, "decision_ids") or _new_id() for value in given] if isinstance(given, list) else []
     if len(names) != rows or len(set(names)) != rows:
         said = f"decision_ids must be {rows} different names, one per row"
         raise RefusedRequestError(said, hint="leave them out to be given new ones", code="bad_decision_ids")
     return names
+
+
+def _new_id() -> str:
+    """128 random bits, as a UUID has; writing them as one costs five times as much."""
+    return os.urandom(16).hex()
 
 
 def _name(value: Any, where: str) -> str | None:

@@ -7,28 +7,26 @@ one how many rows a crash took.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import logging
-import math
-import mmap
-import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from operator import attrgetter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from itertools import chain, groupby, repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steward.data import PREDICTION_COLUMNS, PredictionLog
+from steward.data.privacy import is_missing, keyed_hash
 from steward.serving.contract import NUMERIC, Batch
+from steward.serving.row_counts import RowCount
 from steward.spec import FeatureType, ModelSpec
 from steward.types import Role
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+__all__ = ["Answered", "FeatureLayout", "PredictionRecorder", "RowCount", "to_table"]
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +34,11 @@ FULL_BATCH = 20_000
 _LONGEST_PAUSE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One request as one version answered it (or failed to: `error` set, `scores` None)."""
+class Answered(NamedTuple):
+    """One request as one version answered it (or failed to: `error` set, `scores` None).
+
+    `subjects`: whom each row is about, as the caller said; only a keyed hash of it is ever stored.
+    """
 
     model: str
     version: int
@@ -54,77 +54,92 @@ class Answered:
     source: str | None
     batch: Batch
     layout: FeatureLayout
+    subjects: list[str | None] | None = None
 
 
 class FeatureLayout:
     """Which feature columns are logged and how: the spec's `data.privacy`; what no spec declares is never logged.
 
-    `hash` writes a keyed BLAKE2 of the value: equal values stay equal, and without the key nobody tries them all.
+    `hash` writes a keyed hash of the value, and so is the subject written, whatever `privacy` says of its column.
     """
 
     def __init__(self, spec: ModelSpec, hash_key: bytes) -> None:
-        self._key = hash_key[:64]
-        self._model = spec.model.encode()
-        self._columns: dict[str, tuple[FeatureType, bool]] = {}
-        for name, feature in spec.data.features.items():
-            if (rule := spec.data.privacy.get(name, "keep")) != "drop":
-                self._columns[name] = (feature.type, rule == "hash")
+        self._key, self._model, self._subject = hash_key, spec.model, spec.data.subject
+        self._hashed = {name for name, rule in spec.data.privacy.items() if rule == "hash"}
+        features = spec.data.features.items()
+        self._types = {name: f.type for name, f in features if spec.data.privacy.get(name, "keep") != "drop"}
+        names = tuple(self._types)
+        self._read = itemgetter(*names) if len(names) > 1 else lambda columns: tuple(columns[name] for name in names)
+
+    @property
+    def knows_people(self) -> bool:
+        return self._subject is not None
 
     def columns(self, batches: Sequence[Batch]) -> dict[str, pa.Array]:
         """The logged features of all rows of the batches, as `f_<name>`; what a batch left out is null."""
+        return {f"f_{name}": self._array(name, values) for name, values in self._values(batches).items()}
+
+    def people(self, run: Sequence[Answered]) -> dict[str, pa.Array]:
+        """`subject`: of its column where the model reads it, else what the caller said. `request_key`: a caller who
+        splits by person names nobody with it."""
         import pyarrow as pa
 
-        logged = {}
-        for name, (type_, hashed) in self._columns.items():
-            values = [value for batch in batches for value in batch.columns.get(name) or [None] * batch.rows]
-            if type_ in NUMERIC or (type_ is FeatureType.BOOLEAN and not hashed):
-                values = [None if value is None else float(value) for value in values]
-            if hashed:
-                logged[f"f_{name}"] = pa.array([self._hash(value) for value in values], pa.string())
-            elif type_ in NUMERIC or type_ is FeatureType.BOOLEAN:
-                logged[f"f_{name}"] = pa.array(values, pa.float64(), from_pandas=True)
-            else:
-                logged[f"f_{name}"] = pa.array(values, pa.string())
-        return logged
+        subjects: list[str | None] = []
+        keys: list[str] = []
+        for answered in run:
+            told, rows = self._told(answered), len(answered.decision_ids)
+            subjects += [None] * rows if told is None else [self._hash(value) for value in told]
+            named = told is not None and answered.key in map(str, told)
+            keys += [keyed_hash(self._key, self._model, answered.key) if named else answered.key] * rows
+        return {"subject": pa.array(subjects, pa.string()), "request_key": pa.array(keys, pa.string())}
+
+    def _told(self, answered: Answered) -> list[Any] | None:
+        if self._subject is None:
+            return None
+        return answered.batch.columns.get(self._subject) or answered.subjects
+
+    def _values(self, batches: Sequence[Batch]) -> dict[str, Sequence[Any]]:
+        """One pass over the batches, row by row: column by column goes through all of memory once per column."""
+        names = list(self._types)
+        try:
+            lists = chain.from_iterable(map(self._read, [batch.columns for batch in batches]))
+            if all(batch.rows == 1 for batch in batches):
+                flat = list(map(_FIRST, lists))
+                return {name: flat[place :: len(names)] for place, name in enumerate(names)}
+            parts = list(lists)
+        except KeyError:
+            parts = [batch.columns.get(name) or [None] * batch.rows for batch in batches for name in names]
+        return {name: list(chain.from_iterable(parts[place :: len(names)])) for place, name in enumerate(names)}
+
+    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
+        import pyarrow as pa
+
+        if name in self._hashed:
+            return pa.array([self._hash(value) for value in values], pa.string())
+        if self._types[name] is FeatureType.BOOLEAN:
+            return pa.array(values, pa.bool_()).cast(pa.uint8()).cast(pa.float64())
+        if self._types[name] in NUMERIC:
+            return _numbers(values)
+        return pa.array(values, pa.string())
 
     def _hash(self, value: Any) -> str | None:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return None
-        return hashlib.blake2b(str(value).encode(), digest_size=16, key=self._key, salt=_salt(self._model)).hexdigest()
+        return None if is_missing(value) else keyed_hash(self._key, self._model, value)
 
 
-def _salt(model: bytes) -> bytes:
-    return hashlib.blake2b(model, digest_size=16).digest()
+_FIRST = itemgetter(0)
 
 
-class RowCount:
-    """Rows taken and rows settled (stored, or counted as lost), in a file that outlives the process.
+def _numbers(values: Sequence[Any]) -> pa.Array:
+    import pyarrow as pa
 
-    A crash between storing and settling counts stored rows as lost: it never counts too few.
-    """
-
-    _FORM = struct.Struct("<QQ")
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            file.truncate(self._FORM.size)
-            self._map = mmap.mmap(file.fileno(), self._FORM.size)
-        self.taken, self.settled = self._FORM.unpack(self._map[:])
-        self.lost_before = self.taken - self.settled
-        self.settle(self.lost_before)
-
-    def take(self, rows: int) -> None:
-        self.taken += rows
-        self._FORM.pack_into(self._map, 0, self.taken, self.settled)
-
-    def settle(self, rows: int) -> None:
-        self.settled += rows
-        self._FORM.pack_into(self._map, 0, self.taken, self.settled)
+    try:
+        return pa.array(values, pa.float64(), from_pandas=True)
+    except (pa.ArrowInvalid, OverflowError):  # a whole number that float64 holds only nearly
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
 class PredictionRecorder:
-    """`record` from any one thread; `start` and `stop` by the server. `capacity` in rows."""
+    """`record` from any thread; `start` and `stop` by the server. `capacity` in rows."""
 
     def __init__(
         self,
@@ -142,7 +157,7 @@ class PredictionRecorder:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self.pending_rows = 0
-        self.failing_since: datetime | None = None
+        self._failing: dict[str, datetime] = {}
 
     def record(self, answered: Answered) -> None:
         rows = len(answered.decision_ids)
@@ -168,12 +183,23 @@ class PredictionRecorder:
             self._on_lost(answered.model, len(answered.decision_ids))
 
     def flush(self) -> None:
-        """Store the queue as it is now, one append per model. What the store refuses goes back to its head."""
+        """Store the queue as it is now, some thousand rows of a model at a time. What the store refuses goes back to
+        its head."""
         waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        refused: list[Answered] = []
         for model in dict.fromkeys(answered.model for answered in waiting):
             group = [answered for answered in waiting if answered.model == model]
-            if not self._store(model, group):
-                self._queue.extendleft(reversed(group))
+            refused += self._store_all(model, group)
+        self._queue.extendleft(reversed(refused))
+
+    def _store_all(self, model: str, group: list[Answered]) -> list[Answered]:
+        """What the store refused, and what stood behind it: only the first part is made into rows in vain."""
+        while group:
+            part = _up_to(group, FULL_BATCH)
+            if not self._store(model, part):
+                break
+            group = group[len(part) :]
+        return group
 
     def _store(self, model: str, group: list[Answered]) -> bool:
         rows = sum(len(answered.decision_ids) for answered in group)
@@ -189,11 +215,15 @@ class PredictionRecorder:
         except Exception:
             if self.failing_since is None:
                 log.exception("predictions of %s are not stored; they wait and are tried again", model)
-            self.failing_since = self.failing_since or group[0].recorded_at
+            self._failing.setdefault(model, group[0].recorded_at)
             return False
-        self.failing_since = None
+        self._failing.pop(model, None)
         self._settle(rows)
         return True
+
+    @property
+    def failing_since(self) -> datetime | None:
+        return min(list(self._failing.values()), default=None)
 
     def _settle(self, rows: int) -> None:
         with self._lock:
@@ -201,41 +231,71 @@ class PredictionRecorder:
             self.pending_rows -= rows
 
     def _run(self) -> None:
-        """A store that refuses is asked less and less often: each try builds the whole queue again."""
+        """A store that refuses is asked less and less often."""
         pause = self._interval
         while not self._stopping:
             self._wake.wait(pause)
             self._wake.clear()
             self.flush()
+            self._rotate()
             pause = min(pause * 2, _LONGEST_PAUSE) if self.failing_since else self._interval
         self.flush()
+
+    def _rotate(self) -> None:
+        try:
+            self._predictions.rotate()
+        except Exception:
+            log.exception("the prediction log's files were not handed on this time")
+
+
+def _up_to(group: Sequence[Answered], rows: int) -> list[Answered]:
+    """The first requests with about so many rows, at least one."""
+    part: list[Answered] = []
+    for answered in group:
+        part.append(answered)
+        rows -= len(answered.decision_ids)
+        if rows <= 0:
+            break
+    return part
 
 
 def to_table(group: Sequence[Answered]) -> pa.Table:
     """One row per decision: PREDICTION_COLUMNS and the logged features. Built by column: row by row costs ten times."""
     import pyarrow as pa
 
-    runs = [list(run) for _, run in itertools.groupby(group, key=lambda answered: id(answered.layout))]
+    runs = [list(run) for _, run in groupby(group, key=lambda answered: id(answered.layout))]
     return pa.concat_tables([_run_table(run) for run in runs], promote_options="default")
 
 
 def _run_table(run: Sequence[Answered]) -> pa.Table:
     import pyarrow as pa
 
-    values: dict[str, list[Any]] = {name: [] for name in PREDICTION_COLUMNS}
-    for answered in run:
-        rows = len(answered.decision_ids)
-        values["decision_id"] += answered.decision_ids
-        values["score"] += [None] * rows if answered.scores is None else answered.scores.tolist()
-        for name, read in _SAME_FOR_ALL_ROWS.items():
-            values[name] += [read(answered)] * rows
-    columns = {name: pa.array(values[name], _TYPES[type_]()) for name, type_ in PREDICTION_COLUMNS.items()}
-    return pa.table({**columns, **run[0].layout.columns([answered.batch for answered in run])})
+    fields = dict(zip(Answered._fields, zip(*run, strict=True), strict=True))
+    counts = list(map(len, fields["decision_ids"]))
+    given = {
+        "decision_id": chain.from_iterable(fields["decision_ids"]),
+        "score": chain.from_iterable(map(_scores, fields["scores"], counts)),
+        **{column: _for_all_rows(fields[name], counts) for column, name in _SAME_FOR_ALL_ROWS.items()},
+    }
+    columns = {name: pa.array(list(given[name]), type_()) for name, type_ in _TYPES.items() if name in given}
+    layout = run[0].layout
+    columns |= layout.people(run) if layout.knows_people else {"subject": pa.nulls(sum(counts), pa.string())}
+    return pa.table({**columns, **layout.columns(fields["batch"])})
 
 
-_SAME_FOR_ALL_ROWS: dict[str, Callable[[Answered], Any]] = {
-    "request_key": attrgetter("key"),
-    **{name: attrgetter(name) for name in PREDICTION_COLUMNS if name not in {"decision_id", "score", "request_key"}},
+def _scores(scores: Any, rows: int) -> list[float | None]:
+    return [None] * rows if scores is None else scores.tolist()
+
+
+def _for_all_rows(values: Sequence[Any], counts: Sequence[int]) -> Iterable[Any]:
+    if len(counts) == sum(counts):
+        return values
+    return chain.from_iterable(map(repeat, values, counts))
+
+
+_SAME_FOR_ALL_ROWS = {
+    "request_key": "key",
+    **{name: name for name in PREDICTION_COLUMNS if name in Answered._fields},
 }
 
 
@@ -254,4 +314,4 @@ def _alias(name: str) -> Callable[[], pa.DataType]:
     return type_
 
 
-_TYPES = {name: _instant if name.startswith("timestamp") else _alias(name) for name in PREDICTION_COLUMNS.values()}
+_TYPES = {name: _instant if kind.startswith("timestamp") else _alias(kind) for name, kind in PREDICTION_COLUMNS.items()}

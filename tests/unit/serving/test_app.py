@@ -264,9 +264,11 @@ def test_a_full_log_queue_counts_what_it_loses(stack: Stack, spec: ModelSpec) ->
 def test_rows_a_crash_took_are_counted_by_the_next_process(tmp_path: Path) -> None:
     from steward.serving.recorder import RowCount
 
-    crashed = RowCount(tmp_path / "count")
+    crashed, alive = RowCount(tmp_path / "count"), RowCount(tmp_path / "count")
     crashed.take(10)
     crashed.settle(7)
+    alive.take(100)
+    crashed.close()
     assert RowCount(tmp_path / "count").lost_before == 3
     assert RowCount(tmp_path / "count").lost_before == 0
 
