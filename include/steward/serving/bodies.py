@@ -10,7 +10,6 @@ from typing import Any
 from steward.serving.failures import RefusedRequestError
 from steward.serving.replies import Message, Receive
 
-
 _MOST_DIGITS = 18
 
 

@@ -41,20 +41,23 @@ class Batch:
     as read-only: several versions may answer the same batch.
     """
 
-    __slots__ = ("_frame", "columns", "numeric", "rows", "unseen")
+    __slots__ = ("columns", "numeric", "rows", "unseen")
 
     def __init__(
         self, rows: int, columns: dict[str, list[Any]], numeric: frozenset[str], unseen: dict[str, int] | None = None
     ) -> None:
         self.rows, self.columns, self.numeric, self.unseen = rows, columns, numeric, unseen or {}
-        self._frame: tuple[tuple[str, ...], pd.DataFrame] | None = None
 
     def frame(self, features: Iterable[str]) -> pd.DataFrame:
         """float64 for numbers, object for the rest. Raises KeyError for a feature the request left out."""
-        names = tuple(features)
-        if self._frame is None or self._frame[0] != names:
-            self._frame = (names, self._make_frame(names))
-        return self._frame[1]
+        import numpy as np
+        import pandas as pd
+
+        arrays = {}
+        for name in features:
+            kind: Any = "float64" if name in self.numeric else object
+            arrays[name] = np.array(self.columns[name], dtype=kind)
+        return pd.DataFrame(arrays, copy=False)
 
     def tensors(self, inputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         """One array of shape (rows, 1) per (feature, dtype). A missing number is NaN, a missing text the empty one.
@@ -71,16 +74,6 @@ class Batch:
             tensors[name] = np.array(values, dtype=dtype).reshape(shape)
         return tensors
 
-    def _make_frame(self, names: tuple[str, ...]) -> pd.DataFrame:
-        import numpy as np
-        import pandas as pd
-
-        arrays = {}
-        for name in names:
-            kind: Any = "float64" if name in self.numeric else object
-            arrays[name] = np.array(self.columns[name], dtype=kind)
-        return pd.DataFrame(arrays, copy=False)
-
 
 class _Rule(NamedTuple):
     """One feature, made ready for being checked often."""
@@ -94,32 +87,47 @@ class _Rule(NamedTuple):
     levels: frozenset[str] | None
 
 
+class _QuickRule(NamedTuple):
+    """What tells, of a single value, that there is nothing to say against it: its type is plain, and it lies between
+    `low` and `high`. Anything else is looked at by the rule."""
+
+    name: str
+    plain: frozenset[type]
+    low: Any
+    high: Any
+    rule: _Rule
+
+
 class RequestContract:
     """Compiled once per model and routing table; `check` runs for every request."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.features: dict[str, Feature] = dict(spec.data.features)
         self.numeric = frozenset(name for name, feature in self.features.items() if feature.type in NUMERIC)
-        self._rules = [_rule(name, feature) for name, feature in self.features.items()]
+        self._rules = [_quick_rule(name, feature) for name, feature in self.features.items()]
 
-    def check(self, columns: Mapping[str, list[Any]], rows: int, required: Iterable[str]) -> Batch:
+    def check(self, columns: dict[str, list[Any]], rows: int, required: Iterable[str]) -> Batch:
         """Raises RefusedRequestError naming the first feature that is absent or not as the spec says.
 
-        Columns the spec does not know are left aside.
+        Columns the spec does not know are left aside. Most requests are one row with nothing wrong: that costs least.
         """
-        checked: dict[str, list[Any]] = {}
         unseen: dict[str, int] = {}
-        for rule in self._rules:
-            values = columns.get(rule[0])
+        found = 0
+        for name, plain, low, high, rule in self._rules:
+            values = columns.get(name)
             if values is None:
                 continue
-            strangers = _check_value(rule, values[0]) if rows == 1 else _check_values(rule, values)
-            if strangers:
-                unseen[rule[0]] = strangers
-            checked[rule[0]] = values
-        if len(checked) < len(self._rules) and (absent := [name for name in required if name not in checked]):
+            found += 1
+            if rows == 1:
+                value = values[0]
+                if type(value) in plain and (low is None or low <= value <= high):
+                    continue
+            if strangers := _check_values(rule, values):
+                unseen[name] = strangers
+        if found < len(self._rules) and (absent := [name for name in required if name not in columns]):
             raise self._missing(absent, columns)
-        return Batch(rows, checked, self.numeric, unseen)
+        known = columns if found == len(columns) else {n: columns[n] for n in self.features if n in columns}
+        return Batch(rows, known, self.numeric, unseen)
 
     def batch_of(self, rows: list[JsonObject]) -> Batch:
         """Rows as objects; a feature a row leaves out is missing, allowed or not (for smoke rows)."""
@@ -134,29 +142,13 @@ class RequestContract:
         return RefusedRequestError(said, hint=hint, code="missing_feature")
 
 
-def _rule(name: str, feature: Feature) -> _Rule:
+def _quick_rule(name: str, feature: Feature) -> _QuickRule:
     levels = frozenset(feature.levels) if feature.levels is not None else None
     numeric, whole = feature.type in NUMERIC, feature.type is FeatureType.INTEGER
-    return _Rule(name, feature, _KINDS[feature.type], numeric, whole, feature.max_missing > 0, levels)
-
-
-def _check_value(rule: _Rule, value: Any) -> int:
-    """`_check_values` of a single row, without the loops: what most requests are. Returns how many are unseen."""
-    name, feature, kinds, numeric, whole, may_miss, levels = rule
-    if value is None:
-        if may_miss:
-            return 0
-        raise _no_value(name, 0)
-    if type(value) not in kinds:
-        raise _wrong_type(name, feature)
-    if numeric:
-        # Smaller than the largest whole number that float64 counts without gaps: nothing left to ask but wholeness.
-        if not -_LARGEST_WHOLE <= value <= _LARGEST_WHOLE:
-            _check_large(name, [value], whole)
-        if whole and value != int(value):
-            raise _wrong_type(name, feature)
-        return 0
-    return 0 if levels is None or value in levels else 1
+    rule = _Rule(name, feature, _KINDS[feature.type], numeric, whole, feature.max_missing > 0, levels)
+    plain = frozenset({int}) if whole else frozenset[type]() if levels is not None else rule.kinds
+    largest = _LARGEST_WHOLE if numeric else None
+    return _QuickRule(name, plain, largest and -largest, largest, rule)
 
 
 def _check_values(rule: _Rule, values: list[Any]) -> int:

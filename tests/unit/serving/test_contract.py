@@ -104,12 +104,6 @@ def test_a_frame_holds_numbers_as_float64_and_the_rest_as_objects() -> None:
     assert frame["holiday"].tolist() == [False, False]
 
 
-def test_the_frame_is_made_once_per_set_of_features() -> None:
-    batch = contract().batch_of([ROW])
-    assert batch.frame(FEATURES) is batch.frame(list(FEATURES))
-    assert list(batch.frame(("temp",))) == ["temp"]
-
-
 def test_tensors_are_columns_of_the_dtypes_asked_for() -> None:
     batch = contract().check(columns({}, {"temp": None}), 2, FEATURES)
     tensors = batch.tensors([("temp", np.float32), ("stops", np.int64), ("carrier", object), ("holiday", np.bool_)])
