@@ -490,7 +490,7 @@ HARMLESS = {
     "show_request",
     "verify_archive",
 }
-PORTFOLIO = {"audit_inventory", "reassert_aliases", "verify_ledger"}
+PORTFOLIO = {"audit_inventory", "reassert_aliases", "release_standbys", "verify_ledger"}
 
 
 def test_every_action_is_either_a_shut_door_or_known_to_be_harmless(life: Life) -> None:

@@ -259,3 +259,30 @@ def test_a_release_begun_under_an_older_release_of_the_software_keeps_its_steps(
     started.body.pop("steps")
     with pytest.raises(PolicyError, match="50 % is not due: the next step is 20 %"):
         life.do("shift_traffic", run, rollout=rollout, percent=50)
+
+
+def test_a_champion_whose_window_is_over_is_let_go_by_the_nightly_work(tmp_path: Path) -> None:
+    life = a_life(tmp_path, "direct")
+    served(life)
+    run, rollout = begun(life)
+    life.do("complete_rollout", run, rollout=rollout)
+    nothing: dict[str, Any] = {"released": {}, "unknown": {}}
+    life.clock.advance(timedelta(days=13, hours=23))
+    assert actions.release_standbys(life.services, actor="nightly") == nothing
+    life.clock.advance(timedelta(hours=1))
+    assert actions.release_standbys(life.services, actor="nightly")["released"] == {"toy": 1}
+    assert actions.release_standbys(life.services, actor="nightly") == nothing
+    assert routed(life) == (2, None, 0, None, None)
+    (told,) = life.events("standby.released")
+    assert (told.version, told.reason) == (1, "its rollback window of 2w is over")
+
+
+def test_the_nightly_work_leaves_a_running_rollout_and_a_broken_spec_alone(tmp_path: Path) -> None:
+    life = a_life(tmp_path, "blue_green")
+    served(life)
+    begun(life)
+    assert actions.release_standbys(life.services, actor="nightly")["released"] == {}
+    assert routed(life)[4] == 2
+    (life.services.specs.folder / "toy" / "model.yaml").write_text("model: [")
+    assert list(actions.release_standbys(life.services, actor="nightly")["unknown"]) == ["toy"]
+    assert routed(life)[4] == 2

@@ -41,7 +41,13 @@ VARIANTS = {
     "shadow-canary": changed(deployment={"steps": [0, 10, 50, 100]}),
     "shadow": changed(deployment={"strategy": "shadow"}),
     "blue-green": changed(deployment={"strategy": "blue_green"}),
-    "ab-test": changed(deployment={"strategy": "ab_test", "guardrails": {"outcome": {"measure": "accuracy"}}}),
+    "ab-test": changed(
+        deployment={
+            "strategy": "ab_test",
+            "bake": {"requests": 2000, "at_least": "1w", "at_most": "2w"},
+            "guardrails": {"error_rate": {"max": 0.01}, "outcome": {"measure": "accuracy", "max_drop": 0.01}},
+        }
+    ),
     "low-direct": changed(risk_tier="low", deployment={"strategy": "direct"}),
     "batch": changed(deployment={"strategy": "direct", "target": "batch", "scoring": {"window": {"days": 2}}}),
 }
@@ -78,7 +84,8 @@ def test_every_step_is_tried_again_and_bounded(plan: Plan) -> None:
     for step in [s for dag in [*plan.dags, *portfolio_plans(("churn",))] for s in dag.steps]:
         assert step.retries >= 2, step.id
         assert timedelta(seconds=10) <= step.retry_delay, step.id
-        assert timedelta() < step.timeout <= timedelta(hours=3), step.id
+        longest = timedelta(hours=3) if step.wait is None else step.wait + timedelta(minutes=10)
+        assert timedelta() < step.timeout <= longest, step.id
 
 
 def test_steps_only_name_steps_that_come_before(plan: Plan) -> None:
