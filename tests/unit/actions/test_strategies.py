@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
@@ -286,3 +288,74 @@ def test_the_nightly_work_leaves_a_running_rollout_and_a_broken_spec_alone(tmp_p
     (life.services.specs.folder / "toy" / "model.yaml").write_text("model: [")
     assert list(actions.release_standbys(life.services, actor="nightly")["unknown"]) == ["toy"]
     assert routed(life)[4] == 2
+
+
+AB_TEST = {
+    CANARY: "strategy: ab_test",
+    "bake: {requests: 100, at_most: 10m}": "bake: {requests: 100, at_most: 4d}",
+    GUARDRAILS: "guardrails: {error_rate: {max: 0.02}, outcome: {measure: accuracy, max_drop: 0.1}}",
+}
+
+
+def an_ab_test(folder: Path) -> Life:
+    yaml = MODEL_YAML
+    for old, new in AB_TEST.items():
+        assert old in yaml
+        yaml = yaml.replace(old, new)
+    return build_life(folder, yaml)
+
+
+def answer_halves(life: Life, *, right: float, portions: int = 150) -> None:
+    """Both versions answer ten a portion; the champion is right 80 times in 100, the other as often as said."""
+    with life.services.database.begin() as tx:
+        route = tx.routes.get("toy")
+    assert route is not None
+    draw = np.random.default_rng(11)
+    for _ in range(portions):
+        life.clock.advance(timedelta(minutes=5))
+        for version, role, share in ((route.champion, "champion", 0.8), (route.canary, "canary", right)):
+            if version is not None:
+                labels = np.where(draw.random(10) < share, 1.0, 0.0)
+                life.log(version, route.epoch, role, np.full(10, 0.9))
+                learn(life, life.predictions.rows["toy"][-1]["decision_id"], labels)
+
+
+def learn(life: Life, decisions: Any, labels: Any) -> None:
+    now = [life.clock.now()] * len(labels)
+    known = {"decision_id": decisions, "label": labels, "observed_at": now, "recorded_at": now}
+    life.predictions.append_outcomes("toy", pa.table(known))
+
+
+@pytest.mark.parametrize(("right", "outcome"), [(0.8, "PASSED"), (0.4, "FAILED")])
+def test_an_ab_test_is_decided_by_what_became_of_the_decisions(tmp_path: Path, right: float, outcome: str) -> None:
+    life = served_without_labels(an_ab_test(tmp_path))
+    run, rollout = begun(life)
+    life.do("shift_traffic", run, rollout=rollout, percent=50)
+    assert routed(life) == (1, 2, 50, None, None)
+    answer_halves(life, right=right)
+    verdict = life.do("analyse_canary", run, rollout=rollout)
+    assert (verdict["outcome"], verdict["final"]) == (outcome, True), verdict
+    if outcome == "PASSED":
+        assert life.do("complete_rollout", run, rollout=rollout)["replaced"] == 1
+        assert routed(life) == (2, None, 0, None, 1)
+    else:
+        life.do("settle_rollout", run, reason="worse")
+        assert routed(life) == (1, None, 0, None, None)
+
+
+def test_an_ab_test_whose_outcomes_never_come_gives_up(tmp_path: Path) -> None:
+    life = served_without_labels(an_ab_test(tmp_path))
+    run, rollout = begun(life)
+    verdict = life.bake(rollout, run, 50, count=500)
+    assert (verdict["outcome"], verdict["final"]) == ("INCONCLUSIVE", False)
+    life.clock.advance(timedelta(days=5))
+    verdict = life.do("analyse_canary", run, rollout=rollout)
+    assert (verdict["outcome"], verdict["final"]) == ("INCONCLUSIVE", True)
+    assert life.do("settle_rollout", run, reason="gave up")["rolled_back"]
+
+
+def served_without_labels(life: Life) -> Life:
+    """The first release has nobody to be compared with: an A/B test judges it by its errors and times alone."""
+    served(life)
+    assert routed(life) == (1, None, 0, None, None)
+    return life
