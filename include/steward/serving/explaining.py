@@ -8,7 +8,7 @@ from steward.errors import StewardError
 from steward.evaluation.explanation import account, explain
 from steward.serving.contract import Batch
 from steward.serving.versions import LoadedVersion
-from steward.spec import ModelSpec
+from steward.spec import ModelSpec, Task
 from steward.types import JsonObject, to_json
 
 
@@ -27,7 +27,8 @@ def _account(version: LoadedVersion, spec: ModelSpec, batch: Batch, place: int, 
         )
     except StewardError as error:
         return {"problem": error.what}
-    return account(spec, found, version.threshold)
+    # Where there is no threshold there is no decision, and nobody it went against.
+    return account(spec, found, version.threshold) if spec.task is Task.BINARY else found.to_json()
 
 
 def _scores(version: LoadedVersion, batch: Batch, columns: dict[str, Any]) -> Any:

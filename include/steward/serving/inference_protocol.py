@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from steward.serving import content_types, unnamed
-from steward.serving.calls import LONGEST_NAME, Call, make_call, parse_json, shown
+from steward.serving.calls import LONGEST_NAME, MOST_REASONS, Call, make_call, parse_json, require_few, shown
 from steward.serving.failures import RefusedRequestError
+from steward.serving.reason_codes import codes_of
 from steward.spec import Feature, FeatureType, ModelSpec, Task
 from steward.types import JsonObject
 
@@ -34,7 +35,8 @@ DATATYPES = {
     FeatureType.CATEGORY: "BYTES",
     FeatureType.TEXT: "BYTES",
 }
-OUTPUTS = ("score", "label", "explanation")
+_ONE = [1]
+OUTPUTS = ("score", "label", "explanation", "reason_codes")
 
 
 def parse(body: bytes, features: Mapping[str, Feature] | None = None) -> Call:
@@ -50,9 +52,29 @@ def parse(body: bytes, features: Mapping[str, Feature] | None = None) -> Call:
     if parameters:
         content_types.check_request(parameters)
     columns = _matrix(inputs[0], features) if features and len(inputs) == 1 else {}
-    columns = columns or _columns(inputs)
+    columns = columns or _single_row(inputs) or _columns(inputs)
     call = make_call(columns, len(next(iter(columns.values()))), request.get("id"), parameters)
     return _wanting(call, request["outputs"]) if request.get("outputs") else call
+
+
+def _single_row(inputs: list[Any]) -> dict[str, list[Any]]:
+    """The columns of one row written as most requests are, in a third of the time of the long way.
+
+    {} for anything else: the long way reads it, or says what is wrong with it.
+    """
+    columns: dict[str, list[Any]] = {}
+    try:
+        for tensor in inputs:
+            data = tensor["data"]
+            (value,) = data
+            plain = tensor["shape"] == _ONE and len(tensor) == 4 and type(data) is list
+            if not plain or type(value) not in _VALUES[tensor["datatype"]]:
+                return {}
+            columns[tensor["name"]] = data
+        usual = len(columns) == len(inputs) and max(map(len, columns)) <= LONGEST_NAME
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return columns if usual else {}
 
 
 def _columns(inputs: list[Any]) -> dict[str, list[Any]]:
@@ -143,7 +165,11 @@ def _wanting(call: Call, outputs: Any) -> Call:
             hint = f"ask for {', '.join(OUTPUTS)}, or for none to be given all"
             raise RefusedRequestError(f"no output {shown(name)}", where="outputs", hint=hint, code="unknown_output")
         content_types.check_output(output.get("parameters"))
-    return replace(call, outputs=tuple(names), explain=call.explain or "explanation" in names)
+    explain, codes = call.explain or "explanation" in names, call.reason_codes
+    if ("explanation" in names) or ("reason_codes" in names):
+        require_few(call.rows)
+    codes = codes or (MOST_REASONS if "reason_codes" in names else 0)
+    return replace(call, outputs=tuple(names), explain=explain, reason_codes=codes)
 
 
 def format_answer(model: str, call: Call, result: Result) -> JsonObject:
@@ -153,7 +179,7 @@ def format_answer(model: str, call: Call, result: Result) -> JsonObject:
     if labels is not None:
         outputs.append(_tensor(call, "label", _datatype(labels), labels))
     if result.explanations is not None:
-        outputs.append(_tensor(call, "explanation", "BYTES", [orjson.dumps(e).decode() for e in result.explanations]))
+        outputs += [_tensor(call, name, "BYTES", texts) for name, texts in _reasons(call, result.explanations)]
     if call.outputs:
         outputs = [output for output in outputs if output["name"] in call.outputs]
     return {
@@ -163,6 +189,13 @@ def format_answer(model: str, call: Call, result: Result) -> JsonObject:
         "parameters": {"role": role, "decision_ids": call.decision_ids},
         "outputs": outputs,
     }
+
+
+def _reasons(call: Call, accounts: list[JsonObject]) -> Iterator[tuple[str, list[str]]]:
+    if call.explain:
+        yield "explanation", [orjson.dumps(each).decode() for each in accounts]
+    if call.reason_codes:
+        yield "reason_codes", [orjson.dumps(codes_of(each, call.reason_codes)).decode() for each in accounts]
 
 
 def _tensor(call: Call, name: str, datatype: str, data: list[Any]) -> JsonObject:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from steward.serving import unnamed
 from steward.serving.calls import Call, make_call, parse_json, parse_lenient_json
 from steward.serving.failures import RefusedRequestError
+from steward.serving.reason_codes import codes_of
 from steward.spec import Feature, FeatureType
 from steward.types import JsonObject
 
@@ -26,7 +27,7 @@ _NOTHING = frozenset({"", "nan", "null", "none", "na"})
 
 
 def parse(body: bytes, content_type: str = "", features: Mapping[str, Feature] | None = None) -> Call:
-    """Besides MLflow's own keys, `params` may hold `key`, `source`, `decision_ids` and `explain`.
+    """Besides MLflow's own keys, `params` may hold `key`, `source`, `decision_ids`, `explain` and `reason_codes`.
 
     `features` in their published order give types to CSV, and names to rows without them.
     """
@@ -146,6 +147,8 @@ def format_answer(call: Call, result: Result) -> JsonObject:
     answer: JsonObject = {"predictions": scores if labels is None else labels}
     if labels is not None:
         answer["scores"] = scores
-    if result.explanations is not None:
+    if result.explanations is not None and call.explain:
         answer["explanations"] = result.explanations
+    if result.explanations is not None and call.reason_codes:
+        answer["reason_codes"] = [codes_of(account, call.reason_codes) for account in result.explanations]
     return {**answer, "decision_ids": call.decision_ids}

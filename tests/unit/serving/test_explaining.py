@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 
+from steward.serving.reason_codes import codes_of
 from steward.spec import ModelSpec
 from steward.types import VersionRef
 
@@ -20,6 +21,7 @@ from .conftest import (
     Stack,
     at_epoch,
     make_estimator,
+    make_spec,
     not_a_number_estimator,
     ready,
     tensors,
@@ -87,6 +89,75 @@ def test_a_reference_that_cannot_be_scored_loses_no_decision(stack: Stack, spec:
 @pytest.mark.parametrize(("explain", "rows", "code"), [("yes", 1, 400), (1, 1, 200), (True, 21, 413)])
 def test_what_may_be_asked(explained: TestClient, explain: Any, rows: int, code: int) -> None:
     assert explained.post(INFER, json=tensors(*[ROW] * rows, explain=explain)).status_code == code
+
+
+def codes_in(answer: dict[str, Any]) -> list[Any]:
+    (tensor,) = [output for output in answer["outputs"] if output["name"] == "reason_codes"]
+    return [json.loads(text) for text in tensor["data"]]
+
+
+def test_a_refused_person_gets_codes_in_the_words_of_the_spec(stack: Stack) -> None:
+    spec = make_spec()
+    said = spec.data.features["distance"].model_copy(update={"reason": "The route is too short"})
+    spec = spec.model_copy(
+        update={"data": spec.data.model_copy(update={"features": {**spec.data.features, "distance": said}})}
+    )
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.references[VersionRef(MODEL, 1)] = REFERENCE
+    stack.sources.route(MODEL, champion=1)
+    client = ready(stack.start())
+    row = {**ROW, "temp": 30.0, "stops": 3}
+    (codes,) = codes_in(client.post(INFER, json=tensors(row, reason_codes=True)).json())
+    assert codes[0] == {"code": "distance", "feature": "distance", "text": "The route is too short"}
+    assert 2 <= len(codes) <= 4
+    (one,) = codes_in(client.post(INFER, json=tensors(row, reason_codes=1)).json())
+    assert one == codes[:1]
+
+
+def test_codes_come_without_the_account_and_beside_it(explained: TestClient) -> None:
+    alone = explained.post(INFER, json=tensors(ROW, reason_codes=True)).json()
+    assert [output["name"] for output in alone["outputs"]] == ["score", "label", "reason_codes"]
+    both = explained.post(INFER, json=tensors(ROW, reason_codes=True, explain=True)).json()
+    reasons = explanation_of(both)[0]["reasons"]
+    assert [code["code"] for code in codes_in(both)[0]] == [reason["code"] for reason in reasons]
+    named = {**tensors(ROW), "outputs": [{"name": "reason_codes"}]}
+    assert [output["name"] for output in explained.post(INFER, json=named).json()["outputs"]] == ["reason_codes"]
+
+
+def test_codes_in_mlflows_protocol_are_none_where_it_went_well(explained: TestClient) -> None:
+    body = {"dataframe_records": [ROW, {**ROW, "distance": 2900.0}], "params": {"reason_codes": 2}}
+    answer = explained.post("/invocations", json=body).json()
+    assert answer["predictions"] == [0, 1]
+    assert answer["reason_codes"][0][0]["code"] == "distance"
+    assert answer["reason_codes"][1] == []
+    assert "explanations" not in answer
+
+
+@pytest.mark.parametrize(("asked", "code"), [(0, 400), (5, 400), ("yes", 400), (1.0, 400), (4, 200), (False, 200)])
+def test_how_many_codes_may_be_asked(explained: TestClient, asked: Any, code: int) -> None:
+    answer = explained.post(INFER, json=tensors(ROW, reason_codes=asked))
+    assert answer.status_code == code
+    assert code == 200 or answer.json()["code"] == "bad_reason_codes"
+
+
+@pytest.mark.parametrize("how", ["parameter", "explanation", "reason_codes"])
+def test_reasons_of_many_rows_are_refused_however_they_are_asked(explained: TestClient, how: str) -> None:
+    body = tensors(*[ROW] * 21, **({"reason_codes": True} if how == "parameter" else {}))
+    if how != "parameter":
+        body["outputs"] = [{"name": how}]
+    answer = explained.post(INFER, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_rows")
+
+
+def test_no_reference_is_no_reason_and_says_so(stack: Stack, spec: ModelSpec) -> None:
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.route(MODEL, champion=1)
+    answer = ready(stack.start()).post(INFER, json=tensors(ROW, reason_codes=True)).json()
+    assert "without a reference row" in codes_in(answer)[0]["problem"]
+
+
+def test_a_model_that_decides_nothing_has_no_reasons() -> None:
+    assert "no yes-or-no decision" in codes_of({"score": 3.5, "contributions": []}, 4)["problem"]
 
 
 def test_reasons_outlive_the_control_plane(stack: Stack, spec: ModelSpec) -> None:
