@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steward.cli.output import Json, print_json, print_table
+from steward.cli.rollout_plans import print_rollout
 
 if TYPE_CHECKING:
     from steward.approval.policy import Requirement
@@ -28,15 +29,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(model: str, as_json: Json = False) -> None:
-    """Steps, gates, schedules and the approval that applies."""
+    """Steps, gates, schedules, the approval that applies, and how long a rollout takes."""
     from steward import wiring
     from steward.approval.policy import requirement
     from steward.plan import compile_plan
+    from steward.rollout.planning import plan_rollout
 
     spec = wiring.specs().get(model)
     compiled, needed = compile_plan(spec), requirement(wiring.policy(), spec)
     if as_json:
-        print_json({**compiled.to_json(), "approval": needed.to_json()})
+        rollout = plan_rollout(spec).to_json()
+        print_json({**compiled.to_json(), "approval": needed.to_json(), "rollout": rollout})
         return
     typer.echo(f"{spec.model}: {spec.title}\nspec {spec.digest[:12]}, {spec.risk_tier} risk, {_approval(needed)}")
     for dag in compiled.dags:
@@ -44,6 +47,8 @@ def show(model: str, as_json: Json = False) -> None:
         _print_dag(dag)
     typer.echo()
     print_table(("gate", "limit"), _limits(spec), title="Gates")
+    typer.echo()
+    print_rollout(plan_rollout(spec))
 
 
 def compare(

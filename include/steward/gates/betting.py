@@ -115,6 +115,7 @@ def _highest(growth: Floats) -> float:
     return max(0.0, float((np.logaddexp.reduce(begun, axis=0) - math.log(len(growth))).max()))
 
 
+@lru_cache(maxsize=64)
 def _stakes(places: int) -> Floats:
     """Log shares of the wealth by block of beginning: 1/2, then 1/2 · 1/(k·(k+1)), which sum up to 1."""
     import numpy as np

@@ -196,7 +196,7 @@ class _Judge:
         p99 = "unknown" if mine.p99 is None else f"{mine.p99:.4g} s"
         shown = f"p99 latency is {p99}, {mine.late} of {mine.requests} requests took longer than {limit:g} s"
         evidence = log_proof(course.late, course.requests, LATE_SHARE)
-        outcome, why = self._bounded(mine.late, mine.requests, LATE_SHARE, evidence, LATE_ZONE)
+        outcome, why = self._bounded(mine.late, mine.requests, LATE_SHARE, evidence, max(LATE_ZONE, self.finds or 0))
         if outcome is Outcome.PASSED and (mine.p99 is None or not self.ready):
             outcome, why = Outcome.INCONCLUSIVE, "too few requests to judge yet"
         return Finding(LATENCY, outcome, f"{shown}: {why}", mine.p99, limit, rows=mine.requests)

@@ -11,6 +11,7 @@ from steward.spec.fields import Contradiction
 from steward.spec.metrics import METRICS, metrics_of
 
 if TYPE_CHECKING:
+    from steward.spec.deployment import Deployment
     from steward.spec.model import Data, Evaluation, Monitoring, Task, Training
 
 Key = tuple[str | int, ...]
@@ -107,6 +108,20 @@ def _not_its_own_upstream(model: str, upstream: tuple[str, ...]) -> Iterator[Con
             yield Contradiction(("upstream", place), "a model cannot read its own answers")
 
 
+_OUTCOMES = {
+    "accuracy": "binary_classification",
+    "brier": "binary_classification",
+    "absolute_error": "regression",
+}
+
+
+def _outcome_fits(task: Task, deployment: Deployment) -> Iterator[Contradiction]:
+    rule = deployment.guardrails.outcome
+    if rule is not None and _OUTCOMES.get(rule.measure, task) != task:
+        sentence = f"{rule.measure} does not measure a {task} model"
+        yield Contradiction(("deployment", "guardrails", "outcome", "measure"), sentence)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(("training", "evaluation"), _holdout_inside_window),
     Rule(("data", "evaluation"), _labels_in_time),
@@ -117,4 +132,5 @@ RULES: tuple[Rule, ...] = (
     Rule(("task", "monitoring"), _performance_known),
     Rule(("task", "data", "training", "evaluation"), _groups_to_judge),
     Rule(("model", "upstream"), _not_its_own_upstream),
+    Rule(("task", "deployment"), _outcome_fits),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
@@ -154,7 +155,39 @@ class Deployment(Section):
             yield Contradiction(("guardrails",), sentence)
         if self.bake is None:
             yield Contradiction(("bake",), f"a {name} release needs bake: {{requests: …, at_most: …}}")
+        else:
+            yield from self._in_time(self.bake)
+        if self.strategy is Strategy.BLUE_GREEN:
+            yield from self._judged_alone()
         if self.smoke is None:
             yield Contradiction(
                 ("smoke",), f"a {name} release needs smoke: rows with expected answers, as model:FUNCTION"
             )
+
+    def _in_time(self, bake: Bake) -> Iterator[Contradiction]:
+        """What can be told without statistics; `steward plan show` reckons the rest."""
+        limit, least = self.guardrails.error_rate, bake.requests or 1
+        if bake.finds is not None:
+            if limit is None:
+                yield Contradiction(("bake", "finds"), "an error rate is found by guardrails.error_rate: give it")
+                return
+            if bake.finds < 2 * limit.max or bake.finds <= 0:
+                sentence = f"too near to the limit to be told from it: find {2 * limit.max:g} or more"
+                yield Contradiction(("bake", "finds"), sentence)
+                return
+            # Fewer requests than these have no error at all to show, five times in a hundred.
+            least = math.ceil(math.log(0.05) / math.log1p(-bake.finds)) if bake.finds < 1 else 1
+        if self.traffic is not None and self.judged_steps:
+            smallest = min(percent or 100 for percent in self.judged_steps)
+            comes = self.traffic * smallest / 100 * bake.at_most.total_seconds()
+            if comes < least:
+                said = f"a step needs {least} requests, and {comes:.3g} come to {smallest} % of the traffic in"
+                yield Contradiction(("bake", "at_most"), f"{said} {format_duration(bake.at_most)}: give it longer")
+
+    def _judged_alone(self) -> Iterator[Contradiction]:
+        if self.guardrails.error_rate is None and self.guardrails.p99_latency is None:
+            sentence = "at 100 % no champion answers beside to compare with: give error_rate or p99_latency"
+            yield Contradiction(("guardrails",), sentence)
+        if self.guardrails.outcome is not None:
+            sentence = "outcomes are compared with a champion that answers beside, and a blue/green has none"
+            yield Contradiction(("guardrails", "outcome"), sentence)

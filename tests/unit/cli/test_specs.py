@@ -109,6 +109,26 @@ def test_plan_show_as_json(steward: Steward) -> None:
     assert plan["approval"] == {"quorum": 1, "roles": ["approver"], "expires_after": 259200.0}
 
 
+def test_plan_show_says_how_long_a_rollout_takes(steward: Steward, models: Path) -> None:
+    untimed = steward("plan", "show", "flight_delays").out
+    assert "5 %\t200\t0s\t10m\tafter 148 requests" in untimed
+    assert "declare deployment.traffic" in untimed
+    edit(models, "strategy: canary", "strategy: canary\n  traffic: 8")
+    ended = steward("plan", "show", "flight_delays")
+    assert "5 %\t200\t0.4\t0s\t8m 20s\t10m\t0.4%\t6m 10s, after 148 requests" in ended.out
+    assert "in all\t\t\t0s\t10m 50s\t30m\t0.4%" in ended.out
+    assert "stops a sound version: at most 1% over all steps, guardrails and looks together" in ended.out
+
+
+def test_plan_show_warns_of_a_step_that_will_be_given_up(steward: Steward, models: Path) -> None:
+    edit(models, "strategy: canary", "strategy: canary\n  traffic: 6.8")
+    warned = steward("plan", "show", "flight_delays").out
+    assert "warning: the step at 5 % needs 200 requests, and about 204 come until it is given up: 38%" in warned
+    plan = json.loads(steward("plan", "show", "flight_delays", "--json").out)["rollout"]
+    assert plan["steps"][0]["expected"] == pytest.approx(200 / 0.34)
+    assert plan["false_abort"] == 0.01
+
+
 def test_plan_show_of_an_unknown_model(steward: Steward) -> None:
     ended = steward("plan", "show", "flight_delay")
     assert ended.code == 5

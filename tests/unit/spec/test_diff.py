@@ -76,6 +76,12 @@ WEAKENED: list[tuple[str, Any, Any, str]] = [
     ("deployment.guardrails.error_rate", {"max": 0.01}, ABSENT, "fail more often"),
     ("deployment.guardrails.p99_latency.max", "250ms", "1s", "slower"),
     ("deployment.guardrails.prediction_psi.max", 0.2, 0.5, "differ more"),
+    ("deployment.bake.finds", 0.05, 0.2, "higher error rate"),
+    ("deployment.guardrails.disagreement.max", 0.05, 0.2, "otherwise more often"),
+    ("deployment.guardrails.outcome", {"measure": "brier"}, ABSENT, "no longer judged"),
+    ("deployment.guardrails.outcome.max_drop", 0.01, 0.1, "worse by more"),
+    ("deployment.guardrails.outcome.min_rows", 50, 900, "judged later"),
+    ("deployment.max_in_flight", 64, 900, "more at once"),
     ("monitoring.schedule", "@daily", "@weekly", "less often"),
     ("monitoring.schedule", "0 */6 * * *", "0 3 * * 1-5", "less often"),
     ("monitoring.window.days", 7, 30, "later"),
@@ -103,17 +109,26 @@ WEAKENED: list[tuple[str, Any, Any, str]] = [
     ("upstream", ["air_time"], [], "air_time may be retired"),
 ]
 
+# What else a spec must say for a control to be there.
+BESIDE: dict[str, list[tuple[str, Any]]] = {
+    "deployment.bake.finds": [("deployment.bake.requests", ABSENT)],
+    "deployment.guardrails.disagreement.max": [("deployment.steps", [0, 5, 25, 50, 100])],
+    "deployment.guardrails.outcome.max_drop": [("deployment.guardrails.outcome.measure", "brier")],
+    "deployment.guardrails.outcome.min_rows": [("deployment.guardrails.outcome.measure", "brier")],
+}
+
 
 def spec_with(path: str, value: Any) -> ModelSpec:
     tree = copy.deepcopy(SOUND)
-    *above, last = path.split(".")
-    node = tree
-    for key in above:
-        node = node.setdefault(key, {})
-    if value is ABSENT:
-        node.pop(last, None)
-    else:
-        node[last] = value
+    for place, given in [*BESIDE.get(path, []), (path, value)]:
+        *above, last = place.split(".")
+        node = tree
+        for key in above:
+            node = node.setdefault(key, {})
+        if given is ABSENT:
+            node.pop(last, None)
+        else:
+            node[last] = given
     return ModelSpec.model_validate(tree)
 
 
