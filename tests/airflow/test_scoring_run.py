@@ -51,7 +51,7 @@ def test_a_window_is_scored_and_a_later_run_brings_the_outcomes(batch: Life) -> 
     assert tasks == {"score_window": "success", "note_scoring": "skipped", "record_outcomes": "skipped"}
     assert (answers["score_window"]["rows"], rows_of(batch, "2013-06-01")) == (48, 48)
     (event,) = batch.events("window.scored")
-    assert event.actor == f"airflow:{SCORE}"
+    assert event.actor.startswith("airflow:")
     _, tasks, answers = run(as_of="2013-06-02", window_days=1)
     assert tasks["record_outcomes"] == "success"
     assert answers["record_outcomes"]["recorded"] == 48

@@ -10,7 +10,7 @@ import typer
 
 from steward.cli.arguments import instant_of
 from steward.cli.output import Json, print_json, print_table
-from steward.types import JsonObject, VersionRef, Window
+from steward.types import JsonObject, VersionRef, Window, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +76,8 @@ def predictions(
     from steward import wiring
 
     window, number = _window(start, end), version
-    rows = wiring.services().predictions.served(wiring.specs().get(model).model, window)
-    found = _decided(model, _newest(rows, number))
+    served = wiring.services().predictions.served(wiring.specs().get(model).model, window)
+    found = _decided(model, _newest(served, number))
     if out is not None:
         _write(found, out)
         typer.echo(f"{len(found)} rows of {window} in {out}")
@@ -85,7 +85,9 @@ def predictions(
         print_json(found.astype(object).where(found.notna(), None).to_dict("records"))
     else:
         title = f"{model}: {len(found)} rows of {window}" + (f", the first {_MOST_SHOWN}" * (len(found) > _MOST_SHOWN))
-        print_table(SHOWN, found.head(_MOST_SHOWN).itertuples(index=False), title=title)
+        shown = found.head(_MOST_SHOWN)
+        rows = shown.assign(at=shown["at"].map(format_instant)).itertuples(index=False)
+        print_table(SHOWN, rows, title=title)
 
 
 def _window(start: str, end: str) -> Window:
