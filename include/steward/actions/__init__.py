@@ -7,6 +7,7 @@ from steward.actions.archiving import archive_model, verify_archive
 from steward.actions.auditing import audit_inventory
 from steward.actions.documents import file_document
 from steward.actions.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
+from steward.actions.maintaining import forget_subject, load_outcomes, maintain_log
 from steward.actions.overriding import break_glass, review_model
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
 from steward.actions.proving import prove_rollback
@@ -42,8 +43,11 @@ __all__ = [
     "evaluate",
     "expire_approval",
     "file_document",
+    "forget_subject",
     "grant_waiver",
     "judge_window",
+    "load_outcomes",
+    "maintain_log",
     "note_scoring",
     "open_incident",
     "prove_rollback",

@@ -24,6 +24,7 @@ from steward.cli import (
     specs,
     stack,
     stages,
+    upkeep,
     ways_back,
 )
 
@@ -77,6 +78,7 @@ for _module in (
     reproduce,
     explain,
     scoring,
+    upkeep,
     stack,
 ):
     _module.add_to(app)

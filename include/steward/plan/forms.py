@@ -66,6 +66,17 @@ def monitoring_form() -> JsonObject:
     return {"as_of": as_of("The judged window ends here."), "reason": REASON}
 
 
+def maintenance_form() -> JsonObject:
+    return {
+        "compact": {
+            "type": ["null", "boolean"],
+            "default": None,
+            "title": "Merge small files",
+            "description": "Yes or no; empty means at night only.",
+        }
+    }
+
+
 def scoring_form(spec: ModelSpec) -> JsonObject:
     return {
         "as_of": as_of("The scored window ends here."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from steward.plan.arguments import answer_of, field_of_run
-from steward.plan.forms import rehearsal_form, reproduction_form, retirement_form, rollback_form
+from steward.plan.forms import maintenance_form, rehearsal_form, reproduction_form, retirement_form, rollback_form
 from steward.plan.steps import DagPlan, Schedule, Step, StepKind, TriggerRule
 
 OWNER, TAGS = "steward", ("steward", "portfolio")
@@ -24,6 +24,12 @@ REHEARSING = """# Rehearse the way back
 
 Tries all that a rollback needs while nobody needs one: the change itself (undone), the stored bytes, every server's
 answers to the smoke rows, and how long servers take to follow a route. No user's answer changes.
+"""
+MAINTAINING = """# Maintain the prediction log
+
+Every hour, over all models: takes outcomes from tables, folds what the servers wrote into the tables, and deletes rows
+that are kept no longer. At night it merges small files too. Reads never wait for it: they see what it has not folded
+yet. A run that ended early is run again; nothing is folded twice.
 """
 RETIRING = """# Retire a model
 
@@ -44,7 +50,7 @@ def portfolio_plans(models: tuple[str, ...]) -> tuple[DagPlan, ...]:
     """`models` fill the choice of the forms. No model, nothing to roll back, retire or reproduce."""
     if not models:
         return (_audit(),)
-    return (_audit(), _rollback(models), _rehearse(models), _retire(models), _reproduce(models))
+    return (_audit(), _maintain(), _rollback(models), _rehearse(models), _retire(models), _reproduce(models))
 
 
 def _audit() -> DagPlan:
@@ -84,6 +90,27 @@ def _audit() -> DagPlan:
         owner=OWNER,
         owner_link=None,
         steps=(verify, audit, reassert, release),
+    )
+
+
+def _maintain() -> DagPlan:
+    step = Step(
+        "maintain_log",
+        "maintain_log",
+        "Takes outcomes from tables, folds segments, deletes what is kept no longer, merges small files at night.",
+        arguments={"compact": field_of_run("compact")},
+        timeout=timedelta(hours=2),
+    )
+    return DagPlan(
+        id="steward__maintain",
+        title="Steward · maintain the prediction log",
+        doc=MAINTAINING,
+        schedule=Schedule(cron="17 * * * *"),
+        params=maintenance_form(),
+        tags=TAGS,
+        owner=OWNER,
+        owner_link=None,
+        steps=(step,),
     )
 
 

@@ -100,6 +100,9 @@ class Data(Section):
     subject: Column | None = Field(
         default=None, description="Names the person a row is about: `steward forget` finds their predictions by it"
     )
+    outcomes: Function | None = Field(
+        default=None, description="outcomes(start, end) → DataFrame of decision_id, label, observed_at"
+    )
     log_keep: Duration = Field(default=timedelta(days=400), description="Predictions and outcomes are kept this long")
 
     @property

@@ -33,6 +33,7 @@ def functions_named(spec: ModelSpec) -> dict[Key, str]:
     """Where the spec names a function → its name, without the `model:` before it."""
     named: dict[Key, str | None] = {
         ("data", "source"): spec.data.source,
+        ("data", "outcomes"): spec.data.outcomes,
         ("training", "build"): spec.training.build,
         ("deployment", "smoke"): spec.deployment.smoke,
     }

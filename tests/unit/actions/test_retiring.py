@@ -483,14 +483,16 @@ HARMLESS = {
     "await_quiet",
     "close_run",
     "expire_approval",
+    "forget_subject",  # a person is forgotten by a retired model too
     "judge_window",
+    "load_outcomes",
     "reproduce",
     "settle_rollout",
     "trip_canary",
     "show_request",
     "verify_archive",
 }
-PORTFOLIO = {"audit_inventory", "reassert_aliases", "release_standbys", "verify_ledger"}
+PORTFOLIO = {"audit_inventory", "maintain_log", "reassert_aliases", "release_standbys", "verify_ledger"}
 
 
 def test_every_action_is_either_a_shut_door_or_known_to_be_harmless(life: Life) -> None:
