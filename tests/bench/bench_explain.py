@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench.bench_serving import flights_model, plain
 from tests.bench.conftest import Report
 from tests.bench.figures import Figure
+from tests.bench.flights import flights_model, plain
 
 from steward.serving.contract import RequestContract
 from steward.serving.explaining import explain_batch

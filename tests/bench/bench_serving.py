@@ -1,23 +1,18 @@
-"""One-row requests per second with logging on, beside a bare handler and beside `mlflow models serve`.
+"""One row at a time, validated, routed and logged, beside bare handlers and beside `mlflow models serve`.
 
-The same fitted pipeline behind each, one server process each, asked in turn by the same two connections from this
-process. The ratio is what to compare between machines.
+The same fitted pipeline behind each, one server process each, asked in turn by a closed loop from a process of its own.
+CPU per request is the figure that a busy machine disturbs least; ratios are what to compare between machines.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,169 +21,154 @@ import pandas as pd
 import pytest
 from tests.bench.conftest import Report
 from tests.bench.figures import Figure
-from tests.bench.serving_processes import MODEL
+from tests.bench.served_pipeline import MODEL, fitted, made_frame, save, split_frame, tensors
+from tests.bench.server_process import ENVIRONMENT, Measured, Server, free_port, running
 
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
-from steward.adapters.skops_models import TRUSTED_TYPES, save_model
+from steward.adapters.skops_models import TRUSTED_TYPES
 from steward.types import Window
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(240)]
 
-CONNECTIONS, ROUNDS, SECONDS = 2, 5, 2.0
-# MLflow starts `uvicorn` by name.
-PATHS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": PATHS}
+ROUNDS, SECONDS, WARM_SECONDS, SIDE_SECONDS = 3, 2.0, 0.7, 1.5
+INFER = f"/v2/models/{MODEL}/infer"
+NAMES = {
+    "mlflow": "`mlflow models serve`",
+    "bare-sklearn": "a bare handler, scikit-learn",
+    "steward-sklearn": "Steward, scikit-learn",
+    "bare-onnx": "a bare handler, the ONNX twin",
+    "steward-onnx": "Steward, the ONNX twin",
+}
 
 
-def flights_model() -> tuple[Any, pd.DataFrame]:
-    """The shipped model, fitted on two weeks, and some rows to ask about."""
-    file = Path("include/models") / MODEL / "model.py"
-    described = importlib.util.spec_from_file_location("bench_flights", file)
-    assert described is not None
-    assert described.loader is not None
-    module = importlib.util.module_from_spec(described)
-    described.loader.exec_module(module)
-    frame = module.load(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 15, tzinfo=UTC)).dropna(subset="late")
-    return module.build({}).fit(frame[module.FEATURES], frame["late"]), frame[module.FEATURES]
+@dataclass(frozen=True)
+class Bodies:
+    """Files of requests, one per line: of one row, and of a hundred."""
+
+    one: Path
+    hundred: Path
 
 
-def tensors(row: dict[str, Any]) -> bytes:
-    inputs = [
-        {"name": name, "shape": [1], "datatype": "BYTES" if isinstance(value, str) else "FP64", "data": [value]}
-        for name, value in row.items()
-    ]
-    return json.dumps({"inputs": inputs}).encode()
-
-
-def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(frame.to_json(orient="records"))
-
-
-@contextmanager
-def process(command: list[str], port: int, health: str) -> Iterator[int]:
-    """Port of a server that answers; it is ended by SIGTERM and waited for."""
-    log = subprocess.DEVNULL
-    running = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 90
-        while not answers(port, health):
-            assert running.poll() is None, f"{command} ended with {running.returncode}"
-            assert time.monotonic() < deadline, f"{command} did not answer in time"
-            time.sleep(0.1)
-        yield port
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGTERM)
-        running.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int, path: str) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
-            return int(connection.recv(100).split(b" ")[1]) in {200, 404}
-    except OSError:
-        return False
-
-
-def requests_per_second(port: int, path: str, bodies: list[bytes], seconds: float) -> float:
-    """Closed loop on CONNECTIONS connections; every answer must be 200."""
-    counts, until = [0] * CONNECTIONS, time.monotonic() + seconds
-
-    def ask(worker: int) -> None:
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while time.monotonic() < until:
-                body = bodies[counts[worker] % len(bodies)]
-                head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-                connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-                assert read_answer(connection) == 200
-                counts[worker] += 1
-
-    workers = [threading.Thread(target=ask, args=(worker,)) for worker in range(CONNECTIONS)]
-    started = time.monotonic()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert min(counts) > 0, "a connection got no answer"
-    return sum(counts) / (time.monotonic() - started)
-
-
-def read_answer(connection: socket.socket) -> int:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += connection.recv(65536)
-    head, body = received.split(b"\r\n\r\n", 1)
-    lines = [line.split(b":", 1) for line in head.lower().split(b"\r\n")[1:]]
-    left = int(dict(lines)[b"content-length"]) - len(body)
-    while left > 0:
-        left -= len(connection.recv(left))
-    return int(head.split(b" ", 2)[1])
+def written(frame: pd.DataFrame, folder: Path, name: str, body: Callable[[pd.DataFrame], bytes]) -> Bodies:
+    one, hundred = folder / f"{name}-1", folder / f"{name}-100"
+    one.write_bytes(b"\n".join(body(frame.iloc[[place]]) for place in range(200)))
+    hundred.write_bytes(b"\n".join(body(frame.iloc[place : place + 100]) for place in range(0, 1000, 100)))
+    return Bodies(one, hundred)
 
 
 def mlflow_folder(model: Any, example: pd.DataFrame, folder: Path) -> Path:
     import mlflow.sklearn
     from mlflow.models import infer_signature
 
-    signature = infer_signature(example, model.predict_proba(example))
     mlflow.sklearn.save_model(
         model,
         folder,
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED_TYPES),
-        signature=signature,
+        signature=infer_signature(example, model.predict_proba(example)),
         pyfunc_predict_fn="predict_proba",
         pip_requirements=["scikit-learn"],
     )
     return folder
 
 
-def test_requests_per_second(report: Report, tmp_path: Path) -> None:
-    model, frame = flights_model()
-    save_model(model, tmp_path / "model")
-    rows = plain(frame.head(200))
-    bodies = [tensors(row) for row in rows]
-    mlflow_bodies = [json.dumps({"dataframe_records": [row]}).encode() for row in rows]
-    infer = f"/v2/models/{MODEL}/infer"
-    asked = {"bare": (infer, bodies), "steward": (infer, bodies), "mlflow": ("/invocations", mlflow_bodies)}
-    served = [sys.executable, "-m", "tests.bench.serving_processes"]
-    ports = {name: free_port() for name in asked}
-    commands = {name: [*served, name, str(ports[name]), str(tmp_path)] for name in ("bare", "steward")}
-    folder = mlflow_folder(model, frame.head(5), tmp_path / "mlflow")
-    scoring = ["models", "serve", "-m", str(folder), "--env-manager", "local", "-p", str(ports["mlflow"])]
-    commands["mlflow"] = [sys.executable, "-m", "mlflow", *scoring, "-h", "127.0.0.1", "--workers", "1"]
-    figures: dict[str, list[float]] = {name: [] for name in asked}
-    with ExitStack() as running:
-        for name, command in commands.items():
-            health = "/ping" if name == "mlflow" else f"/v2/models/{MODEL}/ready"
-            running.enter_context(process(command, ports[name], health))
-        for turn in range(ROUNDS + 1):
-            for name, (path, given) in asked.items():
-                speed = requests_per_second(ports[name], path, given, SECONDS if turn else 0.5)
-                if turn:  # the first turn warms
-                    figures[name].append(speed)
-    speeds = {name: statistics.median(values) for name, values in figures.items()}
-    hand_in(speeds, len(stored(tmp_path / "tables")), report)
+@dataclass(frozen=True)
+class Field:
+    """All servers, and what each is asked."""
+
+    servers: dict[str, Server]
+    bodies: dict[str, Bodies]
+
+    def one_row(self, name: str, seconds: float, connections: int = 8) -> Measured:
+        return self.servers[name].asked(self.bodies[name].one, seconds, connections)
+
+    def hundred_rows(self, name: str) -> Measured:
+        return self.servers[name].asked(self.bodies[name].hundred, SIDE_SECONDS, 8)
 
 
-def stored(tables: Path) -> pd.DataFrame:
+@pytest.fixture
+def field(tmp_path: Path) -> Iterator[Field]:
+    frame = made_frame()
+    model = fitted(frame)
+    save(model, tmp_path / "plain", twin=False)
+    save(model, tmp_path / "twinned", twin=True)
+    ours = written(frame, tmp_path, "tensors", tensors)
+    theirs = written(frame, tmp_path, "split", split_frame)
+    bodies = {name: theirs if name == "mlflow" else ours for name in NAMES}
+    with ExitStack() as stack:
+        servers = {}
+        for name in NAMES:
+            port, path = free_port(), "/invocations" if name == "mlflow" else INFER
+            folder = mlflow_folder(model, frame.head(5), tmp_path / "mlflow") if name == "mlflow" else tmp_path
+            first = bodies[name].one.read_bytes().split(b"\n", 1)[0]
+            started = running(command(name, port, folder), port, path, first, tmp_path / f"{name}.out")
+            servers[name] = stack.enter_context(started)
+        yield Field(servers, bodies)
+
+
+def command(name: str, port: int, folder: Path) -> list[str]:
+    if name == "mlflow":
+        serve = ["models", "serve", "-m", str(folder), "--env-manager", "local", "-p", str(port)]
+        return [sys.executable, "-m", "mlflow", *serve, "-h", "127.0.0.1", "--workers", "1"]
+    return [sys.executable, "-m", "tests.bench.serving_processes", name, str(port), str(folder)]
+
+
+def test_one_row_requests(report: Report, field: Field, tmp_path: Path) -> None:
+    found: dict[str, list[Measured]] = {name: [] for name in NAMES}
+    for name in NAMES:
+        field.one_row(name, WARM_SECONDS)
+    for _ in range(ROUNDS):
+        for name in NAMES:
+            found[name].append(field.one_row(name, SECONDS))
+    hand_in({name: middle(rounds) for name, rounds in found.items()}, report)
+    crowds = {name: field.one_row(name, SIDE_SECONDS, 64) for name in NAMES}
+    report.table("One-row requests, 64 connections", NAMES["mlflow"], *rates(crowds))
+    batches = {name: field.hundred_rows(name) for name in NAMES}
+    report.table("Requests of 100 rows, 8 connections", NAMES["mlflow"], *rates(batches))
+    starts = [Figure(NAMES[name], field.servers[name].started, "s to its first answer") for name in NAMES]
+    report.table("Start, and what a version takes", "nothing", *starts, *memory(tmp_path))
+    assert stored(tmp_path / "twinned-log") > found["steward-onnx"][0].per_second, "the log is on"
+    assert stored(tmp_path / "plain-log") > found["steward-sklearn"][0].per_second, "the log is on"
+
+
+def middle(rounds: list[Measured]) -> Measured:
+    """The median of each figure."""
+    return Measured(*map(statistics.median, zip(*map(astuple, rounds), strict=True)))
+
+
+def hand_in(found: dict[str, Measured], report: Report) -> None:
+    speed = {name: each.per_second for name, each in found.items()}
+    cpu = {name: each.cpu * 1e6 for name, each in found.items()}
+    lines = {"steward-onnx": "with its ONNX twin", "steward-sklearn": "by scikit-learn"}
+    for name, how in lines.items():
+        beside = NAMES["mlflow"]
+        report.headline(f"One-row requests a second {how}, logged, beside {beside}", speed[name], speed["mlflow"], "")
+    for name, how in lines.items():
+        bare = name.replace("steward", "bare")
+        what = f"CPU of a one-row request {how}, logged, beside a bare handler"
+        report.headline(what, cpu[name], cpu[bare], "µs")
+    bare = "One-row requests a second by scikit-learn, logged, beside a bare handler"
+    report.headline(bare, speed["steward-sklearn"], speed["bare-sklearn"], "")
+    report.table("One-row requests, 8 connections, one server process each", NAMES["mlflow"], *rates(found))
+    costs = [Figure(NAMES[name], cpu[name], "µs", cpu[name] / cpu["bare-onnx"]) for name in NAMES]
+    report.table("CPU of a one-row request", NAMES["bare-onnx"], *costs)
+
+
+def rates(found: dict[str, Measured]) -> Iterator[Figure]:
+    for name, each in found.items():
+        beside = each.per_second / found["mlflow"].per_second
+        tail = f"a second; p50 {each.p50 * 1e3:.2f} ms, p99 {each.p99 * 1e3:.2f} ms"
+        yield Figure(NAMES[name], each.per_second, tail, beside)
+
+
+def memory(folder: Path) -> Iterator[Figure]:
+    asked = command("memory", 0, folder)
+    said = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=90, env=ENVIRONMENT)
+    for artefact, size in json.loads(said.stdout.splitlines()[-1]).items():
+        yield Figure(f"one more version, {artefact}", size / 2**20, "MiB")
+
+
+def stored(root: Path) -> int:
     today = datetime.now(UTC)
     window = Window(today.replace(year=today.year - 1), today.replace(year=today.year + 1))
-    return SegmentedPredictionLog(str(tables)).served(MODEL, window, ["decision_id"])
-
-
-def hand_in(speeds: dict[str, float], logged: int, report: Report) -> None:
-    assert logged > 100, "the log is on"
-    names = {"bare": "a bare handler", "steward": "Steward, logging", "mlflow": "`mlflow models serve`"}
-    for other in ("bare", "mlflow"):
-        what = f"One-row requests a second, logged, beside {names[other]}"
-        report.headline(what, speeds["steward"], speeds[other], "a second")
-    figures = [Figure(names[name], speed, "a second", speed / speeds["bare"]) for name, speed in speeds.items()]
-    report.table(f"One-row requests, {CONNECTIONS} connections, one server process each", names["bare"], *figures)
+    return len(SegmentedPredictionLog(str(root)).served(MODEL, window, ["decision_id"]))
