@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     flush_interval: float = 1.0
     drain_seconds: float = 1.0  # a server that ends says so on readiness for this long before it stops to accept
     server_token: SecretStr | None = None
+    log_format: Literal["text", "json"] = "text"  # of model servers
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
     notify_urls: tuple[SecretStr, ...] = ()
 
     def wanted(self, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import ipaddress
 import os
 import resource
@@ -34,9 +33,11 @@ def serve(host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> int:
     """
     from steward import wiring
     from steward.serving.listening import listen
+    from steward.serving.logs import set_up
     from steward.serving.workers import Supervisor, main_command
 
     settings = wiring.settings()
+    set_up(settings.log_format, settings.log_level)
     token = (settings.server_token.get_secret_value() if settings.server_token else "") or None
     _check_address(host, token)
     with closing(listen(host, port, settings.home, token)) as listener:
@@ -49,9 +50,11 @@ def serve(host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> int:
 def work(host: str, port: int) -> int:
     """As one of several: with the socket of the supervisor, and no longer than it lives."""
     from steward import wiring
+    from steward.serving.logs import set_up
     from steward.serving.workers import LIFELINE_VARIABLE, SOCKET_VARIABLE, end_with
 
     settings = wiring.settings()
+    set_up(settings.log_format, settings.log_level)
     token = (settings.server_token.get_secret_value() if settings.server_token else "") or None
     end_with(int(os.environ[LIFELINE_VARIABLE]))
     _answer(host, port, token, socket.socket(fileno=int(os.environ[SOCKET_VARIABLE])))
@@ -74,7 +77,7 @@ def _answer(host: str, port: int, token: str | None, listening: socket.socket) -
     options = ServerOptions(
         home=home,
         flush_interval=settings.flush_interval,
-        hash_key=hashlib.sha256(b"prediction-log:" + settings.ledger_key_path.read_bytes()).digest(),
+        hash_key=services.log_key,
         token=token,
         slot=slot,
         address=f"{host}:{port}",
@@ -112,6 +115,7 @@ def run(
         http=guarded(drain),
         ws="none",
         access_log=False,
+        log_config=None,
         log_level="error",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
