@@ -35,6 +35,12 @@ class ServerMetrics:
         self._trips = self._counter(
             "steward_canary_trips", "Canaries this server took off traffic", ("model", "version")
         )
+        self._dropped = self._counter(
+            "steward_shadow_dropped", "Copies of requests that found no room", ("model", "version")
+        )
+        self._differed = self._counter(
+            "steward_shadow_differed", "Rows a shadow decided otherwise than the champion", ("model", "version")
+        )
         self._seconds = Histogram(
             "steward_request_duration_seconds", "Model call and checks", _ARM, buckets=_SECONDS, registry=self.registry
         )
@@ -52,6 +58,12 @@ class ServerMetrics:
 
     def tripped(self, model: str, version: int) -> None:
         self._trips.labels(model, str(version)).inc()
+
+    def shadow_dropped(self, model: str, version: int) -> None:
+        self._dropped.labels(model, str(version)).inc()
+
+    def shadow_differed(self, model: str, version: int, rows: int) -> None:
+        self._differed.labels(model, str(version)).inc(rows)
 
     def routed(self, model: str, epoch: int) -> None:
         self._epoch.labels(model).set(epoch)
