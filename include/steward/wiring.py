@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steward.clock import Clock, ReplayClock, SystemClock
-from steward.errors import UnavailableError
+from steward.errors import SpecError, UnavailableError
 
 if TYPE_CHECKING:
     from steward.actions.state import Database, Services
@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     airflow_password: SecretStr | None = None
     flush_interval: float = 1.0
     drain_seconds: float = 1.0  # a server that ends says so on readiness for this long before it stops to accept
+    server_memory: str | None = None  # what the versions in a server may take together, as "2GB" or in bytes
     server_token: SecretStr | None = None
     log_format: Literal["text", "json"] = "text"  # of model servers
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -73,6 +74,22 @@ class Settings(BaseSettings):
                 hint="start the stack with `make up`, run from the project folder, or set it in the environment",
             )
         return str(value)
+
+    @property
+    def server_memory_bytes(self) -> int | None:
+        """None: no bound. Raises SpecError for what is no size."""
+        if self.server_memory is None:
+            return None
+        number = self.server_memory.strip().upper().removesuffix("B")
+        unit = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(number[-1:], 1)
+        try:
+            size = int(float(number.rstrip("KMGT")) * unit)
+            if size <= 0:
+                raise ValueError(size)
+        except (ValueError, OverflowError) as error:
+            said = f"{self.server_memory!r} is no size"
+            raise SpecError(said, where="STEWARD_SERVER_MEMORY", hint='write bytes, or "500MB" or "2GB"') from error
+        return size
 
     @property
     def server_urls(self) -> tuple[str, ...]:

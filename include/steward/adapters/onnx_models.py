@@ -60,7 +60,7 @@ class OnnxModel:
 
     def __init__(self, content: bytes, features: Mapping[str, FeatureType], names: Iterable[str], where: str) -> None:
         self.numbers, self.texts = packed(features, names)
-        self.size = len(content)
+        self.memory_bytes = 2 * len(content)  # the values as read, and as the runtime lays them out
         check_onnx(content, where)
         self._session = _session(content, where)
         self._check_inputs(where)

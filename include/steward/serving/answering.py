@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,11 @@ from steward.errors import StewardError, UnavailableError
 from steward.rollout.routing import choose
 from steward.serving.calls import Call
 from steward.serving.contract import Batch
+from steward.serving.daemon_threads import DaemonThreads
 from steward.serving.explaining import explain_batch
 from steward.serving.failures import RefusedRequestError, VersionFaultError
 from steward.serving.metrics import ServerMetrics
+from steward.serving.mirroring import Mirror
 from steward.serving.recorder import Answered, PredictionRecorder
 from steward.serving.routing_table import ActiveRoute, RoutingTable
 from steward.serving.versions import Answer, LoadedVersion
@@ -72,8 +74,9 @@ class Answering:
         self.table, self.limits = table, limits
         self._recorder, self._metrics, self._clock, self._record_trip = recorder, metrics, clock, record_trip
         self._pool = ThreadPoolExecutor(_THREADS, "answering")
-        self._canary_pool = ThreadPoolExecutor(_THREADS, "canary")
+        self._canary_pool = DaemonThreads(_THREADS, "canary")
         self._last_at = datetime.now(UTC)
+        self._mirror = Mirror(recorder.record, metrics, self._now, record_trip)
 
     async def answer(self, active: ActiveRoute, call: Call, wanted: str | bytes | None = None) -> Result:
         """`wanted` is the version a tester names; otherwise the route chooses.
@@ -98,8 +101,8 @@ class Answering:
         return result
 
     def _check(self, active: ActiveRoute, call: Call) -> Batch:
-        required = (active.champion or active.canary).features  # type: ignore[union-attr]  # a route in force has one
-        batch = active.contract.check(call.columns, call.rows, required)
+        promised = active.champion or active.canary or active.loaded[0]
+        batch = active.contract.check(call.columns, call.rows, promised.features)
         if batch.unseen:
             self._metrics.unseen(active.route.model, sum(batch.unseen.values()))
         return batch
@@ -108,21 +111,21 @@ class Answering:
         self, active: ActiveRoute, version: LoadedVersion, call: Call, batch: Batch, result: Result
     ) -> Result:
         """In a thread, after the answer was recorded: asking why costs nobody else time, and loses no decision."""
-        asked = partial(explain_batch, version, active.spec, batch, call.decision_ids)
+        asked = partial(explain_batch, version, version.spec, batch, call.decision_ids)
         return result._replace(explanations=await self._in_thread(self._pool, version, asked))
 
     def route(self, model: str) -> ActiveRoute:
         active = self.table.active.get(model)
         if active is None:
             raise self._retired(model) if model in self.table.closed else self._not_served(model)
-        if active.champion is None and active.canary is None:
+        if not active.loaded:
             raise _retry_later("no version is released", model)
         return active
 
     def version(self, model: str, wanted: str) -> LoadedVersion:
         """A version in memory, by its number as a caller writes it. Raises RefusedRequestError."""
         active = self.route(model)
-        loaded = _loaded(active, _named(active, wanted)[0])
+        loaded = active.version(_named(active, wanted)[0])
         assert loaded is not None  # `_named` refuses what is not loaded
         return loaded
 
@@ -158,6 +161,8 @@ class Answering:
             self._record(active, number, Role.CHAMPION, call, batch, started, None, fault)
             raise
         self._record(active, number, Role.CHAMPION, call, batch, started, answer, None)
+        if active.shadow is not None:
+            self._mirror.offer(active, call, batch, answer)
         result = Result(number, Role.CHAMPION, answer)
         return await self._explained(active, champion, call, batch, result) if call.why else result
 
@@ -178,7 +183,7 @@ class Answering:
 
     async def _ask_other(self, active: ActiveRoute, ref: VersionRef, batch: Batch) -> tuple[LoadedVersion, Answer]:
         """In a thread of its own and for a limited time, so that a slow version holds up nobody else's answer."""
-        version = _loaded(active, ref.number)
+        version = active.version(ref.number)
         if version is None:
             raise VersionFaultError(active.canary_fault or "it is not loaded", where=str(ref), kind="not_loaded")
         asked = self._in_thread(self._canary_pool, version, partial(version.answer, batch))
@@ -188,7 +193,7 @@ class Answering:
         except TimeoutError as error:
             raise VersionFaultError(f"no answer after {limit:g} s", where=str(ref), kind="timeout") from error
 
-    async def _in_thread(self, pool: ThreadPoolExecutor, version: LoadedVersion, ask: Callable[[], T]) -> T:
+    async def _in_thread(self, pool: Executor, version: LoadedVersion, ask: Callable[[], T]) -> T:
         """The version counts as in use until the thread is done with it, also when nobody waits any longer."""
         left = partial(_leave, asyncio.get_running_loop(), version)
         version.in_flight += 1
@@ -205,7 +210,7 @@ class Answering:
         self._record_trip(model, number, active.route.epoch, active.breaker.reason)
         # Threads that a hanging version never gives back are not those of the next canary.
         self._canary_pool.shutdown(wait=False)
-        self._canary_pool = ThreadPoolExecutor(_THREADS, "canary")
+        self._canary_pool = DaemonThreads(_THREADS, "canary")
 
     def _record(
         self,
@@ -275,15 +280,11 @@ def _named(active: ActiveRoute, wanted: str | bytes) -> tuple[int, Role]:
     """What a tester asked for by number, if it is in memory."""
     text = wanted.decode("latin-1") if isinstance(wanted, bytes) else wanted
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-    if _loaded(active, number) is None:
+    if active.version(number) is None:
         hint = "GET /v2/repository/index lists the versions that are loaded"
         said = f"version {text[:20]!r} is not loaded here"
         raise RefusedRequestError(said, where=active.route.model, hint=hint, code="unknown_version", status=404)
     return number, Role.TESTER
-
-
-def _loaded(active: ActiveRoute, number: int) -> LoadedVersion | None:
-    return next((v for v in (active.champion, active.canary) if v is not None and v.ref.number == number), None)
 
 
 def _leave(loop: asyncio.AbstractEventLoop, version: LoadedVersion, _: object) -> None:

@@ -26,6 +26,7 @@ from steward.errors import StewardError
 from steward.serving import inference_protocol, openapi, outcomes
 from steward.serving.admission import Admission
 from steward.serving.answering import Answering, Limits
+from steward.serving.artefact_cache import ArtefactCache
 from steward.serving.bodies import read_body
 from steward.serving.calls import parse_json
 from steward.serving.failures import RefusedRequestError
@@ -33,13 +34,15 @@ from steward.serving.hot_path import HotPath
 from steward.serving.metrics import ServerMetrics
 from steward.serving.paths import PATHS
 from steward.serving.recorder import PredictionRecorder, RowCount
-from steward.serving.replies import Receive, Reply, Scope, Send
+from steward.serving.replies import AsgiApp, Receive, Reply, Scope, Send
 from steward.serving.routing_table import ActiveRoute, RoutingTable
 from steward.serving.saved_table import SavedTable
 from steward.serving.slots import Slot
 from steward.serving.sources import ServingSources
+from steward.serving.table_metrics import TableMetrics
+from steward.serving.tracing import TracedAnswering, TracedRequests, tracer_of
 from steward.serving.trip_reports import TripReport, TripReports, tell_nobody
-from steward.serving.versions import ArtefactCache, LoadedVersion
+from steward.serving.versions import LoadedVersion
 from steward.types import format_instant
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     slot: Slot | None = None
     address: str = ""
+    memory: int | None = None
 
     @property
     def own(self) -> Path:
@@ -101,9 +105,13 @@ def create_app(
         options.hash_key,
         routed,
         trips.found,
+        options.memory,
     )
-    answering = Answering(table, recorder, metrics, clock, options.limits, trips.record)
+    tracer = tracer_of()
+    given = (table, recorder, metrics, clock, options.limits, trips.record)
+    answering = TracedAnswering(tracer, *given) if tracer else Answering(*given)
     admission = Admission(table, metrics, options.token, options.limits.in_flight)
+    metrics.registry.register(TableMetrics(table, admission.in_flight, lambda: recorder.failing_since))
     door = Door(table, answering, admission, recorder, predictions, metrics, options)
 
     @asynccontextmanager
@@ -125,13 +133,14 @@ def create_app(
     handlers: dict[Any, Any] = {HTTPException: door.no_such_route, Exception: _unexpected}
     slow = Starlette(routes=door.routes(), lifespan=lifespan, exception_handlers=handlers)
     slow.router.redirect_slashes = False
-    return ModelServer(HotPath(answering, admission, table, options.limits, slow), admission)
+    hot_path = HotPath(answering, admission, table, options.limits, slow)
+    return ModelServer(TracedRequests(tracer, hot_path) if tracer else hot_path, admission)
 
 
 class ModelServer:
     """The ASGI application. `draining`: set it before the end, and readiness sends traffic elsewhere."""
 
-    def __init__(self, hot_path: HotPath, admission: Admission) -> None:
+    def __init__(self, hot_path: AsgiApp, admission: Admission) -> None:
         self._hot_path, self._admission = hot_path, admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,7 +224,7 @@ class Door:
         return Response(metadata_version("mlflow"), media_type="text/plain")
 
     async def schema(self, request: Request) -> Response:
-        active = sorted(self._table.active.items())
+        active = [(model, route) for model, route in sorted(self._table.active.items()) if route.loaded]
         return _json(openapi.document({model: route.spec.data.features for model, route in active}))
 
     async def live(self, request: Request) -> Response:
@@ -246,7 +255,7 @@ class Door:
     async def no_such_route(self, request: Request, error: Exception) -> Answered:
         """The anonymous are not even told which paths there are."""
         assert isinstance(error, HTTPException)
-        path = request.url.path
+        path: str = request.scope["path"]  # the request's own URL cannot be read when its query is not UTF-8
         try:
             self._authorize(request)
         except StewardError as refused:
@@ -256,7 +265,7 @@ class Door:
         return _json(body, error.status_code, dict(error.headers or {}))
 
     def _authorize(self, request: Request) -> None:
-        self._admission.authorize(request.url.path, request.headers.get("authorization", "").encode("latin-1"))
+        self._admission.authorize(request.scope["path"], request.headers.get("authorization", "").encode("latin-1"))
 
     async def _body(self, request: Request) -> bytes:
         declared, limits = request.headers.get("content-length", ""), self._options.limits
@@ -264,7 +273,7 @@ class Door:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Answered:
-            path = request.url.path
+            path = request.scope["path"]
             try:
                 self._authorize(request)
                 return await handler(request)
@@ -290,5 +299,5 @@ def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     if not isinstance(error, ClientDisconnect):
-        log.error("unexpected fault at %s", request.url.path, exc_info=error)
+        log.error("unexpected fault at %s", request.scope["path"], exc_info=error)
     return _json({"error": "the server failed", "code": "internal", "hint": "see its log"}, 500)

@@ -9,87 +9,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from steward.errors import StewardError, UnavailableError
 from steward.rollout import Route
+from steward.serving.active_route import ActiveRoute, index_row, shares
+from steward.serving.artefact_cache import ArtefactCache
 from steward.serving.breaker import CanaryBreaker
-from steward.serving.contract import RequestContract
-from steward.serving.recorder import FeatureLayout
+from steward.serving.loading import SERVES, SHADOWS, STANDS_BY, UNNAMED, Load, VersionLoader
 from steward.serving.saved_table import SavedTable
 from steward.serving.sources import ServingSources
 from steward.serving.trip_reports import Trip
-from steward.serving.versions import ArtefactCache, LoadedVersion, prepare
+from steward.serving.versions import LoadedVersion
 from steward.spec import ModelSpec
-from steward.types import JsonObject, Role, VersionRef
+from steward.types import JsonObject, VersionRef
+
+__all__ = ["ActiveRoute", "RoutingTable"]
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-RETRY_SECONDS = 5.0
-_LOADERS = 2
-
-
-@dataclass(frozen=True)
-class ActiveRoute:
-    """A route whose versions are in memory. `canary` is None when it could not be loaded: `canary_fault` says why."""
-
-    route: Route
-    spec: ModelSpec
-    contract: RequestContract
-    layout: FeatureLayout
-    champion: LoadedVersion | None
-    canary: LoadedVersion | None
-    canary_fault: str | None
-    breaker: CanaryBreaker = field(default_factory=CanaryBreaker)
-
-    def index(self) -> list[JsonObject]:
-        loaded = {version.ref.number: version.digest for version in (self.champion, self.canary) if version}
-        return [
-            _index_row(self.route.model, number, role, share, loaded.get(number), self._problem(role))
-            for number, role, share in _shares(self.route)
-        ]
-
-    def _problem(self, role: Role) -> str:
-        if role is Role.CHAMPION:
-            return ""
-        return self.breaker.reason if self.breaker.tripped else self.canary_fault or ""
-
-
-def _shares(route: Route) -> list[tuple[int, Role, int]]:
-    """(version, role, percent of request keys) of every version the route names."""
-    named = [(route.champion, Role.CHAMPION, 100 - route.percent), (route.canary, Role.CANARY, route.percent)]
-    return [(number, role, share) for number, role, share in named if number is not None]
-
-
-def _index_row(model: str, number: int, role: Role, percent: int, digest: str | None, reason: str) -> JsonObject:
-    return {
-        "name": model,
-        "version": str(number),
-        "state": "READY" if digest else "UNAVAILABLE",
-        "reason": reason,
-        "role": role.value,
-        "percent": percent,
-        "digest": digest,
-    }
-
-
-@dataclass
-class _Load:
-    """One version on its way in. `again_at` (monotonic) is when a failed one may be tried again."""
-
-    version: LoadedVersion | None = None
-    fault: StewardError | None = None
-    again_at: float = 0.0
-
-    @property
-    def passing(self) -> bool:
-        """Whether the fault says nothing about the version, only that something was away."""
-        return isinstance(self.fault, UnavailableError)
+_PRUNE_SECONDS = 3600.0
 
 
 class RoutingTable:
@@ -103,6 +44,7 @@ class RoutingTable:
         hash_key: bytes = b"",
         on_routed: Callable[[str, int], None] = lambda model, epoch: None,
         known_trip: Callable[[str, int], Trip | None] = lambda model, epoch: None,
+        memory: int | None = None,
     ) -> None:
         self.active: dict[str, ActiveRoute] = {}
         self.problems: dict[str, str] = {}
@@ -112,9 +54,9 @@ class RoutingTable:
         self.closed: dict[str, str] = saved.closed
         self._hash_key, self._on_routed, self._known_trip = hash_key, on_routed, known_trip
         self._wanted: dict[str, Route] = {}
-        self._loads: dict[VersionRef, _Load] = {}
         self._lock = threading.RLock()
-        self._pool = ThreadPoolExecutor(_LOADERS, "version-loader")
+        self._loader = VersionLoader(sources, cache, saved, hash_key, memory, self._lock, self._rank, self._arrived)
+        self._prune_at = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -129,8 +71,12 @@ class RoutingTable:
         waiting = {model: self._wanted[model] for model in self.models if model not in self.active}
         for model, route in waiting.items():
             reason = self.problems.get(model, "its versions are being loaded")
-            rows += [_index_row(model, number, role, share, None, reason) for number, role, share in _shares(route)]
+            rows += [index_row(model, number, role, share, None, reason) for number, role, share in shares(route)]
         return rows
+
+    def loaded(self) -> list[LoadedVersion]:
+        """Every version in memory."""
+        return self._loader.loaded()
 
     def start(self, wait_for_notice: Callable[[float], object] | None = None) -> None:
         """Follow the control plane; `wait_for_notice(seconds)` may return early when a route was changed."""
@@ -146,7 +92,7 @@ class RoutingTable:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._loader.stop()
 
     def refresh(self) -> None:
         """Read the routes and move towards them. With the control plane away the last table, saved or live, stays."""
@@ -164,6 +110,12 @@ class RoutingTable:
                     self._wanted[route.model] = route
             for route in list(self._wanted.values()):
                 self._advance(route)
+        self._prune()
+
+    def _prune(self) -> None:
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + _PRUNE_SECONDS
+            self._cache.prune({version.digest for version in self.loaded()} | self._saved.digests)
 
     def _lost(self, error: Exception) -> None:
         if self.unreachable_since is None:
@@ -192,14 +144,29 @@ class RoutingTable:
             return
         active = self.active.get(route.model)
         if active is not None and active.route.epoch >= route.epoch:
+            self._complete(active)
             return
-        champion, canary = self._load_for(route, route.champion), self._load_for(route, route.canary)
+        loads = self._loads_of(route)
+        champion, canary = loads.get(route.champion or 0), loads.get(route.canary or 0)
         if (champion and champion.fault) or (canary and canary.fault and (canary.passing or route.champion is None)):
             fault = champion.fault if champion and champion.fault else canary and canary.fault
             self.problems[route.model] = f"epoch {route.epoch} is not in force: {fault}"
-            return
-        if all(load is None or load.version or load.fault for load in (champion, canary)):
-            self._activate(route, champion, canary)
+        elif all(load is None or load.settled for load in (champion, canary)):
+            self._activate(route, loads)
+
+    def _loads_of(self, route: Route) -> dict[int, Load]:
+        return {number: self._loader.load(VersionRef(route.model, number)) for number in route.versions}
+
+    def _complete(self, active: ActiveRoute) -> None:
+        """What stands beside came in, failed or gave way after the route was put in force without it."""
+        beside = [number for number in (active.route.shadow, active.route.standby) if number is not None]
+        loads = {number: self._loader.load(VersionRef(active.route.model, number)) for number in beside}
+        present = {version.ref.number: version for version in (active.champion, active.canary) if version}
+        present |= {number: load.version for number, load in loads.items() if load.version}
+        faults = {n: said for n, said in active.faults.items() if n not in loads or not loads[n].settled}
+        faults |= _faults(loads)
+        if set(present) != {version.ref.number for version in active.loaded} or faults != active.faults:
+            self._put(active.route, present, faults, active.breaker)
 
     def _close(self, model: str) -> bool:
         """Whether a route without versions is that of a model switched off for good, not of a first release rolled
@@ -218,99 +185,56 @@ class RoutingTable:
         self._saved.save(self.active.values(), self.closed)
         return True
 
-    def _load_for(self, route: Route, number: int | None) -> _Load | None:
-        """The load of a version, begun if need be. None: the route does not name one."""
-        if number is None:
-            return None
-        ref = VersionRef(route.model, number)
-        load = self._loads.get(ref)
-        if load is None or (load.fault and time.monotonic() >= load.again_at):
-            load = self._loads[ref] = _Load(again_at=float("inf"))
-            self._pool.submit(self._bring_in, ref)
-        return load
+    def _arrived(self, ref: VersionRef) -> None:
+        if ref.model in self._wanted:
+            self._advance(self._wanted[ref.model])
 
-    def _bring_in(self, ref: VersionRef) -> None:
-        try:
-            done = _Load(version=self._prepare(ref))
-        except StewardError as error:
-            done = _Load(fault=error, again_at=time.monotonic() + RETRY_SECONDS)
-            log.warning("%s cannot be loaded: %s", ref, error)
-        except Exception as error:
-            done = _Load(
-                fault=StewardError(f"{type(error).__name__}: {error}"), again_at=time.monotonic() + RETRY_SECONDS
-            )
-            log.exception("%s cannot be loaded", ref)
-        with self._lock:
-            self._loads[ref] = done
-            if ref.model in self._wanted:
-                self._advance(self._wanted[ref.model])
+    def _rank(self, ref: VersionRef) -> int:
+        """What a version is to the routes in force and to those that are wanted."""
+        active = self.active.get(ref.model)
+        routes = [route for route in (active and active.route, self._wanted.get(ref.model)) if route]
+        return min((_rank_in(route, ref.number) for route in routes), default=UNNAMED)
 
-    def _prepare(self, ref: VersionRef) -> LoadedVersion:
-        """With the control plane away: by the saved digest, from the cache, its smoke rows tried before."""
-        spec = self._sound_spec(ref.model)
-        try:
-            version = self._sources.version(ref)
-            smoke, reference = self._sources.smoke(version), self._sources.reference(version)
-        except UnavailableError:
-            digest = self._saved.digest(ref)
-            folder = self._cache.folder(digest, _nothing_to_fetch)
-            return prepare(ref, digest, folder, spec, [], self._saved.reference(ref))
-        folder = self._cache.folder(version.artefact_digest, lambda: self._sources.fetch(version))
-        return prepare(ref, version.artefact_digest, folder, spec, smoke, reference)
+    def _activate(self, route: Route, loads: Mapping[int, Load]) -> None:
+        present = {number: load.version for number, load in loads.items() if load.version}
+        judged = present.get(route.canary or route.shadow or 0)
+        self._put(route, present, _faults(loads), self._breaker(route, judged.spec if judged else None))
+        self._on_routed(route.model, route.epoch)
 
-    def _activate(self, route: Route, champion: _Load | None, canary: _Load | None) -> None:
-        spec = self._sound_spec(route.model)
-        fault = str(canary.fault) if canary and canary.fault else None
-        self.active[route.model] = ActiveRoute(
-            route,
-            spec,
-            RequestContract(spec),
-            FeatureLayout(spec, self._hash_key),
-            champion.version if champion else None,
-            canary.version if canary else None,
-            fault,
-            self._breaker(route, spec),
-        )
-        if fault:
-            self.problems[route.model] = f"the canary is not loaded: {fault}"
+    def _put(
+        self, route: Route, present: Mapping[int, LoadedVersion], faults: Mapping[int, str], breaker: CanaryBreaker
+    ) -> None:
+        self.active[route.model] = ActiveRoute.of(route, present, faults, breaker, self._hash_key)
+        if faults:
+            roles = {number: role for number, role, _ in shares(route)}
+            said = [f"the {roles[number]} is not loaded: {fault}" for number, fault in faults.items()]
+            self.problems[route.model] = "; ".join(said)
         else:
             self.problems.pop(route.model, None)
-        self._on_routed(route.model, route.epoch)
         self._forget_unrouted()
         self._saved.save(self.active.values(), self.closed)
 
-    def _breaker(self, route: Route, spec: ModelSpec) -> CanaryBreaker:
+    def _breaker(self, route: Route, spec: ModelSpec | None) -> CanaryBreaker:
         """Tripped already where this epoch's version was taken off before this server was started, or by another."""
-        latency = spec.deployment.guardrails.p99_latency
+        latency = spec.deployment.guardrails.p99_latency if spec else None
         breaker = CanaryBreaker(latency.max if latency else None)
         if trip := self._known_trip(route.model, route.epoch):
             breaker.trip(trip.reason)
         return breaker
 
-    def _sound_spec(self, model: str) -> ModelSpec:
-        """The one it was last served by while the file is broken: what was released, and the way back, do not wait for
-        a mended file. Raises what the source raises when there is none."""
-        try:
-            return self._sources.spec(model)
-        except StewardError as error:
-            known = self._saved.spec(model)
-            if known is None:
-                raise
-            log.warning("%s: its spec cannot be read, the last one stays: %s", model, error)
-            return known
-
     def _forget_unrouted(self) -> None:
         routes = [active.route for active in self.active.values()] + list(self._wanted.values())
-        named = {VersionRef(r.model, n) for r in routes for n in (r.champion, r.canary) if n is not None}
-        for ref in set(self._loads) - named:
-            del self._loads[ref]
+        self._loader.keep_only({VersionRef(route.model, number) for route in routes for number in route.versions})
 
 
 def _names_nobody(route: Route) -> bool:
     return route.champion is None and route.canary is None
 
 
-def _nothing_to_fetch() -> Path:
-    raise UnavailableError(
-        "the artefact is not in the cache and the control plane is away", hint="wait for it to return"
-    )
+def _faults(loads: Mapping[int, Load]) -> dict[int, str]:
+    return {number: str(load.fault) for number, load in loads.items() if load.fault}
+
+
+def _rank_in(route: Route, number: int) -> int:
+    ranks = {route.standby: STANDS_BY, route.shadow: SHADOWS, route.canary: SERVES, route.champion: SERVES}
+    return ranks.get(number, UNNAMED)

@@ -36,16 +36,22 @@ class SavedTable:
             return str(found)
         raise UnavailableError("the control plane is away and this server never served it", where=str(ref))
 
+    @property
+    def digests(self) -> set[str]:
+        """Of the artefacts that a start without the control plane needs."""
+        return set(self._kept["artefacts"].values())
+
     def reference(self, ref: VersionRef) -> JsonObject | None:
         found: JsonObject | None = self._kept["references"].get(str(ref))
         return found
 
-    def spec(self, model: str) -> ModelSpec | None:
-        """The one the model was served by; None when it never was, or by a release whose specs read otherwise."""
+    def spec(self, ref: VersionRef) -> ModelSpec | None:
+        """The one the version was served by; None when it never was, or by a release whose specs read otherwise."""
         from pydantic import ValidationError
 
+        kept = self._kept["specs"]
         try:
-            return ModelSpec.model_validate(self._kept["specs"][model])
+            return ModelSpec.model_validate(kept.get(str(ref)) or kept[ref.model])  # by model in older tables
         except (KeyError, ValidationError):
             return None
 
@@ -57,13 +63,13 @@ class SavedTable:
     def save(self, active: Iterable[ActiveRoute], closed: Mapping[str, str]) -> None:
         """A full disk must not stop traffic: failing to save is logged."""
         served = list(active)
-        loaded = [version for item in served for version in (item.champion, item.canary) if version]
+        loaded = [version for item in served for version in item.loaded]
         self._kept = {
             "routes": [_plain(item.route) for item in served],
             "artefacts": {str(version.ref): version.digest for version in loaded},
             "references": {str(version.ref): version.reference for version in loaded if version.reference},
             "closed": dict(closed),
-            "specs": {item.route.model: item.spec.model_dump(mode="json") for item in served},
+            "specs": {str(version.ref): version.spec.model_dump(mode="json") for version in loaded},
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

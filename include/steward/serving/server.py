@@ -81,6 +81,7 @@ def _answer(host: str, port: int, token: str | None, listening: socket.socket) -
         token=token,
         slot=slot,
         address=f"{host}:{port}",
+        memory=settings.server_memory_bytes,
     )
 
     def report_trip(model: str, version: int, reason: str) -> None:

@@ -7,15 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from steward.errors import StewardError
-from steward.ledger import EventType
-from steward.registry import ModelVersion
+from steward.errors import IntegrityError, PolicyError, StewardError
+from steward.ledger import AuditEvent, EventType
+from steward.ledger.replay import APPROVAL_EVENTS, approval_is_recorded
+from steward.registry import ModelVersion, State
 from steward.rollout import Route
 from steward.spec import ModelSpec
 from steward.types import JsonObject, VersionRef
 
 if TYPE_CHECKING:
-    from steward.actions.state import Services
+    from steward.actions.state import Services, Transaction
 
 
 class ServingSources(Protocol):
@@ -27,7 +28,14 @@ class ServingSources(Protocol):
         """Raises NotFoundError."""
         ...
 
-    def spec(self, model: str) -> ModelSpec: ...
+    def spec(self, version: ModelVersion) -> ModelSpec:
+        """The one it was registered under, whatever model.yaml says today. Raises IntegrityError."""
+        ...
+
+    def check_released(self, version: ModelVersion) -> None:
+        """Raises PolicyError for a version that was not released or may not serve any more, IntegrityError where a
+        table says that it was and the signed record does not."""
+        ...
 
     def fetch(self, version: ModelVersion) -> Path:
         """Local folder of the artefact. Raises IntegrityError when it is not the approved one."""
@@ -47,30 +55,53 @@ class ServingSources(Protocol):
 
 
 class LedgerSources:
-    """Routes and versions from the ledger's database, specs from their folder, artefacts from the tracker."""
+    """Routes, versions and their specs from the ledger's database, artefacts from the tracker."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._targets: dict[str, str] = {}
+        self._targets: dict[VersionRef, str] = {}
 
     def routes(self) -> list[Route]:
         """Those of models that servers answer for; the route of a batch target only says who its champion is."""
         with self._services.database.begin() as transaction:
             routes = transaction.routes.all()
-        return [route for route in routes if self._target(route.model) != "batch"]
+        return [route for route in routes if self._target(route) != "batch"]
 
-    def _target(self, model: str) -> str:
-        """Of a broken or absent spec, what it was last."""
-        with suppress(StewardError):
-            self._targets[model] = self.spec(model).deployment.target
-        return self._targets.get(model, "local")
+    def _target(self, route: Route) -> str:
+        """Of the version it names first: what a release was made for does not change by a later file."""
+        if not route.versions:
+            return "local"
+        ref = VersionRef(route.model, route.versions[0])
+        if ref not in self._targets:
+            with suppress(StewardError):
+                self._targets[ref] = self.spec(self.version(ref)).deployment.target
+        return self._targets.get(ref, "local")
 
     def version(self, ref: VersionRef) -> ModelVersion:
         with self._services.database.begin() as transaction:
             return transaction.versions.get(ref)
 
-    def spec(self, model: str) -> ModelSpec:
-        return self._services.specs.get(model)
+    def spec(self, version: ModelVersion) -> ModelSpec:
+        """From the event that registered it; of one whose event holds none that this release reads, from its file."""
+        from pydantic import ValidationError
+
+        with self._services.database.begin() as transaction:
+            found = _signed(transaction, version.ref, [EventType.VERSION_REGISTERED])
+        for event in reversed(found):
+            with suppress(ValidationError, KeyError):
+                return ModelSpec.model_validate(event.body["spec"])
+        return self._services.specs.get(version.model)
+
+    def check_released(self, version: ModelVersion) -> None:
+        """By the signed record alone: the policy of today must not take off what the policy of its day let through."""
+        if version.state in (State.REJECTED, State.RETIRED):
+            raise _not_released(f"it is {version.state}", version.ref)
+        with self._services.database.begin() as transaction:
+            begun = _signed(transaction, version.ref, _RELEASES)
+            if not begun:
+                raise _not_released("the record holds no release of it", version.ref)
+            if (request := begun[-1].body.get("approval")) is not None:
+                _check_approved(transaction, version.ref, request)
 
     def fetch(self, version: ModelVersion) -> Path:
         from steward.training import LoggedModel
@@ -95,3 +126,35 @@ class LedgerSources:
         with self._services.database.begin() as transaction:
             events = transaction.events.read(model=model, types=[EventType.ENDPOINT_CLOSED], limit=1)
         return f"switched off for good on {events[0].at:%Y-%m-%d}: {events[0].reason}" if events else None
+
+
+_RELEASES = (EventType.ROLLOUT_STARTED, EventType.VERSION_PROMOTED)
+_CHECK = "run `steward audit verify --state`: somebody may have written past the actions"
+
+
+def _signed(transaction: Transaction, ref: VersionRef, types: Sequence[EventType]) -> list[AuditEvent]:
+    """Events of a version, oldest first. Raises IntegrityError for one without this ledger's signature."""
+    events = [e for e in transaction.events.read(model=ref.model, types=types) if e.version == ref.number]
+    return _genuine(transaction, events)
+
+
+def _genuine(transaction: Transaction, events: list[AuditEvent]) -> list[AuditEvent]:
+    for event in events:
+        if not transaction.events.is_genuine(event):
+            said = f"event {event.seq} ({event.type}) was not signed with this ledger's key"
+            raise IntegrityError(said, where=event.model, hint=_CHECK)
+    return events
+
+
+def _check_approved(transaction: Transaction, ref: VersionRef, request: str) -> None:
+    """The release names an approval: the answers that make it must be in the record, signed."""
+    events = transaction.events.read(model=ref.model, types=APPROVAL_EVENTS)
+    about = _genuine(transaction, [event for event in events if event.body.get("request") == request])
+    if not any(approval_is_recorded(about, request, event.evidence) for event in about if event.evidence):
+        said = f"it was released on approval {request}, which the record does not hold"
+        raise IntegrityError(said, where=str(ref), hint=_CHECK)
+
+
+def _not_released(said: str, ref: VersionRef) -> PolicyError:
+    hint = "a version is served once a rollout of it was begun; `steward history` shows what became of it"
+    return PolicyError(said, where=str(ref), hint=hint)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steward.adapters.skops_models import save_model
-from steward.errors import NotFoundError, UnavailableError
+from steward.adapters.onnx_models import TWIN_FILE
+from steward.adapters.skops_models import folder_digest, save_model
+from steward.errors import NotFoundError, PolicyError, UnavailableError
 from steward.registry import ModelVersion, State
 from steward.rollout import Route
 from steward.spec import ModelSpec
@@ -27,14 +28,26 @@ class FakeServingSources:
         self.versions: dict[VersionRef, ModelVersion] = {}
         self.specs: dict[str, ModelSpec] = {}
         self.smoke_rows: dict[VersionRef, list[JsonObject]] = {}
+        self.registered: dict[VersionRef, ModelSpec] = {}
+        self.unreleased: dict[VersionRef, str] = {}
         self.references: dict[VersionRef, JsonObject] = {}
         self.switched_off: dict[str, str] = {}
         self.fetched: list[VersionRef] = []
 
-    def register(self, spec: ModelSpec, number: int, estimator: Any, smoke: Sequence[JsonObject] = ()) -> ModelVersion:
-        """Save a fitted estimator as a version of the spec's model."""
+    def register(
+        self,
+        spec: ModelSpec,
+        number: int,
+        estimator: Any,
+        smoke: Sequence[JsonObject] = (),
+        twin: bytes | None = None,
+    ) -> ModelVersion:
+        """Save a fitted estimator, and the ONNX twin given beside it, as a version of the spec's model."""
         ref = VersionRef(spec.model, number)
         digest = save_model(estimator, self.folder / str(ref))
+        if twin is not None:
+            (self.folder / str(ref) / TWIN_FILE).write_bytes(twin)
+            digest = folder_digest(self.folder / str(ref))
         version = ModelVersion(
             model=spec.model,
             state=State.CHALLENGER,
@@ -46,13 +59,22 @@ class FakeServingSources:
             training_window=Window(_NEW_YEAR, datetime(2013, 4, 1, tzinfo=UTC)),
             number=number,
         )
-        self.specs[spec.model], self.versions[ref], self.smoke_rows[ref] = spec, version, list(smoke)
+        self.specs[spec.model] = self.registered[ref] = spec
+        self.versions[ref], self.smoke_rows[ref] = version, list(smoke)
         return version
 
-    def route(self, model: str, champion: int | None, canary: int | None = None, percent: int = 0) -> Route:
+    def route(
+        self,
+        model: str,
+        champion: int | None,
+        canary: int | None = None,
+        percent: int = 0,
+        shadow: int | None = None,
+        standby: int | None = None,
+    ) -> Route:
         """Change the route under the next epoch."""
         epoch = self.table[model].epoch + 1 if model in self.table else 1
-        self.table[model] = Route(model, champion, canary, percent, epoch, datetime.now(UTC))
+        self.table[model] = Route(model, champion, canary, percent, epoch, datetime.now(UTC), shadow, standby)
         return self.table[model]
 
     def routes(self) -> list[Route]:
@@ -65,8 +87,14 @@ class FakeServingSources:
             raise NotFoundError("there is no such version", where=str(ref))
         return self.versions[ref]
 
-    def spec(self, model: str) -> ModelSpec:
-        return self.specs[model]
+    def spec(self, version: ModelVersion) -> ModelSpec:
+        self._check()
+        return self.registered[version.ref]
+
+    def check_released(self, version: ModelVersion) -> None:
+        self._check()
+        if said := self.unreleased.get(version.ref):
+            raise PolicyError(said, where=str(version.ref))
 
     def fetch(self, version: ModelVersion) -> Path:
         self._check()

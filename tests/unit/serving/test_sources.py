@@ -58,7 +58,7 @@ def test_a_release_is_found_with_its_smoke_rows(fake_database: FakeDatabase, sou
     version = sources.version(VersionRef(route.model, route.canary or 0))
     assert sources.fetch(version) == Path("/artefacts/run-1/digest")
     assert sources.smoke(version) == SMOKE
-    assert sources.spec(MODEL).model == MODEL
+    assert sources.spec(version).model == MODEL
 
 
 def test_a_version_without_training_evidence_has_no_smoke_rows(
