@@ -50,7 +50,7 @@ def shift_of(current: Floats, reference: Floats, limit: float, alpha: float, sin
         return Shift.unknown() if min(len(current), len(reference)) < 2 * FEWEST_IN_BIN else Shift(0.0, 0.0, math.inf)
     value = psi(theirs / len(reference), ours / len(current))
     noise = psi_by_chance(len(ours), len(reference), len(current), checks=1, alpha=0.01)
-    return Shift(value, noise, _proof(len(ours), len(reference), len(current), limit, alpha, since))
+    return Shift(value, noise, _proof(theirs, ours, limit, alpha, since))
 
 
 def _counts(edges: Floats, values: Floats) -> Counts:
@@ -74,17 +74,35 @@ def _joined(theirs: Counts, ours: Counts) -> tuple[Counts, Counts]:
     return np.add.reduceat(theirs, starts), np.add.reduceat(ours, starts)
 
 
-def _proof(bins: int, reference_rows: int, current_rows: int, limit: float, alpha: float, since: int) -> float:
-    """PSI of a true shift of `limit` is about s·χ²(B-1, limit/s), s = 1/N + 1/M.
+def _proof(theirs: Counts, ours: Counts, limit: float, alpha: float, since: int) -> float:
+    """The larger of two bounds on PSI at a true shift of `limit`: about s·χ²(B-1, limit/s), s = 1/N + 1/M, and a normal
+    one with the spread that these counts show, which is wider where a bin is nearly empty.
 
     Looked at again and again: within each doubling of the rows the bound is that of its beginning (means over ever more
     rows come back to the truth, so what exceeds it later exceeded it there, or with half the chance again), and the
     chance is shared out over the doublings, 1/((k+1)(k+2)) each.
     """
+    from scipy.special import ndtri
+
+    reference_rows, current_rows, bins = int(theirs.sum()), int(ours.sum()), len(ours)
     doubling = max(0, int(math.log2(max(current_rows / max(since, 1), 1))))
-    spread = (1 / reference_rows + 1 / current_rows) * current_rows / min(current_rows, max(since, 1) * 2**doubling)
+    earlier = current_rows / min(current_rows, max(since, 1) * 2**doubling)
+    spread = (1 / reference_rows + 1 / current_rows) * earlier
     chance = alpha / ((doubling + 1) * (doubling + 2)) / 2
-    return spread * _noncentral_quantile(bins - 1, max(limit, 0.0) / spread, chance)
+    deviation = math.sqrt(_variance(theirs, ours) * earlier)
+    normal = max(limit, 0.0) + (bins - 1) * spread + float(-ndtri(chance)) * deviation
+    return max(normal, spread * _noncentral_quantile(bins - 1, max(limit, 0.0) / spread, chance))
+
+
+def _variance(theirs: Counts, ours: Counts) -> float:
+    """Of PSI, by the delta method; half a row is added to every bin: an empty one is rare, not impossible."""
+    import numpy as np
+
+    r, c = ((counts + 0.5) / (counts.sum() + len(counts) / 2) for counts in (theirs, ours))
+    by_ours, by_theirs = np.log(c / r) + 1 - r / c, np.log(r / c) + 1 - c / r
+    of_ours = (c * by_ours**2).sum() - (c * by_ours).sum() ** 2
+    of_theirs = (r * by_theirs**2).sum() - (r * by_theirs).sum() ** 2
+    return float(of_ours / ours.sum() + of_theirs / theirs.sum())
 
 
 def _noncentral_quantile(freedom: int, centre: float, chance: float) -> float:
