@@ -46,6 +46,10 @@ class Admission:
         self._in_flight += 1
         self._by_model[model] = asked + 1
 
+    def in_flight(self) -> dict[str, int]:
+        """Requests that are being answered, by model; of any thread."""
+        return dict(self._by_model)
+
     def leave(self, model: str) -> None:
         """After `enter`, whatever became of the request."""
         self._in_flight -= 1

@@ -229,6 +229,8 @@ class Answering:
         arm.seconds.observe(seconds)
         if fault is None:
             arm.rows.inc(call.rows)
+            if call.rows > 1:
+                arm.batch.observe(call.rows)
         else:
             self._metrics.failed(model, number, role.value, fault.kind)
         self._recorder.record(

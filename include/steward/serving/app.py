@@ -111,7 +111,7 @@ def create_app(
     given = (table, recorder, metrics, clock, options.limits, trips.record)
     answering = TracedAnswering(tracer, *given) if tracer else Answering(*given)
     admission = Admission(table, metrics, options.token, options.limits.in_flight)
-    metrics.registry.register(TableMetrics(table, admission.in_flight, lambda: recorder.failing_since))
+    metrics.registry.register(TableMetrics(table, admission.in_flight, recorder))
     door = Door(table, answering, admission, recorder, predictions, metrics, options)
 
     @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -157,6 +158,7 @@ class PredictionRecorder:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self.pending_rows = 0
+        self.flushes, self.flush_seconds = 0, 0.0
         self._failing: dict[str, datetime] = {}
 
     def record(self, answered: Answered) -> None:
@@ -185,12 +187,15 @@ class PredictionRecorder:
     def flush(self) -> None:
         """Store the queue as it is now, some thousand rows of a model at a time. What the store refuses goes back to
         its head."""
+        started = time.perf_counter()
         waiting = [self._queue.popleft() for _ in range(len(self._queue))]
         refused: list[Answered] = []
         for model in dict.fromkeys(answered.model for answered in waiting):
             group = [answered for answered in waiting if answered.model == model]
             refused += self._store_all(model, group)
         self._queue.extendleft(reversed(refused))
+        if waiting:
+            self.flushes, self.flush_seconds = self.flushes + 1, self.flush_seconds + time.perf_counter() - started
 
     def _store_all(self, model: str, group: list[Answered]) -> list[Answered]:
         """What the store refused, and what stood behind it: only the first part is made into rows in vain."""

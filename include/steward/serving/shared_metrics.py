@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 _FILE = "metrics.json"
-_LOWEST = frozenset({"steward_route_epoch"})  # of all workers: a table is in force when the last one has it
+# Of all workers, not their sum: a table is in force when the last one has it, and one that is cut off is to be seen.
+_LOWEST = frozenset(
+    {"steward_route_epoch", "steward_route_percent", "steward_control_plane_up", "steward_prediction_log_up"}
+)
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
