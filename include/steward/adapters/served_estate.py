@@ -28,6 +28,7 @@ class HttpServedEstate:
     def __init__(self, urls: Sequence[str], token: str | None = None, timeout: float = 5.0) -> None:
         self.urls, self.timeout = tuple(url.rstrip("/") for url in urls), timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._client: httpx.Client | None = None
 
     def served(self) -> list[ServedVersion]:
         return [
@@ -51,9 +52,16 @@ class HttpServedEstate:
         with ThreadPoolExecutor(max(1, len(self.urls))) as pool:
             return list(pool.map(ask, self.urls))
 
+    def _http(self) -> httpx.Client:
+        """Every request has a connection of its own; what a client costs to make is paid once."""
+        if self._client is None:
+            new_ones = httpx.Limits(max_keepalive_connections=0)
+            self._client = httpx.Client(headers=self._headers, timeout=self.timeout, limits=new_ones)
+        return self._client
+
     def _index(self, url: str) -> list[JsonObject]:
         try:
-            answer = httpx.post(f"{url}/v2/repository/index", json={}, headers=self._headers, timeout=self.timeout)
+            answer = self._http().post(f"{url}/v2/repository/index", json={})
             answer.raise_for_status()
         except httpx.HTTPError as error:
             hint = "start it, or take it off STEWARD_SERVER_URL"
@@ -76,7 +84,7 @@ class HttpServedEstate:
     def _epoch(self, url: str, model: str) -> int:
         """On a connection of its own. 0: none in force, or nobody there."""
         try:
-            answer = httpx.get(f"{url}/v2/health/ready", headers=self._headers, timeout=self.timeout)
+            answer = self._http().get(f"{url}/v2/health/ready")
             return int(answer.json().get("epochs", {}).get(model, 0))
         except (httpx.HTTPError, ValueError, AttributeError):
             return 0
@@ -93,10 +101,10 @@ class HttpServedEstate:
         return self._ask(found, model, version, rows) if rows else found
 
     def _ask(self, found: TriedVersion, model: str, version: int, rows: Sequence[JsonObject]) -> TriedVersion:
-        headers = {**self._headers, "x-steward-version": str(version)}
+        headers = {"x-steward-version": str(version)}
         address, started = f"{found.endpoint}/models/{model}/invocations", time.monotonic()
         try:
-            answer = httpx.post(address, json={"dataframe_records": list(rows)}, headers=headers, timeout=self.timeout)
+            answer = self._http().post(address, json={"dataframe_records": list(rows)}, headers=headers)
             body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             return replace(found, reached=False, fault=f"it does not answer: {error}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from sqlalchemy import exc as sql
 
@@ -20,6 +19,9 @@ from steward.adapters.postgres.connection import (
 from steward.adapters.postgres.rights import let_application_in
 from steward.errors import UnavailableError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _ANOTHER_WAS_QUICKER = frozenset({"42P04", "23505"})  # duplicate database, unique violation
 
@@ -31,6 +33,8 @@ def upgrade(url: str | URL, application: str | URL | None = None) -> None:
     it is missing, and given the rights it needs and no other. Without it, the owner is the application too.
     Processes that run it at once wait for one another. Raises UnavailableError.
     """
+    from alembic import command  # half of what a command takes to start, and only this one needs it
+
     address = postgres_url(url)
     with in_words(place_of(address)):
         _create_missing_database(address)
@@ -47,6 +51,8 @@ def upgrade(url: str | URL, application: str | URL | None = None) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
