@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,19 @@ from steward_airflow.gates import Gate
 from steward_airflow.runs import AirflowRun
 
 RELEASE_SLOT_FROM = timedelta(seconds=30)
+
+
+def told(answer: JsonObject) -> Iterator[str]:
+    """A look in the task's log: what was seen, and one line per finding where there are any."""
+    seen = f"{answer['requests']} requests: " if "requests" in answer else ""
+    findings = answer.get("findings", [])
+    if not findings:
+        yield f"{seen}{'; '.join(answer['reasons']) or answer['outcome']}"
+        return
+    yield f"{seen}{answer['outcome']}"
+    gate, outcome = (max(len(str(finding[key])) for finding in findings) for key in ("gate", "outcome"))
+    for finding in findings:
+        yield f"  {finding['gate']:<{gate}}  {finding['outcome']:<{outcome}}  {finding['reason']}"
 
 
 class VerdictSensor(BaseSensorOperator, Gate):
@@ -52,8 +65,8 @@ class VerdictSensor(BaseSensorOperator, Gate):
                 raise
             self.log.warning("Looks again later: %s", away)
             return PokeReturnValue(is_done=False)
-        seen = f"{answer['requests']} requests: " if "requests" in answer else ""
-        self.log.info("%s%s", seen, "; ".join(answer["reasons"]) or answer["outcome"])
+        for line in told(answer):
+            self.log.info("%s", line)
         return PokeReturnValue(is_done=bool(answer["final"]), xcom_value=answer)
 
     def execute(self, context: Context) -> JsonObject:

@@ -114,11 +114,15 @@ def test_only_what_may_pass_by_itself_is_tried_again(actions: ScriptedActions, e
 
 
 def test_a_rollback_is_of_the_model_the_form_names(actions: ScriptedActions) -> None:
-    actions.answers["roll_back"] = {"from": 7, "to": 6}
-    form = {"model": "flight_delays", "reason": "wrong answers"}
+    actions.answers["roll_back"] = {"from": 7, "to": 6, "epoch": 9}
+    form = {"model": "flight_delays", "reason": "wrong answers", "to": 6}
     context = context_of(params=form, dag_run={"triggering_user_name": "oscar"})
-    assert portfolio_task("steward__rollback", "roll_back").execute(context) == {"from": 7, "to": 6}
-    assert actions.called("roll_back") == [{"run": "r", "actor": "airflow:oscar", "reason": "wrong answers"}]
+    assert portfolio_task("steward__rollback", "roll_back").execute(context) == {"from": 7, "to": 6, "epoch": 9}
+    assert actions.called("roll_back") == [{"run": "r", "actor": "airflow:oscar", "reason": "wrong answers", "to": 6}]
+    ti = scripted_ti({"roll_back": {"from": 7, "to": 6, "epoch": 9}})
+    actions.answers["prove_rollback"] = {"outcome": "PASSED"}
+    portfolio_task("steward__rollback", "prove_rollback").execute({**context, "ti": ti})
+    assert actions.called("prove_rollback") == [{"run": "r", "actor": "airflow:oscar", "to": 6, "epoch": 9}]
 
 
 @pytest.mark.parametrize("step", ["roll_back", "settle"])
@@ -126,7 +130,7 @@ def test_the_way_back_needs_no_sound_spec(actions: ScriptedActions, models_dir: 
     going_back = task(step) if step == "settle" else portfolio_task("steward__rollback", step)
     (models_dir / "flight_delays" / "model.yaml").write_text("rubbish")
     actions.answers[going_back.action] = {"rolled_back": True, "to": 6}
-    context = context_of(params={"model": "flight_delays", "reason": "wrong answers"})
+    context = context_of(params={"model": "flight_delays", "reason": "wrong answers", "to": None})
     assert going_back.execute(context)["to"] == 6
 
 
@@ -161,6 +165,23 @@ def test_running_out_of_time_is_a_no_and_not_a_fault(actions: ScriptedActions) -
     assert ti.left["return_value"]["outcome"] == "INCONCLUSIVE"
     assert "no verdict in time" in ti.left["return_value"]["reasons"][0]
     assert len(actions.called("analyse_canary")) > 1
+
+
+def test_a_look_is_a_table_in_the_log() -> None:
+    from steward_airflow.sensors import told
+
+    findings = [
+        {"gate": "canary.requests", "outcome": "PASSED", "reason": "the canary answered 200 of the 200 requests"},
+        {"gate": "canary.error_rate", "outcome": "INCONCLUSIVE", "reason": "error rate is 0.02, too few prove it"},
+    ]
+    answer = {"outcome": "INCONCLUSIVE", "reasons": ["error rate"], "requests": 200, "findings": findings}
+    assert list(told(answer)) == [
+        "200 requests: INCONCLUSIVE",
+        "  canary.requests    PASSED        the canary answered 200 of the 200 requests",
+        "  canary.error_rate  INCONCLUSIVE  error rate is 0.02, too few prove it",
+    ]
+    assert list(told({"outcome": "PASSED", "reasons": []})) == ["PASSED"]
+    assert list(told({"outcome": "FAILED", "reasons": ["gone"], "requests": 0})) == ["0 requests: gone"]
 
 
 def test_short_bakes_keep_their_slot_and_long_ones_give_it_back() -> None:

@@ -150,7 +150,7 @@ class Life:
             "score": scores,
             **more,
         }
-        types = {**PREDICTION_COLUMNS, **dict.fromkeys(more, "float64")}
+        types = {**PREDICTION_COLUMNS, **dict.fromkeys(more.keys() - PREDICTION_COLUMNS.keys(), "float64")}
         named = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64()}
         schema = pa.schema([(n, named.get(t, pa.timestamp("us", "UTC"))) for n, t in types.items()])
         self.predictions.append("toy", pa.table(rows, schema=schema))
