@@ -233,6 +233,8 @@ class Answering:
                 arm.batch.observe(call.rows)
         else:
             self._metrics.failed(model, number, role.value, fault.kind)
+            about = {"epoch": active.route.epoch, "decision_id": call.decision_ids[0]}
+            log.info("%s could not answer: %s", VersionRef(model, number), fault.kind, extra=about)
         self._recorder.record(
             Answered(
                 model=model,
