@@ -1,4 +1,4 @@
-"""The server's log: text for a terminal, or one JSON object per line. Never what a caller sent.
+"""The server's log: text for a terminal, or one JSON object per line. Of what a caller sent, at most a decision's id.
 
 A model's own exception likes to quote the value it stumbled over, and so does a warning of its libraries. So an
 exception is written as its type and its place in the code; its words only where they are Steward's own, and not where
