@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from steward.serving.draining import Drain
 
-HEADER_SECONDS = 10.0
 HEADER_BYTES = 64 * 2**10
-# What is still being sent after the answer was given is read for this long, so that the answer is not cut off.
-LINGER_SECONDS = 2.0
-READER_SECONDS = 30.0
 MOST_CONNECTIONS = 2_000
+
+
+class Patience(NamedTuple):
+    """In seconds. `headers`: for request line and headers, from the connection or the last answer's next byte.
+
+    `linger`: what is still being sent after the answer was given is read for so long, that the answer is not cut off.
+    `reader`: for who does not take an answer; it is counted from when the buffers between are full.
+    """
+
+    headers: float = 10.0
+    linger: float = 2.0
+    reader: float = 30.0
 
 
 class GuardedConnection(HttpToolsProtocol):
     """uvicorn's own, with a time limit wherever it waits for the caller and the server does not see it."""
 
     drain = Drain()
+    patience = Patience()
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -35,7 +44,7 @@ class GuardedConnection(HttpToolsProtocol):
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(503, "too_many_connections", "too many connections are open", "use one for many requests")
             return
-        self._wait(HEADER_SECONDS, self._too_slow)
+        self._wait(self.patience.headers, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -50,10 +59,10 @@ class GuardedConnection(HttpToolsProtocol):
             self._still_headers(len(data))
         elif self._in_message:
             if self.cycle.response_complete:
-                self._wait(LINGER_SECONDS, self.transport.close)
+                self._wait(self.patience.linger, self.transport.close)
         elif self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
             # Bytes that begin no request, such as line ends: uvicorn takes them for life.
-            self._wait(HEADER_SECONDS, self._too_slow)
+            self._wait(self.patience.headers, self._too_slow)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -76,12 +85,12 @@ class GuardedConnection(HttpToolsProtocol):
         if self._header_bytes > HEADER_BYTES:
             self._refuse(431, "headers_too_large", f"more than {HEADER_BYTES} bytes of headers", "send fewer")
         else:
-            self._wait(HEADER_SECONDS, self._too_slow)
+            self._wait(self.patience.headers, self._too_slow)
 
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(READER_SECONDS, self.transport.abort)
+            self._unread = self.loop.call_later(self.patience.reader, self.transport.abort)
 
     def resume_writing(self) -> None:
         if self._unread is not None:
@@ -109,7 +118,7 @@ class GuardedConnection(HttpToolsProtocol):
             self._waits = None
 
     def _too_slow(self) -> None:
-        self._refuse(408, "too_slow", f"no complete request after {HEADER_SECONDS:g} s", "send it in one go")
+        self._refuse(408, "too_slow", f"no complete request after {self.patience.headers:g} s", "send it in one go")
 
     def _refuse(self, status: int, code: str, said: str, hint: str) -> None:
         """Below the application, and typed all the same. In the middle of another answer there is no room for it."""
@@ -123,6 +132,6 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def guarded(drain: Drain) -> type[GuardedConnection]:
+def guarded(drain: Drain, patience: Patience | None = None) -> type[GuardedConnection]:
     """The protocol of a server that drains when told."""
-    return type("Connection", (GuardedConnection,), {"drain": drain})
+    return type("Connection", (GuardedConnection,), {"drain": drain, "patience": patience or Patience()})

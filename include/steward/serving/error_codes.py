@@ -16,6 +16,7 @@ REFUSALS: dict[str, Code] = {
     "bad_request": Code(400, "a field is not of its form; the message names it"),
     "bad_decision_ids": Code(400, "decision_ids are not different names, one per row"),
     "bad_subject": Code(400, "subjects are not names, one per row"),
+    "bad_reason_codes": Code(400, "reason_codes is neither true nor false nor a small number"),
     "no_inputs": Code(400, "there are no tensors, or no frame in one of the four forms"),
     "no_rows": Code(400, "there is not one row"),
     "twice": Code(400, "a tensor is there twice"),
