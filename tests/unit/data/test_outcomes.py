@@ -1,0 +1,65 @@
+"""Outcomes from a table: what is read, what is refused, and what is news."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.unit.serving.conftest import make_spec
+
+from steward.data.outcomes import not_known, outcome_rows, read_outcomes
+from steward.errors import DataError
+from steward.types import Window
+
+START = datetime(2013, 4, 1, tzinfo=UTC)
+APRIL = Window(START, START + timedelta(days=30))
+SPEC = make_spec(outcomes="model:outcomes")
+NOON = pd.Timestamp("2013-04-02T12:00Z")
+
+
+def table(**changed: Any) -> pd.DataFrame:
+    return pd.DataFrame({"decision_id": ["a", "b"], "label": [1, None], "observed_at": [NOON, NOON], **changed})
+
+
+def read(frame: Any) -> pd.DataFrame:
+    return read_outcomes(SPEC, APRIL, lambda start, end: frame)
+
+
+def test_decisions_may_be_named_by_the_id_of_the_spec_and_labels_by_its_column() -> None:
+    frame = pd.DataFrame({"flight_id": [7, 8], "late": [True, False], "observed_at": ["2013-04-02", "2013-04-03"]})
+    assert read(frame).to_dict("list")["decision_id"] == ["7", "8"]
+    assert read(frame)["label"].tolist() == [1.0, 0.0]
+    assert str(read(frame)["observed_at"].dt.tz) == "UTC"
+
+
+def test_a_label_that_will_never_come_is_kept_as_missing() -> None:
+    assert outcome_rows(read(table()), START)["label"].to_pylist() == [1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ([1, 2], "returned list"),
+        (table().drop(columns="label"), "the outcomes lack label"),
+        (table(decision_id=["a", None]), "1 outcomes name no decision"),
+        (table(label=["yes", "no"]), "the outcomes cannot be read"),
+        (table(observed_at=["2013-04-02", "soon"]), "the outcomes cannot be read"),
+        (table(observed_at=[NOON, NOON + pd.Timedelta(days=60)]), "1 of 2 outcomes are not observed in"),
+        (table(observed_at=[NOON, None]), "1 of 2 outcomes are not observed in"),
+    ],
+)
+def test_what_is_no_outcome_is_refused_in_words(frame: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said) as refused:
+        read(frame)
+    assert refused.value.hint
+
+
+def test_only_what_was_never_told_is_news() -> None:
+    first = read(table())
+    assert not_known(first, first.assign(recorded_at=NOON)).empty
+    corrected = read(table(label=[0, None]))
+    assert not_known(corrected, first)["decision_id"].tolist() == ["a"]
+    assert not_known(first, pd.concat([first, corrected])).empty, "an older telling does not undo a correction"
+    assert len(not_known(pd.concat([first, first], ignore_index=True), first.iloc[:0])) == 2
