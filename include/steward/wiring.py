@@ -287,6 +287,7 @@ def services() -> Services:
     from steward.adapters.gx_contract import GxDataValidator
     from steward.adapters.mlflow_tracking import MlflowTracker
     from steward.adapters.notices import AppriseNotifier
+    from steward.adapters.onnx_twin import OnnxTwins
     from steward.adapters.served_estate import HttpServedEstate
 
     given = settings()
@@ -302,6 +303,7 @@ def services() -> Services:
         predictions=prediction_log(storage),
         validator=GxDataValidator(),
         tracker=mlflow,
+        twins=OnnxTwins(),
         models=mlflow,
         mirror=mlflow,
         reporter=EvidentlyDriftReporter(),

@@ -36,8 +36,8 @@ class FolderTracker(FakeTracker):
         super().__init__()
         self.root = root
 
-    def log(self, record: TrainingRecord, model: Any, example: Any) -> LoggedModel:
-        logged = super().log(record, model, example)
+    def log(self, record: TrainingRecord, model: Any, example: Any, files: Any = None) -> LoggedModel:
+        logged = super().log(record, model, example, files)
         save_model(model, self.root / logged.run_id)
         return replace(logged, digest=folder_digest(self.root / logged.run_id))
 

@@ -45,8 +45,8 @@ class CachingTracker(FakeTracker):
         super().__init__()
         self.cache = cache
 
-    def log(self, record: TrainingRecord, model: Any, example: Any) -> LoggedModel:
-        logged = super().log(record, model, example)
+    def log(self, record: TrainingRecord, model: Any, example: Any, files: Any = None) -> LoggedModel:
+        logged = super().log(record, model, example, files)
         partial = self.cache / logged.run_id
         digest = save_model(model, partial)
         partial.rename(self.cache / digest)

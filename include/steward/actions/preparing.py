@@ -116,6 +116,7 @@ def train(
     """
     from steward.training import fitting
     from steward.training.provenance import code_editor
+    from steward.training.twins import TWIN_FILE, make_twin
 
     given = {"snapshot": snapshot, "params": params or {}, "threshold": threshold}
     op = Operation.begin(services, "train", spec.model, run, actor, **given)
@@ -124,10 +125,12 @@ def train(
     taken = snapshot_of(services, snapshot)
     code = ModelCode(services.specs.module_path(spec.model))
     smoke = code.call(spec.deployment.smoke, limit=LOAD_LIMIT) if spec.deployment.smoke else []
-    part = fitting.split(spec, services.snapshots.read(taken), taken.window).fit
-    fitted = fitting.fit(spec, code, part, params or {}, threshold)
-    record = _record(spec, code, run, taken, fitted, len(part))
-    logged = services.tracker.log(record, fitted.model, part[list(spec.data.features)].head(5))
+    parts = fitting.split(spec, services.snapshots.read(taken), taken.window)
+    fitted = fitting.fit(spec, code, parts.fit, params or {}, threshold)
+    record = _record(spec, code, run, taken, fitted, len(parts.fit))
+    twin = make_twin(spec, services.twins, fitted.model, parts.holdout)
+    files = {TWIN_FILE: twin.content} if twin.content is not None else {}
+    logged = services.tracker.log(record, fitted.model, parts.fit[list(spec.data.features)].head(5), files)
     evidence = Evidence(
         "training",
         spec.model,
@@ -137,6 +140,7 @@ def train(
             "logged": vars(logged),
             "smoke": smoke,
             "threshold": fitted.threshold,
+            "twin": twin.body,
             "author": actor,
             "editor": code_editor(code.path.parent) or person(actor),
         },
@@ -183,6 +187,8 @@ def _record(spec: ModelSpec, code: ModelCode, run: str, taken: Snapshot, fitted:
 
 def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, training: str) -> JsonObject:
     """Judge the candidate (as stored, not as fitted) on the hold-out, beside the champion on the same rows."""
+    from steward.training.twins import with_twin_judged
+
     op = Operation.begin(services, "evaluate", spec.model, run, actor, training=training)
     if done := op.earlier():
         return done
@@ -192,6 +198,7 @@ def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, train
     logged = LoggedModel(**trained["logged"])
     taken = snapshot_of(services, trained["snapshot"])
     judged = _judge_candidate(services, spec, taken, logged, champion)
+    verdict = with_twin_judged(spec, trained.get("twin"), judged.verdict)
     profile = Evidence("profile", spec.model, judged.profile)
     evidence = Evidence(
         "evaluation",
@@ -202,7 +209,8 @@ def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, train
             "champion": champion.number if champion else None,
             "beside": judged.body["champion"],  # the champion's own figures on the same rows
             "profile": profile.digest,
-            "verdict": judged.verdict.to_json(),
+            "twin": trained.get("twin"),
+            "verdict": verdict.to_json(),
         },
     )
     services.tracker.log_evaluation(logged.run_id, judged.metrics, {})
@@ -210,8 +218,8 @@ def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, train
     def write(tx: Any) -> JsonObject:
         tx.evidence.put(profile)
         digest = tx.evidence.put(evidence)
-        reasons = list(judged.verdict.reasons)
-        outcome = judged.verdict.outcome
+        reasons = list(verdict.reasons)
+        outcome = verdict.outcome
         reason = "; ".join(reasons[:3]) or "passed every gate on every slice"
         tx.events.append(
             op.event(EventType.MODEL_EVALUATED, reason, evidence=digest, outcome=outcome, metrics=judged.metrics)

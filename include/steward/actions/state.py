@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from steward.inventory.stages import StageCatalogue
     from steward.spec import SpecFolder
     from steward.training import ExperimentTracker, ModelStore, RegistryMirror
+    from steward.training.twins import TwinMaker
 
 
 class EvidenceStore(Protocol):
@@ -178,6 +179,7 @@ class Services:
     predictions: PredictionLog
     validator: DataValidator
     tracker: ExperimentTracker
+    twins: TwinMaker
     models: ModelStore
     mirror: RegistryMirror
     reporter: DriftReporter

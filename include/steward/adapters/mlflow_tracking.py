@@ -7,7 +7,7 @@ a model server or a short task never pays for it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,9 @@ class MlflowTracker:
     def __init__(self, url: str, cache: Path) -> None:
         self.url, self.cache = url.rstrip("/"), cache
 
-    def log(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> LoggedModel:
+    def log(
+        self, record: TrainingRecord, model: Any, example: pd.DataFrame, files: Mapping[str, bytes] | None = None
+    ) -> LoggedModel:
         import mlflow
 
         mlflow.set_tracking_uri(self.url)
@@ -46,6 +48,8 @@ class MlflowTracker:
             mlflow.log_dict(record.environment, "environment.json")
             info = self._log_model(record, model, example)
         uri = self._artefact_location(str(info.model_id))
+        for name, content in (files or {}).items():
+            self._call("PUT", f"{_ARTEFACTS}/{_artefact_path(uri)}/{name}", content=content)
         return LoggedModel(run.info.run_id, uri, self._digest(uri))
 
     def _log_model(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> Any:

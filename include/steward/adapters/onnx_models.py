@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from steward.errors import IntegrityError
 from steward.spec.model import FeatureType
+from steward.training.twins import TWIN_FILE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-TWIN_FILE = "model.onnx"
 # A slash keeps them apart from the names of columns.
 NUMBERS, TEXTS, SCORES = "/numbers", "/texts", "/scores"
 # Stands for a missing text: of Unicode's private use, so that no sender means it.

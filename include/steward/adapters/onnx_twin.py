@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from steward.adapters.onnx_models import MISSING_TEXT, NUMBERS, SCORES, TEXTS, OnnxModel, check_onnx, packed
@@ -47,8 +48,13 @@ class OnnxTwins:
 
     def answers(self, twin: bytes, features: Mapping[str, FeatureType], frame: pd.DataFrame) -> Any:
         """What the twin answers to the rows: shares per class, or values. Raises what the runtime raises."""
-        opened = OnnxModel(twin, features, tuple(features), "its ONNX twin")
-        return opened.answers({name: _values(frame[name]) for name in features})
+        return _opened(twin, tuple(features.items())).answers({name: _values(frame[name]) for name in features})
+
+
+@lru_cache(maxsize=1)
+def _opened(twin: bytes, features: tuple[tuple[str, FeatureType], ...]) -> OnnxModel:
+    """The gate asks one twin many times."""
+    return OnnxModel(twin, dict(features), dict(features), "its ONNX twin")
 
 
 def _values(column: pd.Series) -> list[Any]:

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from steward.adapters.onnx_models import TWIN_FILE
 from steward.adapters.skops_models import MODEL_FILE, unpacked_size
 from steward.errors import StewardError, UnavailableError
 from steward.registry import ModelVersion
@@ -19,6 +18,7 @@ from steward.serving.saved_table import SavedTable
 from steward.serving.sources import ServingSources
 from steward.serving.versions import LoadedVersion, prepare
 from steward.spec import ModelSpec
+from steward.training.twins import TWIN_FILE
 from steward.types import VersionRef
 
 log = logging.getLogger(__name__)

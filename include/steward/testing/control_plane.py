@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steward.adapters.onnx_models import TWIN_FILE
 from steward.adapters.skops_models import folder_digest, save_model
 from steward.errors import NotFoundError, PolicyError, UnavailableError
 from steward.registry import ModelVersion, State
 from steward.rollout import Route
 from steward.spec import ModelSpec
+from steward.training.twins import TWIN_FILE
 from steward.types import JsonObject, VersionRef, Window
 
 _NEW_YEAR = datetime(2013, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from steward.testing.data_stores import FakePredictionLog, FakeSnapshotStore
 from steward.testing.data_validator import FakeDataValidator
 from steward.testing.database import FakeDatabase
 from steward.testing.estate import FakeArchive, FakeNotifier, FakeServedEstate
-from steward.testing.tracking import FakeReporter, FakeTracker
+from steward.testing.tracking import FakeReporter, FakeTracker, FakeTwins
 
 
 def services_in_memory(
@@ -35,6 +35,7 @@ def services_in_memory(
         predictions=FakePredictionLog(),
         validator=FakeDataValidator(),
         tracker=tracker,
+        twins=FakeTwins(),
         models=tracker,
         mirror=tracker,
         reporter=FakeReporter(),

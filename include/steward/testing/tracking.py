@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steward.errors import IntegrityError, NotFoundError, UnavailableError
+from steward.errors import IntegrityError, ModelCodeError, NotFoundError, UnavailableError
+from steward.spec import FeatureType
 from steward.training import LoggedModel, TrainingRecord
 from steward.types import digest_of
 
@@ -21,15 +23,18 @@ class FakeTracker:
 
     def __init__(self) -> None:
         self.models: dict[str, Any] = {}
+        self.files: dict[str, dict[str, bytes]] = {}
         self.metrics: dict[str, dict[str, float]] = {}
         self.registered: dict[tuple[str, int], LoggedModel] = {}
         self.aliases: dict[tuple[str, str], int | None] = {}
         self.tampered: set[str] = set()
         self.away = False
 
-    def log(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> LoggedModel:
+    def log(
+        self, record: TrainingRecord, model: Any, example: pd.DataFrame, files: Mapping[str, bytes] | None = None
+    ) -> LoggedModel:
         run = f"run-{len(self.models) + 1}"
-        self.models[run] = model
+        self.models[run], self.files[run] = model, dict(files or {})
         return LoggedModel(run, f"memory:{run}", digest_of([run, record.params]))
 
     def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None:
@@ -77,3 +82,19 @@ class FakeReporter:
 
     def write(self, reference: Any, current: Any, columns: Any, path: Path, title: str) -> None:
         self.written.append(path)
+
+
+class FakeTwins:
+    """`TwinMaker` that converts nothing until it is given `model`: then that answers for the twin."""
+
+    def __init__(self, model: Any = None) -> None:
+        self.model = model
+
+    def make(self, model: Any, features: Mapping[str, FeatureType]) -> bytes:
+        if self.model is None:
+            raise ModelCodeError("nothing is converted in memory")
+        return b"a twin"
+
+    def answers(self, twin: bytes, features: Mapping[str, FeatureType], frame: pd.DataFrame) -> Any:
+        asked = self.model.predict_proba if hasattr(self.model, "predict_proba") else self.model.predict
+        return asked(frame[list(features)])

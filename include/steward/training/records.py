@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,8 +42,13 @@ class LoggedModel:
 class ExperimentTracker(Protocol):
     """Where runs are recorded (MLflow behind it)."""
 
-    def log(self, record: TrainingRecord, model: Any, example: pd.DataFrame) -> LoggedModel:
-        """Record parameters, data set, signature, environment and cost, and keep the model (skops)."""
+    def log(
+        self, record: TrainingRecord, model: Any, example: pd.DataFrame, files: Mapping[str, bytes] | None = None
+    ) -> LoggedModel:
+        """Record parameters, data set, signature, environment and cost, and keep the model (skops).
+
+        `files` by name are kept beside it, under the same digest.
+        """
         ...
 
     def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None: ...

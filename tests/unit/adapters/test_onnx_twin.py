@@ -22,13 +22,13 @@ from steward.adapters.onnx_twin import OnnxTwins
 from steward.errors import ModelCodeError
 from steward.spec import FeatureType
 
-TEXTS, NUMBERS = ["carrier", "way out"], ["distance", "2nd stop", "temp", "holiday"]
+TEXTS, NUMBERS = ["carrier", "way_out"], ["distance", "stop_2", "temp", "holiday"]
 FEATURES = {
     "distance": FeatureType.NUMBER,
     "carrier": FeatureType.CATEGORY,
-    "2nd stop": FeatureType.INTEGER,
+    "stop_2": FeatureType.INTEGER,
     "temp": FeatureType.NUMBER,
-    "way out": FeatureType.CATEGORY,
+    "way_out": FeatureType.CATEGORY,
     "holiday": FeatureType.BOOLEAN,
 }
 
@@ -39,14 +39,14 @@ def frame(rows: int = 400) -> pd.DataFrame:
         {
             "distance": random.uniform(100, 3000, rows),
             "carrier": random.choice(["UA", "AA", "DL"], rows).astype(object),
-            "2nd stop": random.integers(0, 3, rows).astype(float),
+            "stop_2": random.integers(0, 3, rows).astype(float),
             "temp": random.normal(10, 5, rows),
-            "way out": random.choice(["N", "S"], rows).astype(object),
+            "way_out": random.choice(["N", "S"], rows).astype(object),
             "holiday": random.random(rows) < 0.2,
         }
     )
     made.loc[random.random(rows) < 0.1, "temp"] = np.nan
-    made.loc[random.random(rows) < 0.1, "way out"] = None
+    made.loc[random.random(rows) < 0.1, "way_out"] = None
     return made
 
 
@@ -91,7 +91,7 @@ def test_a_twin_of_a_classifier_answers_the_same(kind: str) -> None:
     asked = rows.copy()
     asked.loc[:50, "carrier"] = "never seen"
     asked.loc[100:150, "temp"] = np.nan
-    asked.loc[200:250, "way out"] = None
+    asked.loc[200:250, "way_out"] = None
     found = OnnxTwins().answers(OnnxTwins().make(model, FEATURES), FEATURES, asked)
     np.testing.assert_allclose(found, model.predict_proba(asked), rtol=0, atol=1e-6)
 
@@ -117,7 +117,7 @@ def test_a_twin_of_a_regressor_answers_one_value_per_row(inner: Any, numbers: An
 
 
 def test_a_model_without_a_column_transformer_takes_one_table() -> None:
-    rows = frame()[["distance", "2nd stop", "temp"]]
+    rows = frame()[["distance", "stop_2", "temp"]]
     model = boosted().fit(rows, rows["distance"] > 1500)
     features = {name: FEATURES[name] for name in rows}
     found = OnnxTwins().answers(OnnxTwins().make(model, features), features, rows)
@@ -126,9 +126,9 @@ def test_a_model_without_a_column_transformer_takes_one_table() -> None:
 
 def test_a_text_that_says_none_is_not_a_missing_one() -> None:
     rows = frame()
-    rows.loc[rows["way out"].isna(), "distance"] *= 0.1
+    rows.loc[rows["way_out"].isna(), "distance"] *= 0.1
     model = columns(boosted()).fit(rows, labels(rows))
-    asked = rows.head(3).assign(**{"way out": ["None", "nan", None]})
+    asked = rows.head(3).assign(**{"way_out": ["None", "nan", None]})
     found = OnnxTwins().answers(OnnxTwins().make(model, FEATURES), FEATURES, asked)
     np.testing.assert_allclose(found, model.predict_proba(asked), rtol=0, atol=1e-6)
 
@@ -155,9 +155,9 @@ def test_a_number_beyond_single_precision_is_not_answered_wrongly() -> None:
     row = {
         "distance": [1e300],
         "carrier": ["UA"],
-        "2nd stop": [1],
+        "stop_2": [1],
         "temp": [None],
-        "way out": [None],
+        "way_out": [None],
         "holiday": [True],
     }
     with pytest.raises(OverflowError):
