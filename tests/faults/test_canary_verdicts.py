@@ -9,15 +9,19 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 from tests.faults.rollouts_by_lot import Behaviour, Ending, Traffic, deployed, many
 
+from steward.actions.contrasting import contrast_of_arms
 from steward.gates import Outcome
 from steward.gates.alarms import ALPHA, requests_needed
 from steward.gates.betting import log_proof
+from steward.rollout.analysis import Arm, Observation, judge
 
 pytestmark = pytest.mark.faults
 
@@ -119,6 +123,46 @@ def test_the_step_needs_what_finds_the_declared_effect() -> None:
     endings = list(many(400, given, STEADY, Behaviour(errors=0.1), Behaviour(errors=LIMIT), seed=12))
     in_time = sum(e.outcome is Outcome.FAILED and e.canary_requests <= needed * 1.1 + 12 for e in endings)
     assert in_time >= 0.95 * len(endings)
+
+
+AB = deployed(
+    strategy="ab_test",
+    bake={"requests": 100, "at_most": "1h"},
+    guardrails={"outcome": {"measure": "brier", "max_drop": 0.03, "min_rows": 100}},
+)
+
+
+def ab_tests(rounds: int, worse: float, seed: int) -> Counter[Outcome]:
+    """Scores of 0.3 and 0.7 about labels that agree with them so often; looked at every 100 labelled answers."""
+    draw = np.random.default_rng(seed)
+    ended: Counter[Outcome] = Counter()
+    for _ in range(rounds):
+        mine = draw.random(4000) < 0.5
+        high = draw.random(4000) < 0.5
+        right = draw.random(4000) < np.where(mine, 0.8 - worse / 0.4, 0.8)
+        labels = pd.Series((high == right).astype(float))
+        scores = np.where(high, 0.7, 0.3)
+        outcome = Outcome.INCONCLUSIVE
+        for count in range(200, 4001, 100):
+            told = contrast_of_arms(AB.guardrails.outcome, scores[:count], labels[:count], mine[:count], (0.5, 0.5))
+            asked = Arm(told.canary_rows, 0, 0.02), Arm(told.champion_rows, 0, 0.02)
+            outcome = judge(AB, Observation(*asked, None, 0.0, timedelta(minutes=1), 50, contrast=told)).outcome
+            if outcome is not Outcome.INCONCLUSIVE:
+                break
+        ended[outcome] += 1
+    return ended
+
+
+def test_an_ab_test_settles_by_outcome() -> None:
+    """Brier scores by lot: equal versions pass, those worse by the allowed drop are hardly ever called worse or no
+    worse, those worse by four times as much fail.
+    """
+    equal, at_the_drop, worse = ab_tests(60, 0.0, 1), ab_tests(150, 0.03, 2), ab_tests(60, 0.12, 3)
+    assert equal[Outcome.PASSED] >= 54
+    assert equal[Outcome.FAILED] == 0
+    assert at_the_drop[Outcome.FAILED] <= 2
+    assert at_the_drop[Outcome.PASSED] <= 0.05 * 150 + 4
+    assert worse[Outcome.FAILED] >= 57
 
 
 def stopped_at_the_limit(rounds: int) -> int:

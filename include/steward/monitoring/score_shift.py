@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int64]
 
 FEWEST_IN_BIN = 5  # expected of either side: fewer, and an empty bin looks like a shift
+_CLEARLY = 0.1  # of a standard deviation
 _LARGE = 1000.0  # from here on a noncentral χ² is as good as normal
 
 
@@ -37,13 +38,12 @@ def shift_of(current: Floats, reference: Floats, limit: float, alpha: float, sin
 
     Edges, whatever the values: two trees with different leaves are not two different distributions.
     """
-    import numpy as np
 
     from steward.monitoring.psi import psi, psi_by_chance
 
     if not len(current) or not len(reference):
         return Shift.unknown()
-    edges = np.unique(np.quantile(reference, np.linspace(0.1, 0.9, 9)))
+    edges = _edges(reference)
     theirs, ours = _counts(edges, reference), _counts(edges, current)
     theirs, ours = _joined(theirs, ours)
     if len(ours) < 2:
@@ -51,6 +51,17 @@ def shift_of(current: Floats, reference: Floats, limit: float, alpha: float, sin
     value = psi(theirs / len(reference), ours / len(current))
     noise = psi_by_chance(len(ours), len(reference), len(current), checks=1, alpha=0.01)
     return Shift(value, noise, _proof(theirs, ours, limit, alpha, since))
+
+
+def _edges(reference: Floats) -> Floats:
+    """Deciles. Where a tenth and more have the highest score, what lies clearly above it is a bin of its own."""
+    import numpy as np
+
+    edges = np.unique(np.quantile(reference, np.linspace(0.1, 0.9, 9)))
+    top = float(reference.max())
+    if edges[-1] < top:
+        return edges
+    return np.append(edges, max(top + _CLEARLY * float(reference.std()), np.nextafter(top, math.inf)))
 
 
 def _counts(edges: Floats, values: Floats) -> Counts:
