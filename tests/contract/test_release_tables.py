@@ -222,6 +222,18 @@ class TestRoutes:
         with database.begin() as tx:
             assert tx.routes.get(MODEL) == newer
 
+    def test_those_beside_the_champion_are_read_back_and_gone_when_they_are_left_out(self, database):
+        beside = a_route(canary=None, percent=0, shadow=3, standby=2)
+        with database.begin() as tx:
+            assert tx.routes.set(beside) == beside
+        with database.begin() as tx:
+            assert tx.routes.all() == [beside]
+            assert tx.routes.get(MODEL).versions == (1, 3, 2)
+            alone = tx.routes.set(replace(beside, shadow=None, standby=None, epoch=2))
+        with database.begin() as tx:
+            assert tx.routes.get(MODEL) == alone
+            assert alone.versions == (1,)
+
     @pytest.mark.parametrize("epoch", [0, 1])
     def test_the_epoch_must_rise(self, database, epoch):
         with database.begin() as tx:

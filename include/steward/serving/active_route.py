@@ -84,15 +84,16 @@ class ActiveRoute:
 def _asked(spec: ModelSpec, others: list[LoadedVersion]) -> ModelSpec:
     """The champion's features, and those that a version beside it knows as well: whoever sends them already is heard.
 
-    None of the others' is required.
+    None of the others' is required. What is logged of them is what their own spec allows.
     """
-    features = dict(spec.data.features)
+    features, privacy = dict(spec.data.features), dict(spec.data.privacy)
     for other in others:
-        features = {**other.spec.data.features, **features}
+        added = {name: one for name, one in other.spec.data.features.items() if name not in features}
+        features |= added
+        privacy |= {name: rule for name, rule in other.spec.data.privacy.items() if name in added}
     if len(features) == len(spec.data.features):
         return spec
-    ordered = {**spec.data.features, **features}
-    return spec.model_copy(update={"data": spec.data.model_copy(update={"features": ordered})})
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"features": features, "privacy": privacy})})
 
 
 def shares(route: Route) -> list[tuple[int, str, int]]:

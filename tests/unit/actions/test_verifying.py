@@ -109,6 +109,14 @@ def canary_widened(state):
     state.routes["toy"] = replace(state.routes["toy"], percent=90)
 
 
+def mirrored_by_hand(state):
+    state.routes["toy"] = replace(state.routes["toy"], shadow=4)
+
+
+def kept_in_reach_by_hand(state):
+    state.routes["toy"] = replace(state.routes["toy"], standby=3)
+
+
 def unknown_route(state):
     state.routes["other"] = replace(state.routes["toy"], model="other")
 
@@ -155,6 +163,8 @@ def rollout_invented(state):
         (deleted_version, "the state of toy@1 is missing, the events say superseded (event "),
         (routed_by_hand, "the champion routed to is 1, the events say 2 (event "),
         (canary_widened, "the share routed to is 90, the events say 20 (event "),
+        (mirrored_by_hand, "the shadow routed to is 4, the events say missing (event "),
+        (kept_in_reach_by_hand, "the standby routed to is 3, the events say 1 (event "),
         (unknown_route, "the route is (2, 5, 20, "),
         (approved_by_hand, "is approved, the events say not approved"),
         (reopened_by_hand, "is open, the events say closed"),
