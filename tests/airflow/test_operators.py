@@ -119,7 +119,7 @@ def test_a_rollback_is_of_the_model_the_form_names(actions: ScriptedActions) -> 
     context = context_of(params=form, dag_run={"triggering_user_name": "oscar"})
     assert portfolio_task("steward__rollback", "roll_back").execute(context) == {"from": 7, "to": 6, "epoch": 9}
     assert actions.called("roll_back") == [{"run": "r", "actor": "airflow:oscar", "reason": "wrong answers", "to": 6}]
-    ti = scripted_ti({"roll_back": {"from": 7, "to": 6, "epoch": 9}})
+    ti = FakeTaskInstance(roll_back={"from": 7, "to": 6, "epoch": 9})
     actions.answers["prove_rollback"] = {"outcome": "PASSED"}
     portfolio_task("steward__rollback", "prove_rollback").execute({**context, "ti": ti})
     assert actions.called("prove_rollback") == [{"run": "r", "actor": "airflow:oscar", "to": 6, "epoch": 9}]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
+from steward.actions.effects import want_notice
 from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
 from steward.errors import NotFoundError
@@ -61,6 +62,8 @@ def prove_rollback(
                 seconds=seconds,
             )
         )
+        if not verdict.passed:
+            _tell_owner(tx, spec, to, reason)
         return {
             "outcome": outcome,
             "reasons": list(verdict.reasons),
@@ -70,6 +73,13 @@ def prove_rollback(
         }
 
     return op.commit(write)
+
+
+def _tell_owner(tx: Transaction, spec: ModelSpec, to: int | None, reason: str) -> None:
+    """A spec that cannot be read names nobody; whoever rolled back is told in any case."""
+    if owner := getattr(spec, "owner", None):
+        back = f"{spec.model}@{to}" if to is not None else "no version"
+        want_notice(tx, [owner.email], f"{spec.model} went back to {back}, and this is not proved", reason)
 
 
 def smoke_rows(tx: Transaction, version: ModelVersion) -> list[JsonObject]:
@@ -91,7 +101,7 @@ def judge_followed(followed: Mapping[str, float | None], epoch: int) -> Iterator
 def judge_answers(
     tried: Iterable[TriedVersion], version: ModelVersion, rows: Sequence[JsonObject], role: Role | None = None
 ) -> Iterator[Finding]:
-    """Each server holds the registered bytes (in this role, if one is given), and the rows get their expected answers."""
+    """Each server holds the registered bytes (in this role, if one is given), and answers the rows as expected."""
     for answer in tried:
         yield _judge_answer(answer, version, rows, role)
 

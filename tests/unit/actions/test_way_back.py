@@ -166,6 +166,8 @@ def test_a_server_that_does_not_answer_as_it_should_is_named_and_the_rollback_st
     assert gone["outcome"] == "INCONCLUSIVE", "silence is neither yes nor no"
     assert served.champion() == 2
     assert [event.body["outcome"] for event in served.events("rollback.proved")].count("PASSED") == 0
+    to, title, _ = served.services.notifier.sent[0]
+    assert (to, title) == (("olga@example.com",), "toy went back to toy@2, and this is not proved")
 
 
 def test_a_first_release_rolled_back_is_proved_by_its_absence(life: Any) -> None:
