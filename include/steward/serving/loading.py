@@ -136,8 +136,10 @@ class VersionLoader:
         else:
             digest = version.artefact_digest
             folder = self._cache.folder(digest, lambda: self._sources.fetch(version))
-        self._reserve(ref, _expected_bytes(folder))
-        return _measured(lambda: prepare(ref, digest, folder, spec, smoke, reference, self._hash_key))
+        self._reserve(ref, expected := _expected_bytes(folder))
+        loaded = _measured(lambda: prepare(ref, digest, folder, spec, smoke, reference, self._hash_key))
+        loaded.memory_bytes = max(loaded.memory_bytes, expected)  # what room was made for is what it holds
+        return loaded
 
     def _spec(self, version: ModelVersion) -> ModelSpec:
         """The one it was served by here, where its own cannot be read by this release. Raises what the source does."""
