@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from tests.unit.serving.conftest import MODEL, ROW, Stack, make_estimator, make_spec, tensors, wait_until
 
+from steward.serving import connections
 from steward.serving.answering import Limits
 from steward.serving.connections import HEADER_BYTES, Patience, guarded
 from steward.serving.draining import Drain
@@ -173,3 +174,11 @@ def test_fifty_who_never_finish_hold_up_nobody(port: int) -> None:
             seconds.append(time.perf_counter() - started)
         assert set(answers) == {200}
         assert sorted(seconds)[25] < HEADERS / 2, "nobody waits for them to be let go"
+
+
+def test_more_connections_than_it_can_hold_are_told_so(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as held:
+        held.enter_context(connect(port))
+        monkeypatch.setattr(connections, "MOST_CONNECTIONS", 1)
+        with connect(port) as connection:
+            assert refusal(rest(connection)) == (503, "too_many_connections")

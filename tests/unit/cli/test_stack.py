@@ -38,4 +38,7 @@ def test_serve_becomes_the_server(steward: Steward, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(stack.os, "execv", lambda _, argv: seen.append(argv))
     assert steward("serve", "--port", "8123").code == 0
     assert seen == [[sys.executable, "-m", "steward.serving", "--host", "127.0.0.1", "--port", "8123"]]
+    assert steward("serve", "--workers", "4").code == 0
+    assert seen[1][-2:] == ["--workers", "4"]
     assert steward("serve", "--port", "0").code == 2
+    assert steward("serve", "--workers", "0").code == 2
