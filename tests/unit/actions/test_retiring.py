@@ -456,6 +456,7 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         "shift_traffic": lambda: life.do("shift_traffic", "r", rollout="ro", percent=10),
         "complete_rollout": lambda: life.do("complete_rollout", "r", rollout="ro"),
         "roll_back": lambda: actions.roll_back(services, spec, actor="person:ravi", reason="it must come back at once"),
+        "note_scoring": lambda: life.do("note_scoring", "r", evidence=digest),
         "open_incident": lambda: life.do("open_incident", "r", evidence=digest),
         "write_report": lambda: life.do("write_report", "r", evidence=digest),
         "write_governance_reports": lambda: life.do("write_governance_reports", "r"),
@@ -486,7 +487,9 @@ HARMLESS = {
     "forget_subject",  # a person is forgotten by a retired model too
     "judge_window",
     "load_outcomes",
+    "record_outcomes",
     "reproduce",
+    "score_window",
     "settle_rollout",
     "trip_canary",
     "show_request",

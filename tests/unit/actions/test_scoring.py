@@ -235,9 +235,11 @@ def test_the_monitor_judges_what_was_scored(released: Life) -> None:
     assert judged["version"] == 1
     with released.services.database.begin() as tx:
         findings = tx.evidence.get(judged["evidence"]).body["verdict"]["findings"]
-    by_gate = {finding["gate"]: finding["outcome"] for finding in findings}
-    assert by_gate["data.missing:x"] == by_gate["operation.unscored"] == "PASSED"
-    assert by_gate["performance.roc_auc"] == "PASSED"
+    by_gate = {finding["gate"]: finding for finding in findings}
+    assert by_gate["data.missing:x"]["outcome"] == by_gate["operation.unscored"]["outcome"] == "PASSED"
+    found = by_gate["performance.roc_auc"]
+    assert found["rows"] == 7 * 48
+    assert found["value"] < 0.2, "labels that are not those of their rows would cost all of it"
 
 
 def test_ids_and_features_follow_the_privacy_of_the_spec(tmp_path: Path) -> None:
