@@ -137,6 +137,8 @@ CONTROLS: dict[str, Weakening] = {
     "data.protected": loses("{} is no longer watched for fairness"),
     "data.freshness": rises("older data is accepted"),
     "data.min_rows": falls("a smaller window is trained on"),
+    "data.subject": removed("nobody's predictions can be found and erased any more"),
+    "data.log_keep": rises("predictions are kept longer"),
     "training.threshold.parity": falls("the threshold keeps the groups less close together", absent=0),
     "training.time_limit": rises("a training may run longer"),
     "evaluation.holdout.days": falls("fewer days are held out for judging"),

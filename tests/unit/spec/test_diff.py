@@ -35,6 +35,8 @@ WEAKENED: list[tuple[str, Any, Any, str]] = [
     ("data.protected", ["origin", "carrier"], ["carrier"], "origin"),
     ("data.freshness", "2d", "1w", "older data"),
     ("data.min_rows", 5000, 50, "smaller window"),
+    ("data.subject", "passenger", ABSENT, "erased"),
+    ("data.log_keep", "30d", "400d", "kept longer"),
     ("data.privacy.seats", "hash", "keep", "seats is kept"),
     ("data.privacy.seats", "drop", "hash", "seats is hashed"),
     ("data.privacy.seats", "drop", ABSENT, "seats is kept"),
