@@ -78,7 +78,7 @@ def about(length: timedelta | None) -> str:
     """The two largest units that matter: 5m 49s, 7d 2h."""
     if length is None:
         return ""
-    left, said = round(length.total_seconds()), []
+    left, said = round(length.total_seconds()), list[str]()
     for unit, seconds in _UNITS:
         if (count := left // seconds) or (said and left):
             said.append(f"{count}{unit}")
