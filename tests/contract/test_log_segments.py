@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,16 +12,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from tests.contract.test_prediction_log import APRIL_FIRST, MODEL, NOON, WALL, answer, outcomes, predictions
+from tests.unit.serving.conftest import make_spec
+from tests.unit.serving.test_recorder import ROW, answered
 
 from steward.adapters import log_segments, segmented_predictions
 from steward.adapters.log_segments import SegmentFolder, TableWriter, read_batches
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.data import Forgotten
 from steward.errors import UnavailableError
+from steward.serving.recorder import Answered, FeatureLayout, PredictionRecorder, RowCount
 
 LONG_AGO = NOON - timedelta(days=365)
 
@@ -223,6 +228,36 @@ def test_a_full_disk_takes_nothing_half_and_goes_on_by_itself(
     log.append(MODEL, predictions(answer("after")))
     assert seen(log) == ["after", "before"]
     assert segments(log) == [path]
+
+
+def test_a_store_that_went_away_swallows_nothing(tmp_path: Path) -> None:
+    """The folder is moved, a file is in its place, and it comes back: the queue waits, and is stored by itself."""
+    lost: list[int] = []
+    root, away = tmp_path / "tables", tmp_path / "away"
+    log = SegmentedPredictionLog(root)
+    count = RowCount(tmp_path / "count")
+    recorder = PredictionRecorder(log, count, lambda model, rows: lost.append(rows))
+    layout = FeatureLayout(make_spec(), b"")
+    for name in ("before", "while", "after"):
+        recorder.record(an_answer(layout, [name], at=NOON, recorded_at=WALL))
+        if name == "while":
+            root.rename(away)
+            root.write_text("something else was mounted here")
+        recorder.flush()
+        assert (recorder.failing_since is not None) == (name == "while")
+        if name == "while":
+            root.unlink()
+            away.rename(root)
+    assert seen(log) == ["after", "before", "while"]
+    assert (lost, recorder.pending_rows, count.taken, count.settled) == ([], 0, 3, 3)
+    shutil.rmtree(root)
+    recorder.record(an_answer(layout, ["fresh"], at=NOON, recorded_at=WALL))
+    recorder.flush()
+    assert seen(log) == ["fresh"], "a folder that was deleted is made again"
+
+
+def an_answer(layout: FeatureLayout, ids: list[str], **changed: Any) -> Answered:
+    return answered(ROW, layout=layout, decision_ids=ids, **changed)
 
 
 def test_a_feature_that_becomes_another_type_blocks_nothing(log: SegmentedPredictionLog) -> None:

@@ -117,7 +117,7 @@ class TableWriter:
             self._seal()
 
     def _segment(self, schema: pa.Schema) -> _OpenSegment:
-        if self._open is not None and (self._open.broken or not self._open.schema.equals(schema) or self._full()):
+        if self._open is not None and (self._full() or not self._open.takes(schema)):
             self._seal()
         if self._open is None:
             self._sequence += 1
@@ -162,6 +162,16 @@ class _OpenSegment:
             os.close(self._file)
             unnamed.unlink(missing_ok=True)
             raise
+
+    def takes(self, schema: pa.Schema) -> bool:
+        """Not when it is gone: a folder that was removed or mounted over would swallow what is written."""
+        return not self.broken and self.schema.equals(schema) and self._in_place()
+
+    def _in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except OSError:
+            return False
 
     def append(self, message: pa.Buffer) -> None:
         """One message of the stream, whole. What a full disk cut off is taken back, so that nothing follows it."""
