@@ -35,14 +35,13 @@ from steward.serving.metrics import ServerMetrics
 from steward.serving.paths import PATHS
 from steward.serving.recorder import PredictionRecorder, RowCount
 from steward.serving.replies import AsgiApp, Receive, Reply, Scope, Send
-from steward.serving.routing_table import ActiveRoute, RoutingTable
+from steward.serving.routing_table import RoutingTable
 from steward.serving.saved_table import SavedTable
 from steward.serving.slots import Slot
 from steward.serving.sources import ServingSources
 from steward.serving.table_metrics import TableMetrics
 from steward.serving.tracing import TracedAnswering, TracedRequests, tracer_of
 from steward.serving.trip_reports import TripReport, TripReports, tell_nobody
-from steward.serving.versions import LoadedVersion
 from steward.types import format_instant
 
 log = logging.getLogger(__name__)
@@ -186,16 +185,12 @@ class Door:
 
     async def metadata(self, request: Request) -> Response:
         active = self._answering.route(request.path_params["model"])
-        version = active.champion or active.canary
-        assert version is not None  # a route in force has one
-        loaded = [other.ref.number for other in _loaded(active)]
-        return _json(inference_protocol.format_metadata(active.spec, loaded, _platform(version)))
+        numbers = [version.ref.number for version in active.loaded]
+        return _json(inference_protocol.format_metadata(active.spec, numbers, active.loaded[0].runtime))
 
     async def version_metadata(self, request: Request) -> Response:
-        model = request.path_params["model"]
-        version = self._answering.version(model, request.path_params["version"])
-        spec = self._answering.route(model).spec
-        return _json(inference_protocol.format_metadata(spec, [version.ref.number], _platform(version)))
+        version = self._answering.version(request.path_params["model"], request.path_params["version"])
+        return _json(inference_protocol.format_metadata(version.spec, [version.ref.number], version.runtime))
 
     async def index(self, request: Request) -> Response:
         """Every version that a route names, and whether it is in memory; the protocol's repository extension."""
@@ -281,16 +276,6 @@ class Door:
                 return self._admission.refusal(error, request.path_params.get("model", ""), path)
 
         return guarded
-
-
-def _loaded(active: ActiveRoute) -> list[LoadedVersion]:
-    """What a caller may name."""
-    every = (active.champion, active.canary, getattr(active, "shadow", None), getattr(active, "standby", None))
-    return [version for version in every if version is not None]
-
-
-def _platform(version: LoadedVersion) -> str:
-    return str(getattr(version, "runtime", "scikit-learn"))
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
