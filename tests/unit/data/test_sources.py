@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.data.sources import read_window
+from steward.data.sources import read_unlabelled, read_window
 from steward.errors import DataError
 from steward.types import Window
 
@@ -59,3 +59,13 @@ def test_what_cannot_be_used_is_refused_with_the_way_out(frame: Any, said: str) 
     with pytest.raises(DataError, match=said) as caught:
         read(frame)
     assert caught.value.hint
+
+
+def test_rows_to_be_scored_need_no_label_and_may_be_none() -> None:
+    frame = rows().drop(columns="late").sample(frac=1, random_state=1)
+    found = read_unlabelled(a_spec(), WINDOW, lambda start, end: frame)
+    assert list(found.columns) == ["flight_id", "departure", "distance", "carrier"]
+    assert found["departure"].is_monotonic_increasing
+    assert read_unlabelled(a_spec(), WINDOW, lambda start, end: frame[:0]).empty
+    with pytest.raises(DataError, match="lacks carrier"):
+        read_unlabelled(a_spec(), WINDOW, lambda start, end: frame.drop(columns="carrier"))

@@ -78,3 +78,22 @@ def test_a_closed_endpoint_is_told_with_its_reason(fake_database: FakeDatabase, 
     with fake_database.begin() as transaction:
         transaction.events.append(EventDraft(EventType.ENDPOINT_CLOSED, MODEL, "airflow:olga", "superseded; ask heir"))
     assert sources.closed(MODEL) == "switched off for good on 2013-06-01: superseded; ask heir"
+
+
+def test_the_route_of_a_batch_target_is_nobody_elses_business(fake_database: FakeDatabase) -> None:
+    """Nor while its spec is broken: what it was last still stands."""
+    spec = make_spec()
+    batch = spec.model_copy(update={"deployment": spec.deployment.model_copy(update={"target": "batch"})})
+    specs = [batch, NotFoundError("the file is broken")]
+
+    def get(model: str) -> Any:
+        found = specs.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    services: Any = SimpleNamespace(database=fake_database, specs=SimpleNamespace(get=get), models=FakeModelStore())
+    release(fake_database, None)
+    sources = LedgerSources(services)
+    assert sources.routes() == []
+    assert sources.routes() == []
