@@ -63,11 +63,11 @@ class House:
     settings: dict[str, str]
 
     @contextmanager
-    def server(self) -> Iterator[httpx.Client]:
+    def server(self, *options: str) -> Iterator[httpx.Client]:
         """`steward serve`, until it is told to end and has."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "steward.serving", "--port", str(port)]
+        command = [sys.executable, "-m", "steward.serving", "--port", str(port), *options]
         process = subprocess.Popen(command, env={**os.environ, **self.settings})
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
@@ -75,7 +75,7 @@ class House:
                 assert process.poll() is None, "the server ended by itself"
                 yield client
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(20) in (0, -signal.SIGTERM)
+                assert process.wait(30) == 0
         finally:
             if process.poll() is None:
                 process.kill()
@@ -118,6 +118,18 @@ def house(tmp_path: Path) -> Iterator[House]:
     finally:
         database.close()
         postgres.discard()
+
+
+def test_workers_serve_what_the_ledger_routes_and_end_together(house: House) -> None:
+    life = house.life
+    first = life.train()
+    life.approve(first)
+    life.release(first)
+    with house.server("--workers", "2") as client:
+        slots = house.folder / "home" / "serving" / "slots"
+        eventually("both have a table", lambda: len(list(slots.glob("*/routes.json"))) == 2)
+        ask_while(client, 0, lambda: False)
+    assert sorted(path.parent.name for path in slots.glob("*/metrics.json")) == ["0", "1"]
 
 
 def test_a_database_that_goes_away_costs_no_answer_and_no_record(house: House) -> None:
