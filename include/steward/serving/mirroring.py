@@ -10,11 +10,13 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from steward.serving.calls import Call
 from steward.serving.contract import Batch
@@ -27,6 +29,7 @@ from steward.types import Role
 
 log = logging.getLogger(__name__)
 
+_BURST, _LEAST_REST = 0.005, 0.01  # seconds
 RecordTrip = Callable[[str, int, int, str], None]
 
 
@@ -34,8 +37,8 @@ RecordTrip = Callable[[str, int, int, str], None]
 class MirrorLimits:
     """`requests` and `rows` may wait. `seconds` is how long an answer may take, `stuck` when nothing more is expected.
 
-    `share` of one processor is what copies may cost: with a shadow that is busy all the time, a thread rests for the
-    remainder. `workers` that never came back are replaced so often, then mirroring ends until a restart.
+    `share` of one processor is what copies may cost: a thread that is busy all the time rests for the remainder.
+    `workers` that never came back are replaced so often, then mirroring ends until a restart.
     """
 
     requests: int = 256
@@ -60,25 +63,48 @@ class _Copy:
     settled: bool = False
 
 
-class _Worker:
-    """One thread that asks shadows; `asking` is the copy it is busy with."""
+class _Done(NamedTuple):
+    copy: _Copy
+    answer: Answer | None
+    fault: VersionFaultError | None
+    seconds: float
 
-    def __init__(self, settle: Settle, share: float) -> None:
+
+class _Worker:
+    """One thread that asks shadows; `asking` is the copy it is busy with.
+
+    It works in bursts and rests between them: every change between it and the thread that answers users costs both of
+    them more than a copy does.
+    """
+
+    def __init__(self, done: deque[_Done], settle: Callable[[], None], share: float) -> None:
         self.queue: SimpleQueue[_Copy | None] = SimpleQueue()
         self.asking: _Copy | None = None
-        self._settle, self._rest = settle, (1 - share) / share
+        self._done, self._settle, self._rest = done, settle, (1 - share) / share
         threading.Thread(target=self._run, name="shadow", daemon=True).start()
 
     def _run(self) -> None:
         while (copy := self.queue.get()) is not None:
-            copy.asked_at, self.asking = time.monotonic(), copy
             cpu = time.thread_time()
+            ended = self._burst(copy)
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                copy.loop.call_soon_threadsafe(self._settle)
+            if ended:
+                return
+            time.sleep(max(_LEAST_REST, (time.thread_time() - cpu) * self._rest))
+
+    def _burst(self, copy: _Copy | None) -> bool:
+        """True when there will be no more."""
+        until = time.monotonic() + _BURST
+        while copy is not None:
+            copy.asked_at, self.asking = time.monotonic(), copy
             answer, fault = _ask(copy)
             self.asking = None
-            seconds = time.monotonic() - copy.asked_at
-            with suppress(RuntimeError):  # the loop is closed: the process ends
-                copy.loop.call_soon_threadsafe(self._settle, copy, answer, fault, seconds)
-            time.sleep((time.thread_time() - cpu) * self._rest)
+            self._done.append(_Done(copy, answer, fault, time.monotonic() - copy.asked_at))
+            if time.monotonic() > until or self.queue.empty():
+                return False
+            copy = self.queue.get()
+        return True
 
 
 def _ask(copy: _Copy) -> tuple[Answer | None, VersionFaultError | None]:
@@ -93,9 +119,6 @@ def _ask(copy: _Copy) -> tuple[Answer | None, VersionFaultError | None]:
     except Exception as error:
         log.exception("the shadow %s failed beside its model", shadow.ref)
         return None, VersionFaultError(f"{type(error).__name__}: {error}", where=str(shadow.ref), kind="internal")
-
-
-Settle = Callable[[_Copy, Answer | None, VersionFaultError | None, float], None]
 
 
 class Mirror:
@@ -113,6 +136,7 @@ class Mirror:
         self._limits = limits or MirrorLimits()
         self._worker: _Worker | None = None
         self._started = 0
+        self._done: deque[_Done] = deque()
         self.waiting_requests = self.waiting_rows = 0
 
     def offer(self, active: ActiveRoute, call: Call, batch: Batch, answer: Answer) -> None:
@@ -120,6 +144,7 @@ class Mirror:
         shadow = active.shadow
         if shadow is None:
             return
+        self._settle()
         self._give_up_the_stuck()
         if active.breaker.tripped:
             return
@@ -147,7 +172,7 @@ class Mirror:
         """None when too many threads were lost."""
         if self._worker is None and self._started < self._limits.workers:
             self._started += 1
-            self._worker = _Worker(self._settle, self._limits.share)
+            self._worker = _Worker(self._done, self._settle, self._limits.share)
         return self._worker
 
     def _is_stuck(self, worker: _Worker) -> bool:
@@ -171,10 +196,13 @@ class Mirror:
         if copy is not None:
             self._trip(copy, f"it has not answered a copy for {self._limits.stuck:g} s")
 
-    def _settle(self, copy: _Copy, answer: Answer | None, fault: VersionFaultError | None, seconds: float) -> None:
-        self._leave(copy)
-        if not copy.settled:
-            self._count(copy, answer, fault, seconds)
+    def _settle(self) -> None:
+        """Count what was answered since; after a burst, and before a copy, in case a burst never ends."""
+        while self._done:
+            copy, answer, fault, seconds = self._done.popleft()
+            self._leave(copy)
+            if not copy.settled:
+                self._count(copy, answer, fault, seconds)
 
     def _leave(self, copy: _Copy) -> None:
         self.waiting_requests -= 1

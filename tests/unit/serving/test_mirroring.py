@@ -283,13 +283,30 @@ def test_a_busy_shadow_rests_for_as_long_as_its_share_asks(monkeypatch: pytest.M
     monkeypatch.setattr("steward.serving.mirroring.time.sleep", rest)
 
     async def story() -> None:
-        await bench.offer(bench.route(Shadow(works)), count=5)
-        await bench.settled(5)
+        active = bench.route(Shadow(works))
+        for asked in range(1, 6):
+            await bench.offer(active)
+            await bench.settled(asked)
 
     asyncio.run(story())
     assert len(worked) == 5
     for rested, busy in zip(rests, worked, strict=False):
         assert rested == pytest.approx(3 * busy, rel=0.5)
+
+
+def test_copies_that_wait_are_asked_in_one_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    sleep = time.sleep
+    monkeypatch.setattr("steward.serving.mirroring.time.sleep", lambda seconds: (rests.append(seconds), sleep(seconds)))
+    bench = Bench()
+
+    async def story() -> None:
+        await bench.offer(bench.route(Shadow()), count=100)
+        await bench.settled(100)
+
+    asyncio.run(story())
+    assert len(rests) < 30
+    assert [row.decision_ids for row in bench.rows] == [[f"0-{i}"] for i in range(100)]
 
 
 def test_stopping_ends_the_thread() -> None:
