@@ -117,8 +117,9 @@ def decision_ids(spec: ModelSpec, frame: pd.DataFrame, hash_key: bytes) -> list[
 
 
 def _id_rule(spec: ModelSpec) -> str:
-    """An id is kept unless the spec says otherwise: whoever reads the table must find their rows."""
-    return spec.data.privacy.get(spec.data.id, "keep")
+    """An id is kept unless the spec says otherwise, or it names a person: whoever reads must find their rows."""
+    usual = "hash" if spec.data.id == spec.data.subject else "keep"
+    return spec.data.privacy.get(spec.data.id, usual)
 
 
 def scored_rows(

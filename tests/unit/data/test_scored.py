@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.data.scored import Whole, days_of, decision_ids, in_parts, keyed_hash, scored_rows
+from steward.data.privacy import keyed_hash
+from steward.data.scored import Whole, days_of, decision_ids, in_parts, scored_rows
 from steward.gates import Verdict
 from steward.serving.recorder import FeatureLayout
 from steward.spec import ModelSpec
@@ -93,6 +94,13 @@ def test_ids_are_in_the_table_as_privacy_allows(privacy: dict[str, str], keys: s
     assert table["request_key"].to_pylist() == {"plain": ["f0", "f1"], "hash": hashed, "ids": ids}[keys]
 
 
+def test_an_id_that_names_a_person_is_hashed_unasked() -> None:
+    spec = spec_of(subject="flight_id")
+    table = scored_rows(spec, VersionRef("flight_delays", 3), frame(1), [0.1], WALL, KEY)
+    assert table["request_key"].to_pylist() == table["subject"].to_pylist() == [keyed_hash(KEY, "flight_delays", "f0")]
+    assert decision_ids(spec, frame(1), KEY) != decision_ids(spec, frame(1), b"other")
+
+
 def test_features_and_persons_are_hashed_as_a_model_server_hashes_them() -> None:
     """Or one person would be two, asked by one way and scored by the other."""
     spec = spec_of(privacy={"carrier": "hash", "distance": "drop"}, subject="who", other_columns=["who"])
@@ -100,6 +108,6 @@ def test_features_and_persons_are_hashed_as_a_model_server_hashes_them() -> None
     table = scored_rows(spec, VersionRef("flight_delays", 3), rows, [0.1, 0.9], WALL, KEY)
     layout = FeatureLayout(spec, KEY)
     assert table["f_carrier"].to_pylist() == [layout._hash("UA"), None]
-    assert table["subject"].to_pylist() == [layout.subject("ada")] * 2
+    assert table["subject"].to_pylist() == [layout._hash("ada")] * 2
     assert "f_distance" not in table.column_names
     assert "f_who" not in table.column_names
