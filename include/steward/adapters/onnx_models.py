@@ -24,6 +24,8 @@ NUMBERS, TEXTS, SCORES = "/numbers", "/texts", "/scores"
 # Stands for a missing text: of Unicode's private use, so that no sender means it.
 MISSING_TEXT = "\ue000"
 MAX_BYTES = 512 * 2**20
+_LARGEST = (2 - 2**-23) * 2.0**127  # of single precision
+_TOO_LARGE = "a number is too large for single precision"
 _TEXT_TYPES = frozenset({FeatureType.CATEGORY, FeatureType.TEXT})
 
 # None of these makes more out of little (Expand, Tile, ConstantOfShape), repeats (Loop, Scan), draws, or reads a file.
@@ -78,19 +80,9 @@ class OnnxModel:
         return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 
     def _feeds(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        import numpy as np
-
-        feeds: dict[str, Any] = {}
-        if self.numbers:
-            with np.errstate(over="ignore"):
-                numbers = np.array([columns[name] for name in self.numbers], dtype=np.float32)
-            if np.isinf(numbers).any():
-                raise OverflowError("a number is too large for single precision")
-            feeds[NUMBERS] = numbers.T
-        if self.texts:
-            texts = [[MISSING_TEXT if v is None else v for v in columns[name]] for name in self.texts]
-            feeds[TEXTS] = np.array(texts, dtype=object).T
-        return feeds
+        numbers, texts = [columns[name] for name in self.numbers], [columns[name] for name in self.texts]
+        given = _row if len((numbers or texts)[0]) == 1 else _rows
+        return given(numbers, texts)
 
     def _check_inputs(self, where: str) -> None:
         wanted = {name: len(given) for name, given in ((NUMBERS, self.numbers), (TEXTS, self.texts)) if given}
@@ -98,6 +90,41 @@ class OnnxModel:
         if found != wanted or [each.name for each in self._session.get_outputs()] != [SCORES]:
             said = f"the ONNX twin takes {found}, the features give {wanted}"
             raise IntegrityError(said, where=where, hint=_QUARANTINE)
+
+
+def _row(numbers: list[Sequence[Any]], texts: list[Sequence[Any]]) -> dict[str, Any]:
+    """What most requests are. For so few values, asking each of them costs less than asking an array."""
+    import numpy as np
+
+    feeds: dict[str, Any] = {}
+    if numbers:
+        values = [value for (value,) in numbers]
+        for value in values:
+            if value is not None and abs(value) > _LARGEST:
+                raise OverflowError(_TOO_LARGE)
+        feeds[NUMBERS] = np.array([values], dtype=np.float32)
+    if texts:
+        written = [text for (text,) in texts]
+        if None in written:
+            written = [MISSING_TEXT if text is None else text for text in written]
+        feeds[TEXTS] = np.array([written], dtype=object)
+    return feeds
+
+
+def _rows(numbers: list[Sequence[Any]], texts: list[Sequence[Any]]) -> dict[str, Any]:
+    import numpy as np
+
+    feeds: dict[str, Any] = {}
+    if numbers:
+        with np.errstate(over="ignore"):
+            array = np.array(numbers, dtype=np.float32)
+        if np.isinf(array).any():
+            raise OverflowError(_TOO_LARGE)
+        feeds[NUMBERS] = array.T
+    if texts:
+        written = [[MISSING_TEXT if text is None else text for text in column] for column in texts]
+        feeds[TEXTS] = np.array(written, dtype=object).T
+    return feeds
 
 
 def read_twin(folder: Any, features: Mapping[str, FeatureType], names: Iterable[str]) -> OnnxModel | None:
@@ -210,7 +237,7 @@ def _tree_is_sound(node: Any) -> bool:
     modes = np.asarray([mode for each in node.attribute if each.name == "nodes_modes" for mode in each.strings])
     trees, places = given.get("nodes_treeids"), given.get("nodes_nodeids")
     left, right = given.get("nodes_truenodeids"), given.get("nodes_falsenodeids")
-    if trees is None or places is None or left is None or right is None:
+    if trees is None or places is None or left is None or right is None or "nodes_featureids" not in given:
         return False
     if not len(trees) == len(places) == len(left) == len(right) == len(modes) or (np.diff(trees) < 0).any():
         return False
@@ -222,15 +249,30 @@ def _tree_is_sound(node: Any) -> bool:
     for child in (left[inner], right[inner]):
         if (child <= places[inner]).any() or (child >= size[inner]).any():
             return False
-    return _weights_are_sound(given, dict(zip(trees[firsts].tolist(), sizes.tolist(), strict=True)))
+    return _weights_are_sound(node, given, dict(zip(trees[firsts].tolist(), sizes.tolist(), strict=True)))
 
 
-def _weights_are_sound(given: Mapping[str, Any], sizes: Mapping[int, int]) -> bool:
+def _weights_are_sound(node: Any, given: Mapping[str, Any], sizes: Mapping[int, int]) -> bool:
+    """Of leaves that exist, for classes or targets that exist: the runtime adds them up where they point."""
     kind = "class" if "class_treeids" in given else "target"
-    trees, places = given.get(f"{kind}_treeids"), given.get(f"{kind}_nodeids")
-    if trees is None or places is None or len(trees) != len(places):
+    trees, places, ids = (given.get(f"{kind}_{name}") for name in ("treeids", "nodeids", "ids"))
+    if trees is None or places is None or ids is None or not len(trees) == len(places) == len(ids):
+        return False
+    if (given["nodes_featureids"] < 0).any() or (ids < 0).any() or (ids >= _answers(node)).any():
         return False
     return all(0 <= place < sizes.get(tree, 0) for tree, place in zip(trees.tolist(), places.tolist(), strict=True))
+
+
+def _answers(node: Any) -> int:
+    """How many classes or targets the trees answer for."""
+    return max(
+        (
+            each.i if each.name == "n_targets" else len(each.ints) or len(each.strings)
+            for each in node.attribute
+            if each.name in ("n_targets", "classlabels_int64s", "classlabels_strings")
+        ),
+        default=0,
+    )
 
 
 def _inputs(model: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ says today is the next version's.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -66,6 +67,7 @@ class LoadedVersion:
         self.in_flight = 0
         self._scores_column = 1 if spec.task is Task.BINARY else None
         self._classes = getattr(estimator, "classes_", None) if hasattr(estimator, "predict_proba") else None
+        self._labels = None if self._classes is None else self._classes.tolist()
 
     def answer(self, batch: Batch) -> Answer:
         """What `predict` says, timed."""
@@ -83,13 +85,11 @@ class LoadedVersion:
         return self._checked(batch, self._ask(batch, None))
 
     def _checked(self, batch: Batch, shares: Any) -> Answer:
-        import numpy as np
-
         answer = self._decide(shares)
         if answer.scores.shape != (batch.rows,):
             said = f"{batch.rows} rows gave scores of shape {answer.scores.shape}"
             raise VersionFaultError(said, where=str(self.ref), kind="wrong_shape")
-        if not np.isfinite(answer.scores).all():
+        if not _all_finite(answer.scores):
             raise VersionFaultError("a score is not a finite number", where=str(self.ref), kind="not_finite")
         return answer
 
@@ -118,7 +118,16 @@ class LoadedVersion:
         if self._scores_column is None:
             return Answer(shares.max(axis=1), self._classes[shares.argmax(axis=1)].tolist())
         scores = shares[:, self._scores_column]
+        if len(scores) == 1 and self._labels is not None:
+            return Answer(scores, [self._labels[int(scores[0] >= self.threshold)]])
         return Answer(scores, self._classes[(scores >= self.threshold).astype(int)].tolist())
+
+
+def _all_finite(scores: Any) -> bool:
+    """Of a single row without arrays: they would cost more than the rest of its checks."""
+    import numpy as np
+
+    return math.isfinite(scores[0]) if len(scores) == 1 else bool(np.isfinite(scores).all())
 
 
 def _features(ref: VersionRef, estimator: Any, spec: ModelSpec) -> tuple[str, ...]:
