@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
 import time
@@ -32,10 +33,18 @@ class ArtefactCache:
             if (found := folder_digest(copied)) != digest:
                 said = f"the artefact has digest {found[:12]}…, not {digest[:12]}… as approved"
                 raise IntegrityError(said, where=str(source), hint="do not serve it; find out who changed it")
+            self._put(copied, kept, digest)
+        return kept
+
+    def _put(self, copied: Path, kept: Path, digest: str) -> None:
+        """Servers of a host share the folder: what another has put there meanwhile may be being loaded, and stays."""
+        with self.root.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if kept.is_dir() and folder_digest(kept) == digest:
+                return
             if kept.exists():
                 shutil.rmtree(kept)
             copied.rename(kept)
-        return kept
 
     def prune(self, named: Collection[str], now: float | None = None) -> list[str]:
         """Remove copies that nobody named for a day: → their digests. `now`: seconds since 1970.
