@@ -102,6 +102,12 @@ def _groups_to_judge(task: Task, data: Data, training: Training, evaluation: Eva
             yield Contradiction(key, "there is no group to judge: name columns in data.protected")
 
 
+def _nobody_waits_for_a_batch(deployment: Deployment, monitoring: Monitoring) -> Iterator[Contradiction]:
+    if deployment.target == "batch" and monitoring.p99_latency is not None:
+        sentence = "nobody waits for the answers of a batch target: there is no latency to judge"
+        yield Contradiction(("monitoring", "p99_latency"), sentence)
+
+
 def _not_its_own_upstream(model: str, upstream: tuple[str, ...]) -> Iterator[Contradiction]:
     for place, name in enumerate(upstream):
         if name == model:
@@ -131,6 +137,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("task", "evaluation"), _gates_known),
     Rule(("task", "monitoring"), _performance_known),
     Rule(("task", "data", "training", "evaluation"), _groups_to_judge),
+    Rule(("deployment", "monitoring"), _nobody_waits_for_a_batch),
     Rule(("model", "upstream"), _not_its_own_upstream),
     Rule(("task", "deployment"), _outcome_fits),
 )

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_PY, MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.errors import DataError, PolicyError
+from steward.errors import DataError, PolicyError, UnavailableError
 from steward.spec import SpecFolder
 from steward.types import Window
 
@@ -205,6 +205,49 @@ def test_a_score_that_is_no_number_stores_nothing(released: Life, monkeypatch: p
         score(released)
     assert served(released).empty
     assert not released.events("window.scored")
+
+
+def test_a_worker_that_dies_after_storing_leaves_nothing_to_mend(
+    released: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are there, the event is not: the same task again finds the rows and tells of them."""
+    stored = released.predictions.replace_window
+
+    def dies(*given: Any) -> bool:
+        stored(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(released.predictions, "replace_window", dies)
+        with pytest.raises(KeyboardInterrupt):
+            score(released)
+    assert not released.events("window.scored")
+    again = score(released)
+    assert (again["outcome"], again["rows"], again["written"]) == ("PASSED", 96, False)
+    assert len(served(released)) == 96
+    assert len(released.events("window.scored")) == 1
+
+
+def test_a_store_that_is_away_is_tried_again(released: Life) -> None:
+    released.predictions.away = True
+    with pytest.raises(UnavailableError):
+        score(released)
+    released.predictions.away = False
+    assert score(released)["written"]
+
+
+def test_the_tables_say_what_the_record_says(released: Life) -> None:
+    """The route of a batch target is kept, so that its champion is proven as any other's."""
+    from steward.actions.verifying import differences
+
+    score(released)
+    release(released)
+    with released.services.database.begin() as tx:
+        assert not differences(tx)
+    released.do("roll_back", "back", actor="person:ravi", reason="the new one is worse")
+    with released.services.database.begin() as tx:
+        assert not differences(tx)
+    assert score(released, "score2")["version"] == 1
 
 
 def test_a_model_that_servers_answer_for_is_not_scored(life: Life) -> None:
