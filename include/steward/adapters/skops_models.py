@@ -8,6 +8,7 @@ follows their indices without looking.
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -57,6 +58,9 @@ _VALUE_TYPES = (
 )
 TRUSTED_TYPES = tuple(sorted(_SCIKIT_LEARN_TYPES + _VALUE_TYPES))
 
+MAX_UNPACKED = 8 * 2**30
+_MAX_RATIO = 100
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}")
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth", ".npy"})
 
 
@@ -100,6 +104,7 @@ def load_model(folder: Path, digest: str) -> Any:
     path = folder / MODEL_FILE
     if not path.is_file():
         raise NotFoundError(f"there is no {MODEL_FILE}", where=str(folder), hint="log the model in skops' format")
+    _check_archive(path)
     data = path.read_bytes()
     _check_types(data, path)
     model = _load(data, path)
@@ -175,11 +180,31 @@ def _check_trees(model: Any, path: Path) -> None:
 
 def unpacked_size(path: Path) -> int:
     """Bytes of a skops file's members, from its list of contents. Raises IntegrityError for what is no such file."""
+    return sum(member.file_size for member in _members(path))
+
+
+def _members(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return sum(member.file_size for member in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
+            return archive.infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"not a readable skops file: {error}", where=str(path), hint=_QUARANTINE) from error
+
+
+def _check_archive(path: Path) -> None:
+    """skops writes plain names and does not compress. Anything else would unpack to more, or elsewhere, than it seems.
+
+    The sizes are those of the list of contents; zipfile reads no more of a member than it says.
+    """
+    members = _members(path)
+    names, packed = [member.filename for member in members], max(1, path.stat().st_size)
+    strange = [name for name in names if not _PLAIN_NAME.fullmatch(name)]
+    if strange or len(set(names)) < len(names):
+        said = f"members of strange or repeated names: {', '.join((strange or names)[:5])[:200]}"
+        raise IntegrityError(said, where=str(path), hint=_QUARANTINE)
+    if (unpacked := sum(member.file_size for member in members)) > min(MAX_UNPACKED, _MAX_RATIO * packed):
+        said = f"{packed} bytes that would unpack to {unpacked}"
+        raise IntegrityError(said, where=str(path), hint=_QUARANTINE)
 
 
 def memory_of(model: Any) -> int:
