@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from steward.actions.operation import Operation
 from steward.actions.rollouts import rollout_of
 from steward.actions.state import Services, Transaction
@@ -36,10 +34,12 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
     expired = bake is not None and seen.baked >= bake.at_most
     early = bake is not None and verdict.passed and seen.baked < bake.at_least
     final = not early and (verdict.outcome is not Outcome.INCONCLUSIVE or expired)
+    # What failed is the reason; what could not be judged beside it is not.
+    reasons = [finding.reason for finding in verdict.failed()] or list(verdict.reasons)
     answer = {
         "outcome": verdict.outcome.value,
         "final": final,
-        "reasons": list(verdict.reasons),
+        "reasons": reasons,
         "requests": seen.canary.requests,
         "findings": verdict.to_json()["findings"],
     }
@@ -83,7 +83,7 @@ def _record(op: Operation, going: Rollout, verdict: Verdict, answer: JsonObject)
         tx.events.append(
             op.event(
                 EventType.ROLLOUT_ANALYSED if answer["final"] else EventType.ROLLOUT_WATCHED,
-                "; ".join(islice(verdict.reasons, 3)) or held,
+                "; ".join(answer["reasons"][:3]) or held,
                 version=going.version,
                 evidence=digest,
                 rollout=going.id,

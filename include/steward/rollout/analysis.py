@@ -33,6 +33,7 @@ from steward.spec.limits import Limit
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+BESIDE = (ERROR_SHARE, PREDICTIONS, DISAGREEMENT, OUTCOME)  # what is judged against a champion of the same hours
 LATE_SHARE = 0.01  # of requests above a limit on the 99th percentile
 LATE_ZONE = 0.05  # where the 95th percentile is within the limit too, a step need not wait to tell 1 % from 2 %
 
@@ -134,9 +135,6 @@ class _Judge:
         self.ready = seen.answered >= self.needed
 
     def findings(self) -> list[Finding]:
-        judged = gates_at(self.deployment, self.seen.percent)
-        if self.seen.champion is None:
-            judged = [gate for gate in judged if gate in (ERROR_RATE, LATENCY)]
         judges = {
             ERROR_RATE: self._errors_absolute,
             ERROR_SHARE: self._errors_against,
@@ -145,7 +143,9 @@ class _Judge:
             DISAGREEMENT: self._disagreement,
             OUTCOME: self._outcome,
         }
-        return [self._enough(), *(judges[gate]() for gate in judged)]
+        alone = self.seen.champion is None
+        named = gates_at(self.deployment, self.seen.percent)
+        return [self._enough(), *(_compared_with_nobody(g) if alone and g in BESIDE else judges[g]() for g in named)]
 
     def _enough(self) -> Finding:
         count, needed, beside = self.seen.answered, self.needed, self.seen.champion
@@ -262,6 +262,10 @@ class _Judge:
         if self.deployment.strategy is Strategy.AB_TEST:
             return Outcome.INCONCLUSIVE, f"which does not settle whether it is worse by more than {drop:g}"
         return Outcome.PASSED, f"not proven to be worse by more than {drop:g}"
+
+
+def _compared_with_nobody(gate: str) -> Finding:
+    return Finding(gate, Outcome.PASSED, "not judged: no champion answers beside to compare with")
 
 
 def _max(limit: Limit | None) -> float:

@@ -194,6 +194,17 @@ def test_the_course_of_a_step_is_kept(tmp_path: Path) -> None:
     assert [finding["outcome"] for finding in done["findings"]] == ["PASSED"] * 4
 
 
+def test_the_reason_of_a_no_is_what_failed(tmp_path: Path) -> None:
+    life, run, rollout = a_rollout(tmp_path, 20)
+    log(life, 1, "champion", np.linspace(0, 1, 200))
+    log(life, 2, "canary", np.linspace(0, 1, 50), errors=20)
+    done = life.do("analyse_canary", run, rollout=rollout)
+    assert (done["final"], done["outcome"]) == (True, "FAILED")
+    assert done["reasons"][0] == "error rate is 0.4 (20 boom), above the limit 0.02"
+    assert not [reason for reason in done["reasons"] if "answered" in reason]
+    assert life.events("rollout.analysed")[-1].reason.startswith("error rate is 0.4")
+
+
 def test_a_look_is_no_pass(tmp_path: Path) -> None:
     """A step that holds every guardrail before its time is watched, not passed: nothing can move on it."""
     from steward.errors import PolicyError

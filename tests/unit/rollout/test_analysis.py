@@ -115,6 +115,8 @@ def test_a_shift_between_chance_and_proof_holds() -> None:
 def test_a_first_release_is_judged_alone() -> None:
     assert outcome(seen(Arm(200, 0, 0.02))) is Outcome.PASSED
     assert outcome(seen(Arm(200, 50, 0.02))) is Outcome.FAILED
+    told = finding(judge(deployed(), seen(Arm(200, 0, 0.02))), "canary.prediction_psi")
+    assert told.reason == "not judged: no champion answers beside to compare with"
 
 
 def test_a_switch_is_judged_by_its_own_errors_and_times() -> None:
