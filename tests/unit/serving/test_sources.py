@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from steward.errors import NotFoundError
+from steward.errors import IntegrityError, NotFoundError, PolicyError, SpecError
 from steward.gates import Evidence
 from steward.ledger import EventDraft, EventType
-from steward.registry import NewVersion, State
+from steward.registry import ModelVersion, NewVersion, State
 from steward.rollout import Route
 from steward.serving.sources import LedgerSources
+from steward.spec import ModelSpec
 from steward.testing import FakeDatabase
 from steward.training import LoggedModel
 from steward.types import VersionRef, Window
@@ -97,3 +98,86 @@ def test_the_route_of_a_batch_target_is_nobody_elses_business(fake_database: Fak
     sources = LedgerSources(services)
     assert sources.routes() == []
     assert sources.routes() == []
+
+
+def version_of(database: FakeDatabase, sources: LedgerSources, state: State = State.CHALLENGER) -> ModelVersion:
+    with database.begin() as transaction:
+        added = transaction.versions.add(NewVersion(MODEL, state, "ada", "spec", "run-1", "uri", "digest", QUARTER))
+    return sources.version(added.ref)
+
+
+def record(database: FakeDatabase, kind: EventType, **body: Any) -> None:
+    with database.begin() as transaction:
+        evidence = body.pop("evidence", None)
+        actor = body.pop("actor", "airflow:olga")
+        transaction.events.append(EventDraft(kind, MODEL, actor, "as it happened", 1, evidence, body))
+
+
+def begin_rollout(database: FakeDatabase, approval: str | None) -> None:
+    record(database, EventType.ROLLOUT_STARTED, approval=approval, previous=None, rollout="r-1")
+
+
+def test_the_spec_is_the_one_it_was_registered_under(fake_database: FakeDatabase, sources: LedgerSources) -> None:
+    version, then = version_of(fake_database, sources), make_spec(features={"distance": {"type": "number"}})
+    record(fake_database, EventType.VERSION_REGISTERED, spec=then.model_dump(mode="json"))
+    assert sources.spec(version).digest == then.digest != make_spec().digest
+
+
+def test_a_broken_file_does_not_matter_to_what_is_served(fake_database: FakeDatabase) -> None:
+    def broken(model: str) -> ModelSpec:
+        raise SpecError("risk_teir: unknown key", where=f"{model}/model.yaml")
+
+    services: Any = SimpleNamespace(database=fake_database, specs=SimpleNamespace(get=broken))
+    sources = LedgerSources(services)
+    version = version_of(fake_database, sources)
+    record(fake_database, EventType.VERSION_REGISTERED, spec=make_spec().model_dump(mode="json"))
+    assert sources.spec(version).model == MODEL
+    with fake_database.begin() as transaction:
+        transaction.routes.set(Route(MODEL, 1, None, 0, 1, datetime(2013, 4, 1, tzinfo=UTC)))
+    assert [route.model for route in sources.routes()] == [MODEL]
+
+
+def test_a_version_that_no_rollout_was_begun_of_is_refused(fake_database: FakeDatabase, sources: LedgerSources) -> None:
+    version = version_of(fake_database, sources)
+    with pytest.raises(PolicyError, match="holds no release"):
+        sources.check_released(version)
+    begin_rollout(fake_database, None)
+    sources.check_released(version)
+
+
+@pytest.mark.parametrize("state", [State.REJECTED, State.RETIRED])
+def test_a_version_that_may_not_serve_any_more_is_refused(
+    fake_database: FakeDatabase, sources: LedgerSources, state: State
+) -> None:
+    version = version_of(fake_database, sources, state)
+    begin_rollout(fake_database, None)
+    with pytest.raises(PolicyError, match=f"it is {state}"):
+        sources.check_released(version)
+
+
+def test_a_release_on_an_approval_needs_the_answers_in_the_record(
+    fake_database: FakeDatabase, sources: LedgerSources
+) -> None:
+    version = version_of(fake_database, sources)
+    begin_rollout(fake_database, "q-1")
+    with pytest.raises(IntegrityError, match="approval q-1, which the record does not hold"):
+        sources.check_released(version)
+    record(fake_database, EventType.APPROVAL_REQUESTED, request="q-1", evidence="e", policy={"quorum": 2})
+    yes = {"request": "q-1", "evidence": "e", "approved": True}
+    record(fake_database, EventType.APPROVAL_ANSWERED, **yes, actor="airflow:vera", state="open")
+    with pytest.raises(IntegrityError, match="approval q-1"):
+        sources.check_released(version)
+    record(fake_database, EventType.APPROVAL_ANSWERED, **yes, actor="airflow:mia", state="approved")
+    sources.check_released(version)
+
+
+def test_a_release_that_was_written_by_hand_is_refused(
+    fake_database: FakeDatabase, sources: LedgerSources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_of(fake_database, sources)
+    begin_rollout(fake_database, None)
+    with fake_database.begin() as transaction:
+        events = type(transaction.events)
+    monkeypatch.setattr(events, "is_genuine", lambda log, event: False)
+    with pytest.raises(IntegrityError, match="was not signed with this ledger's key"):
+        sources.check_released(version)
