@@ -86,7 +86,7 @@ def create_app(
 ) -> ModelServer:
     """The server as an ASGI application; its lifespan starts and stops the follower and the prediction log's writer."""
     metrics = ServerMetrics()
-    count = RowCount(options.own / "prediction-log.count")
+    count = RowCount(options.home / "prediction-log.count")
     recorder = PredictionRecorder(predictions, count, metrics.lost, options.flush_interval, options.log_capacity)
     metrics.watch_pending(lambda: recorder.pending_rows)
     metrics.lost("", count.lost_before)
@@ -111,7 +111,7 @@ def create_app(
     answering = TracedAnswering(tracer, *given) if tracer else Answering(*given)
     admission = Admission(table, metrics, options.token, options.limits.in_flight)
     metrics.registry.register(TableMetrics(table, admission.in_flight, recorder))
-    door = Door(table, answering, admission, recorder, predictions, metrics, options)
+    door = Door(table, answering, admission, recorder, predictions, metrics, options, trips)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -166,7 +166,9 @@ class Door:
         predictions: PredictionLog,
         metrics: ServerMetrics,
         options: ServerOptions,
+        trips: TripReports,
     ) -> None:
+        self._trips = trips
         self._table, self._answering, self._admission, self._recorder = table, answering, admission, recorder
         self._predictions, self._metrics, self._options = predictions, metrics, options
 
@@ -235,6 +237,7 @@ class Door:
         said = ["the server is draining"] if leaving else []
         said += [*(f"control plane unreachable since {format_instant(since)}" for _ in (1,) if since)]
         said += [f"predictions not stored since {format_instant(failing)}"] if failing else []
+        said += [f"{trip.ref} is off traffic, which nobody else was told yet" for trip in self._trips.unreported]
         said += [f"{model}: {problem}" for model, problem in sorted(table.problems.items())]
         status = "unready" if not ready else "degraded" if said else "ok"
         epochs = {model: active.route.epoch for model, active in sorted(table.active.items())}

@@ -189,10 +189,10 @@ class PredictionRecorder:
         its head."""
         started = time.perf_counter()
         waiting = [self._queue.popleft() for _ in range(len(self._queue))]
-        refused: list[Answered] = []
-        for model in dict.fromkeys(answered.model for answered in waiting):
-            group = [answered for answered in waiting if answered.model == model]
-            refused += self._store_all(model, group)
+        groups: dict[str, list[Answered]] = {}
+        for answered in waiting:
+            groups.setdefault(answered.model, []).append(answered)
+        refused = list(chain.from_iterable(self._store_all(model, group) for model, group in groups.items()))
         self._queue.extendleft(reversed(refused))
         if waiting:
             self.flushes, self.flush_seconds = self.flushes + 1, self.flush_seconds + time.perf_counter() - started
@@ -214,6 +214,7 @@ class PredictionRecorder:
             log.exception("%d predictions of %s have no table form and are lost", rows, model)
             self._on_lost(model, rows)
             self._settle(rows)
+            self._failing.pop(model, None)
             return True
         try:
             self._predictions.append(model, table)
