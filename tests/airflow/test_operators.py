@@ -142,6 +142,14 @@ def test_a_portfolio_action_is_told_who_calls_it(actions: ScriptedActions) -> No
     assert actions.called("verify_ledger") == [{"actor": "airflow:steward__audit_inventory"}]
 
 
+@pytest.mark.parametrize("compact", [None, True])
+def test_maintenance_is_told_whether_to_merge(actions: ScriptedActions, compact: bool | None) -> None:
+    actions.answers["maintain_log"] = {"models": {}, "compacted": bool(compact)}
+    task = portfolio_task("steward__maintain", "maintain_log")
+    task.execute(context_of(params={"compact": compact}, dag_run={"dag_id": "steward__maintain"}))
+    assert actions.called("maintain_log") == [{"actor": "airflow:steward__maintain", "compact": compact}]
+
+
 def portfolio_task(dag_id: str, task_id: str) -> Any:
     from steward.plan import portfolio_plans
     from steward_airflow.render import render
