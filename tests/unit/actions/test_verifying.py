@@ -287,14 +287,19 @@ def test_an_answer_written_into_the_events_by_hand_releases_nothing(lived):
 
 def test_a_retired_model_differs_nowhere(tmp_path):
     life = build_life(tmp_path, RETIRABLE)
-    life.approve(first := life.train())
-    life.release(first)
+    for params in (None, {"C": 2.0}):
+        life.approve(released := life.train(params))
+        life.release(released)
     life.ask(life.train({"C": 0.5}))
     life.clock.advance(timedelta(days=8))
+    with life.services.database.begin() as tx:
+        assert tx.routes.get("toy").versions == (2, 1), "the first one stands by"
     retirement.start(life)
     retirement.confirm_all(life)
     life.do("close_endpoint", "end")
     assert found(life) == []
+    with life.services.database.begin() as tx:
+        assert tx.routes.get("toy").versions == ()
     life.do("archive_model", "end")
     life.do("bury", "end")
-    assert (found(life), life.state(1), life.state(2)) == ([], "retired", "retired")
+    assert (found(life), [life.state(n) for n in (1, 2, 3)]) == ([], ["retired"] * 3)
