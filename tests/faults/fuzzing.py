@@ -153,4 +153,4 @@ _WAYS = (_insert, _cut, _literal, _header, _path, _method, _noise)
 
 def _spoil(dice: random.Random, raw: Raw) -> Raw:
     """In one way, or left as it is."""
-    return dice.choice(_WAYS)(dice, raw) if dice.random() < 0.7 else raw
+    return dice.choice(_WAYS)(dice, raw) if dice.random() < 0.4 else raw
