@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
+from tests.unit.actions.conftest import MODEL_PY, build_life
+from tests.unit.actions.test_scoring import BATCH_YAML, release
 
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
@@ -146,3 +150,35 @@ def test_a_store_that_refuses_is_unavailable(tmp_path: Path) -> None:
     part.write_text("this is no log")
     with pytest.raises(UnavailableError):
         put(log, rows(48), SECOND)
+
+
+@pytest.mark.parametrize("make", [DeltaPredictionLog, SegmentedPredictionLog])
+def test_a_scoring_run_on_real_tables(make: type[DeltaPredictionLog], tmp_path: Path) -> None:
+    """Scored, scored again, corrected, scored by a newer champion, outcomes recorded: each once."""
+    life = build_life(tmp_path, BATCH_YAML)
+    log = make(str(tmp_path / "tables"))
+    life.services = replace(life.services, predictions=log)
+    release(life)
+    window = Window.ending(datetime(2013, 6, 1, tzinfo=UTC), timedelta(days=2))
+    table = f"{tmp_path}/tables/predictions/toy"
+
+    def score(run: str) -> tuple[bool, int, int]:
+        """Whether something was written, rows in the table, rows that are served."""
+        done = life.do("score_window", run)
+        return done["written"], DeltaTable(table).to_pyarrow_dataset().count_rows(), len(log.served("toy", window))
+
+    assert score("one") == (True, 96, 96)
+    assert score("two") == (False, 96, 96)
+    code = life.services.specs.module_path("toy")
+    code.write_text(MODEL_PY.replace('"x": x, "y": y})', '"x": x + 1, "y": y})[hours.hour != 5]'))
+    assert score("three") == (True, 92, 92)
+    code.write_text(MODEL_PY)
+    assert score("four") == (True, 96, 96)
+    life.clock.advance(timedelta(hours=1))
+    release(life)
+    assert score("five") == (True, 192, 192)
+    for run, recorded in (("o1", 96), ("o2", 0)):
+        assert life.do("record_outcomes", run, as_of="2013-06-02")["recorded"] == recorded
+    served = log.served("toy", window)
+    assert served["label"].notna().all()
+    assert set(served["version"]) == {1, 2}

@@ -75,7 +75,7 @@ class EventType(StrEnum):
 
 MEANING: dict[EventType, str] = {
     EventType.SNAPSHOT_TAKEN: "A run began: its data window was frozen as a snapshot (table, version, digest).",
-    EventType.DATA_VALIDATED: "A snapshot was judged against the data contract: verdict.",
+    EventType.DATA_VALIDATED: "A snapshot, or a window to be scored, was judged against the data contract: verdict.",
     EventType.MODEL_TRAINED: "A candidate was fitted: run, artefact digest, seed, code commit, CPU seconds.",
     EventType.MODEL_EVALUATED: "A candidate was judged on the hold-out: verdict, reasons.",
     EventType.VERSION_REGISTERED: "A candidate that may proceed became a version (challenger); body: waivers it took.",
