@@ -22,6 +22,8 @@ PREDICTIONS = "canary.prediction_psi"
 DISAGREEMENT = "shadow.disagreement"
 OUTCOME = "canary.outcome"
 
+_OUT_OF_REACH = 10**12  # requests: an effect that no spec may declare, and that no step may pass on
+
 SHADOW, EVERYTHING = 0, 100  # percent of a step
 
 
@@ -68,4 +70,4 @@ def requests_needed(deployment: Deployment) -> int:
     if bake.requests is not None:
         return bake.requests
     found = trials_to_prove(bake.finds or 0.0, limit.max if limit else 0.0, alpha_each(deployment), 1 - BETA)
-    return found or 1
+    return found or _OUT_OF_REACH
