@@ -139,6 +139,8 @@ def test_a_tripped_canary_stays_off_after_a_restart_with_nobody_to_ask(two: Stac
     at_epoch(client, 2)
     assert {ask(client, f"k{i}") for i in range(5)} == {("1", "champion")}
     wait_until(lambda: list((two.home / "serving" / "trips").glob("*.json")))
+    (said,) = client.get("/v2/health/ready").json()["reasons"]
+    assert said == f"{MODEL}@3 is off traffic, which nobody else was told yet"
     two.stop()
     two.sources.away = True
     again = ready(two.start())
