@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +305,40 @@ def test_no_earlier_version_holds_a_person_who_was_forgotten(log: SegmentedPredi
             readable += "be" in subjects
     assert readable, "the newest version can be read"
     assert seen(log) == ["b"]
+
+
+def test_a_person_is_forgotten_while_servers_write_and_what_is_late_stays_forgotten(tmp_path: Path) -> None:
+    log, ended, number = SegmentedPredictionLog(tmp_path), threading.Event(), itertools.count()
+
+    def serve() -> None:
+        server = SegmentedPredictionLog(tmp_path)
+        while not ended.is_set():
+            rows = [answer(f"{who}{next(number)}", subject=who, recorded_at=datetime.now(UTC)) for who in ("ad", "be")]
+            server.append(MODEL, predictions(*rows))
+            server.rotate()
+            time.sleep(0.01)
+
+    servers = [threading.Thread(target=serve) for _ in range(2)]
+    for server in servers:
+        server.start()
+    while len(seen(log)) < 20:
+        time.sleep(0.01)
+    until = datetime.now(UTC)
+    done = log.forget(MODEL, "ad", until)
+    ended.set()
+    for server in servers:
+        server.join(20)
+    assert done.held == 0
+    assert done.predictions >= 10
+    served_to_others = next(number) // 2
+    log.append(MODEL, predictions(answer("ad-from-a-queue", subject="ad", recorded_at=until)))
+    for _ in range(2):
+        left = log.served(MODEL, APRIL_FIRST)
+        assert not (left["recorded_at"] <= until)[left["subject"] == "ad"].any()
+        assert (left["subject"] == "be").sum() == served_to_others
+        log.maintain(MODEL, LONG_AGO)
+    table = log._open(f"predictions/{MODEL}").to_pyarrow_dataset().to_table().to_pandas()
+    assert "ad-from-a-queue" not in set(table["decision_id"])
 
 
 def test_a_segment_that_was_never_named_is_cleared_away(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.delta_upkeep import fit
@@ -43,6 +43,14 @@ log = logging.getLogger(__name__)
 _FOLDED_AT_ONCE = 256 * 2**20  # bytes of segments
 _SEAL_PATIENCE = 5.0  # seconds; a server that lives seals within its flush interval
 _STONES = ".forgotten.json"
+_QUEUED_AT_MOST = timedelta(days=2)
+
+
+class _Stone(NamedTuple):
+    """What was recorded about a person until then is hidden from reads and left out of folds."""
+
+    until: datetime
+    erased: bool
 
 
 class SegmentedPredictionLog(DeltaPredictionLog):
@@ -70,14 +78,16 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         with self._alone(model) as names:
             self._seal(names)
             folded = sum(self._fold(name) for name in names)
-            for subject in self._stones(names[0]):
-                self._finish_forgetting(model, names, subject)
+            for subject, stone in self._stones(names[0]).items():
+                if not stone.erased:
+                    self._finish_forgetting(model, names, subject)
+            self._drop_old_stones(names[0])
             return replace(super().maintain(model, keep_from, compact=compact), folded=folded)
 
     def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
         """Hidden from every read at once; then out of the segments and the tables."""
         with self._alone(model) as names:
-            self._set_stones(names[0], {**self._stones(names[0]), subject: recorded_until})
+            self._set_stones(names[0], {**self._stones(names[0]), subject: _Stone(recorded_until, erased=False)})
             return self._finish_forgetting(model, names, subject)
 
     def _finish_forgetting(self, model: str, names: Sequence[str], subject: str) -> Forgotten:
@@ -86,10 +96,17 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         for name in names:
             self._fold(name, with_forgotten=True)
         erased = self._erase(model, subject)
-        if not held:
-            stones = self._stones(names[0])
-            self._set_stones(names[0], {known: until for known, until in stones.items() if known != subject})
+        stones = self._stones(names[0])
+        self._set_stones(names[0], {**stones, subject: stones[subject]._replace(erased=not held)})
         return replace(erased, held=held)
+
+    def _drop_old_stones(self, name: str) -> None:
+        """Not at once: a server whose store refused may still hold answers of that time in its queue."""
+        since = datetime.now(UTC) - _QUEUED_AT_MOST
+        stones = self._stones(name)
+        kept = {subject: stone for subject, stone in stones.items() if not stone.erased or stone.until > since}
+        if kept != stones:
+            self._set_stones(name, kept)
 
     @contextmanager
     def _alone(self, model: str) -> Iterator[Sequence[str]]:
@@ -171,23 +188,25 @@ class SegmentedPredictionLog(DeltaPredictionLog):
     def _unforgotten(self, name: str) -> ds.Expression | None:
         import pyarrow.dataset as ds
 
-        later = {subject: ds.field("recorded_at") > instant(until) for subject, until in self._stones(name).items()}
+        later = {who: ds.field("recorded_at") > instant(stone.until) for who, stone in self._stones(name).items()}
         return all_of(*(~ds.field("subject").isin([subject]) | after for subject, after in later.items()))
 
-    def _stones(self, name: str) -> dict[str, datetime]:
+    def _stones(self, name: str) -> dict[str, _Stone]:
         try:
             read = json.loads((self._folder(name).path / _STONES).read_text())
         except FileNotFoundError:
             return {}
-        return {subject: parse_instant(until) for subject, until in read.items()}
+        return {subject: _Stone(parse_instant(until), erased) for subject, (until, erased) in read.items()}
 
-    def _set_stones(self, name: str, stones: Mapping[str, datetime]) -> None:
+    def _set_stones(self, name: str, stones: Mapping[str, _Stone]) -> None:
         path = self._folder(name).path / _STONES
         try:
             if not stones:
                 return path.unlink(missing_ok=True)
             fresh = path.with_suffix(".new")
-            fresh.write_text(json.dumps({subject: format_instant(until) for subject, until in stones.items()}))
+            fresh.write_text(
+                json.dumps({subject: [format_instant(until), e] for subject, (until, e) in stones.items()})
+            )
             fresh.replace(path)
         except OSError as error:
             raise self._refused(name, error) from error
