@@ -43,6 +43,7 @@ class Supervisor:
         self._places = [_Place() for _ in range(workers)]
         self._lifeline, self._held = os.pipe()
         self._signal: int | None = None
+        self._told_once: set[int] = set()
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT and the end of every worker; the exit code is 0 when all ended well."""
@@ -77,7 +78,11 @@ class Supervisor:
     def _told(self, signum: int, frame: FrameType | None) -> None:
         """Passed on each time: a worker takes the second one for the end at once."""
         self._signal = signum
-        for process in self._alive():
+        self._tell(self._alive())
+
+    def _tell(self, processes: list[subprocess.Popen[bytes]]) -> None:
+        for process in processes:
+            self._told_once.add(process.pid)
             process.send_signal(signal.SIGTERM)
 
     def _alive(self) -> list[subprocess.Popen[bytes]]:
@@ -86,6 +91,8 @@ class Supervisor:
     def _wait_for_all(self) -> int:
         # Nobody shall wait in the queue of a socket that no worker accepts from any more.
         self._listener.close()
+        # One that was being started when the signal came has not heard of it.
+        self._tell([process for process in self._alive() if process.pid not in self._told_once])
         while self._alive():
             time.sleep(_LOOK_SECONDS)
         codes = {place.process.returncode for place in self._places if place.process}
