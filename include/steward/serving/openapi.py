@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from steward import __version__
-from steward.serving.calls import LONGEST_NAME, MOST_EXPLAINED
+from steward.serving.calls import LONGEST_NAME, MOST_EXPLAINED, MOST_REASONS
 from steward.serving.error_codes import FAULTS, REFUSALS
 from steward.serving.inference_protocol import DATATYPES, OUTPUTS
 from steward.serving.paths import PATHS, Path
@@ -131,8 +131,10 @@ def _scalar(feature: Feature) -> JsonObject:
 
 def _parameters() -> JsonObject:
     explain = {"type": "boolean", "description": f"Why, for at most {MOST_EXPLAINED} rows"}
-    ids = {"type": "array", "items": _NAME}
-    return _object({"key": _NAME, "source": _NAME, "decision_ids": ids, "explain": explain}, 0)
+    several = {"type": "integer", "minimum": 1, "maximum": MOST_REASONS}
+    codes = {"anyOf": [{"type": "boolean"}, several], "description": "The principal reasons against the person"}
+    named = {"key": _NAME, "source": _NAME, "decision_ids": {"type": "array", "items": _NAME}}
+    return _object({**named, "explain": explain, "reason_codes": codes}, 0)
 
 
 def _fixed() -> JsonObject:
