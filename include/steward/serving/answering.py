@@ -118,7 +118,7 @@ class Answering:
         active = self.table.active.get(model)
         if active is None:
             raise self._retired(model) if model in self.table.closed else self._not_served(model)
-        if not active.loaded:
+        if active.champion is None and not active.loaded:
             raise _retry_later("no version is released", model)
         return active
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from steward.serving.answering import Limits
+from steward.serving.calls import make_call
 from steward.serving.contract import Batch
 from steward.serving.hot_path import Asked, read_path
 from steward.serving.versions import Answer, LoadedVersion
@@ -241,3 +244,27 @@ def test_a_draining_server_answers_and_sends_traffic_elsewhere(released: Stack) 
     assert (response.status_code, response.json()["reasons"]) == (503, ["the server is draining"])
     assert client.get("/v2/health/live").status_code == 200
     assert client.post(INFER, json=tensors(ROW)).status_code == 200
+
+
+def test_new_decision_ids_are_never_given_twice() -> None:
+    ids = [name for _ in range(30) for name in make_call({"a": [1] * 100}, 100, None, {}).decision_ids]
+    assert len(set(ids)) == len(ids) == 3000
+    assert {len(name) for name in ids} == {32}
+
+
+FORKED = """
+import os
+from steward.serving.calls import make_call
+new = lambda: make_call({"a": [1]}, 1, None, {}).decision_ids[0]
+new()
+if (child := os.fork()) == 0:
+    print(new(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(new())
+"""
+
+
+def test_a_forked_child_gives_others_than_its_parent() -> None:
+    said = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=60)
+    assert len(set(said.stdout.split())) == 2
