@@ -24,6 +24,20 @@ def policy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     wiring.settings.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        ("http://127.0.0.1:8000", ("http://127.0.0.1:8000",)),
+        ("http://one:8000/, http://two:8000", ("http://one:8000", "http://two:8000")),
+        ("", ()),
+    ],
+)
+def test_a_deployment_may_have_several_model_servers(given: str, urls: tuple[str, ...]) -> None:
+    settings = wiring.Settings(server_url=given)
+    assert settings.server_urls == urls
+    assert settings.first_server_url == (urls[0] if urls else "")
+
+
 def test_who_is_taken_out_of_the_policy_may_no_longer_approve(policy_file: Path) -> None:
     """Airflow's API server judges answers for weeks without being started again."""
     assert wiring.policy().roles_of("mo") == {"approver"}

@@ -52,10 +52,16 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
 
 def _analysed(tx: Transaction, going: Rollout) -> JsonObject | None:
     if going.state is RolloutState.ROLLED_BACK:
-        reasons = ["the canary was taken off traffic"]
-        return {"outcome": Outcome.FAILED.value, "final": True, "reasons": reasons, "requests": 0}
+        return {"outcome": Outcome.FAILED.value, "final": True, "reasons": [_why_back(tx, going)], "requests": 0}
     told = _told(tx, going, EventType.ROLLOUT_ANALYSED)
     return dict(told[0].body["answer"]) if told else None
+
+
+def _why_back(tx: Transaction, going: Rollout) -> str:
+    """A server's breaker, or a person: whoever reads the run at night shall not have to look for it."""
+    told = tx.events.read(model=going.model, types=[EventType.ROLLOUT_ROLLED_BACK])
+    mine = [event for event in told if event.body.get("rollout") == going.id]
+    return "the canary was taken off traffic" + (f" by {mine[-1].actor}: {mine[-1].reason}" if mine else "")
 
 
 def _changes(tx: Transaction, going: Rollout) -> list[AuditEvent]:

@@ -266,3 +266,19 @@ def test_after_the_window_a_rehearsal_says_that_nobody_holds_the_version(served:
     answer = rehearse(served)
     assert answer["outcome"] == "INCONCLUSIVE"
     assert "its rollback window is over" in answer["reasons"][0]
+
+
+def test_the_run_is_told_that_a_server_took_the_canary_off_and_ends_by_itself(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    rollout = served.do("start_rollout", trained["run"], version=4)["rollout"]
+    served.do("shift_traffic", trained["run"], rollout=rollout, percent=20)
+    trip = {"version": 4, "reason": "3 errors among its last 3 requests", "actor": "model-server"}
+    assert actions.trip_canary(served.services, served.spec, **trip)["to"] == 3
+    seen = served.do("analyse_canary", trained["run"], rollout=rollout)
+    assert (seen["outcome"], seen["final"]) == ("FAILED", True)
+    assert seen["reasons"] == ["the canary was taken off traffic by model-server: 3 errors among its last 3 requests"]
+    assert not served.do("settle_rollout", trained["run"], reason="; ".join(seen["reasons"]))["rolled_back"]
+    assert not actions.trip_canary(served.services, served.spec, **trip)["rolled_back"], "a second server says the same"
+    assert len(served.events("rollout.rolled_back")) == 1
+    assert recorded_state_is_true(served)
