@@ -414,6 +414,7 @@ def _put_around(services: Services, life: Life) -> None:
 def _rows(life: Life) -> pa.Table:
     count = len(life.callers)
     rows: dict[str, list[Any]] = {
+        **{name: [None] * count for name in PREDICTION_COLUMNS},
         "decision_id": [f"d{place}" for place in range(count)],
         "request_key": ["k"] * count,
         "version": [life.number] * count,
@@ -422,7 +423,6 @@ def _rows(life: Life) -> pa.Table:
         "at": [life.asked_at] * count,
         "recorded_at": [life.asked_at] * count,
         "latency_ms": [1.0] * count,
-        "error": [None] * count,
         "score": [0.5] * count,
         "source": list(life.callers),
     }
