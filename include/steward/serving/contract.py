@@ -37,8 +37,7 @@ class Batch:
     """Checked columns as lists, None where a value is missing. `unseen` counts values per category that the spec does
     not list: they are answered all the same.
 
-    What a model is asked with is made when it is asked for: a frame for scikit-learn, tensors for ONNX. Treat all of it
-    as read-only: several versions may answer the same batch.
+    Read-only: several versions may answer the same batch.
     """
 
     __slots__ = ("columns", "numeric", "rows", "unseen")
@@ -58,21 +57,6 @@ class Batch:
             kind: Any = "float64" if name in self.numeric else object
             arrays[name] = np.array(self.columns[name], dtype=kind)
         return pd.DataFrame(arrays, copy=False)
-
-    def tensors(self, inputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """One array of shape (rows, 1) per (feature, dtype). A missing number is NaN, a missing text the empty one.
-
-        Raises KeyError for a feature the request left out, TypeError for a missing value that the dtype cannot hold.
-        """
-        import numpy as np
-
-        tensors, shape = {}, (self.rows, 1)
-        for name, dtype in inputs:
-            values = self.columns[name]
-            if dtype is object and None in values:
-                values = ["" if value is None else value for value in values]
-            tensors[name] = np.array(values, dtype=dtype).reshape(shape)
-        return tensors
 
 
 class _Rule(NamedTuple):

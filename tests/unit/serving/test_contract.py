@@ -102,26 +102,3 @@ def test_a_frame_holds_numbers_as_float64_and_the_rest_as_objects() -> None:
     assert np.isnan(frame["temp"].iloc[1])
     assert frame["carrier"].tolist() == ["UA", "UA"]
     assert frame["holiday"].tolist() == [False, False]
-
-
-def test_tensors_are_columns_of_the_dtypes_asked_for() -> None:
-    batch = contract().check(columns({}, {"temp": None}), 2, FEATURES)
-    tensors = batch.tensors([("temp", np.float32), ("stops", np.int64), ("carrier", object), ("holiday", np.bool_)])
-    assert {name: (array.dtype, array.shape) for name, array in tensors.items()} == {
-        "temp": (np.float32, (2, 1)),
-        "stops": (np.int64, (2, 1)),
-        "carrier": (np.dtype(object), (2, 1)),
-        "holiday": (np.bool_, (2, 1)),
-    }
-    assert np.isnan(tensors["temp"][1, 0])
-
-
-def test_a_missing_text_is_an_empty_one_in_a_tensor() -> None:
-    batch = contract().batch_of([{**ROW, "carrier": None}])
-    assert batch.tensors([("carrier", object)])["carrier"].tolist() == [[""]]
-    assert batch.columns["carrier"] == [None]
-
-
-def test_a_dtype_that_has_no_missing_value_says_so() -> None:
-    with pytest.raises(TypeError):
-        contract().batch_of([{**ROW, "stops": None}]).tensors([("stops", np.int64)])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from steward.serving import inference_protocol
 from steward.serving.failures import RefusedRequestError
 from steward.serving.inference_protocol import format_metadata, parse
 from steward.spec import ModelSpec
@@ -172,3 +173,46 @@ def test_metadata_names_what_is_answered(task: str, outputs: dict[str, str]) -> 
     metadata = format_metadata(spec, [3], "onnx")
     assert {output["name"]: output["datatype"] for output in metadata["outputs"]} == outputs
     assert (metadata["platform"], metadata["versions"]) == ("onnx", ["3"])
+
+
+USUAL = {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"data": [2]},
+        {"data": [None]},
+        {"datatype": "BYTES", "data": ["x"]},
+        {"data": "1"},
+        {"data": {"1": 2}},
+        {"data": [[1.0]]},
+        {"data": []},
+        {"data": [1.0, 2.0], "shape": [2]},
+        {"data": ["x"]},
+        {"data": [True]},
+        {"datatype": "BOOL", "data": [1]},
+        {"datatype": "FP7"},
+        {"datatype": ["FP64"]},
+        {"datatype": None},
+        {"shape": [1, 1]},
+        {"shape": 1},
+        {"shape": [2]},
+        {"name": None},
+        {"name": 1},
+        {"name": ["a"]},
+        {"name": "x" * 1000},
+        {"name": "b"},
+        {"parameters": {"content_type": "base64"}, "datatype": "BYTES", "data": ["eA=="]},
+    ],
+)
+def test_the_short_way_reads_what_the_long_way_reads(changed: dict[str, Any]) -> None:
+    """Or leaves it to the long way, which says what is wrong."""
+    inputs = [{**USUAL, **changed}, {**USUAL, "name": "b"}]
+    short = inference_protocol._single_row(inputs)
+    assert bool(short) == (changed in SHORT)
+    assert not short or short == inference_protocol._columns(inputs)
+
+
+SHORT: list[dict[str, Any]] = [{}, {"data": [2]}, {"data": [None]}, {"datatype": "BYTES", "data": ["x"]}]
