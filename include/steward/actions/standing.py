@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 from steward.actions.state import Transaction
 from steward.approval import RequestState
+from steward.errors import NotFoundError
 from steward.ledger import AuditEvent, EventType, live_waivers, stage_of, tombstone_of
 from steward.ledger.governance import GOVERNANCE_EVENTS, FiledDocument, last_review, next_review
+from steward.registry import ModelVersion
 from steward.types import JsonObject
 
 
@@ -28,6 +30,7 @@ def _serving(tx: Transaction, model: str) -> JsonObject:
     return {
         "model": model,
         "champion": champion.number if champion else None,
+        "runtime": _runtime(tx, champion) if champion else None,
         "canary": route.canary if route else None,
         "percent": route.percent if route and route.canary else 0,
         "shadow": route.shadow if route else None,
@@ -39,6 +42,15 @@ def _serving(tx: Transaction, model: str) -> JsonObject:
         "last_window": {"end": judged[-1].window.end, "outcome": judged[-1].outcome} if judged else None,
         "last_event": {"type": last[-1].type, "at": last[-1].at, "reason": last[-1].reason} if last else None,
     }
+
+
+def _runtime(tx: Transaction, champion: ModelVersion) -> str | None:
+    """What a server answers with: its ONNX twin where one passed, else scikit-learn. None: its training is not kept."""
+    try:
+        twin = tx.evidence.get(champion.evidence["training"]).body.get("twin")
+    except (KeyError, NotFoundError):
+        return None
+    return "onnx" if twin and twin["serves"] else "scikit-learn"
 
 
 def governance(events: Sequence[AuditEvent], now: datetime, review_after: timedelta | None) -> JsonObject:

@@ -55,7 +55,8 @@ def _status_cells(row: JsonObject) -> tuple[str, ...]:
 
 
 def _serves(row: JsonObject) -> str:
-    said = [f"@{row['champion']}" if row["champion"] else "none"]
+    by = " by ONNX" if row["runtime"] == "onnx" else ""
+    said = [f"@{row['champion']}{by}" if row["champion"] else "none"]
     said += [f"canary @{row['canary']} ({row['percent']} %)"] if row["canary"] else []
     said += [f"shadow @{row['shadow']}"] if row["shadow"] else []
     said += [f"@{row['standby']} stands by"] if row["standby"] else []

@@ -116,6 +116,7 @@ def _training(facts: Facts) -> JsonObject | None:
         "run_id": logged["run_id"],
         "artefact": logged["digest"],
         "threshold": found.body.get("threshold"),
+        "twin": found.body.get("twin"),
         "evidence": found.digest,
     }
 
