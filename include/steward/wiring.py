@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         number = self.server_memory.strip().upper().removesuffix("B")
         unit = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(number[-1:], 1)
         try:
-            size = int(float(number.rstrip("KMGT")) * unit)
+            size = int(float(number[:-1] if unit > 1 else number) * unit)
             if size <= 0:
                 raise ValueError(size)
         except (ValueError, OverflowError) as error:

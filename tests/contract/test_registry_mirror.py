@@ -112,6 +112,15 @@ def test_a_logged_model_holds_to_the_last_bit_what_was_fitted_and_its_files_can_
     assert [path for path in tracker.fetch(logged).rglob("*") if path.is_file()]
 
 
+def test_files_beside_a_model_are_kept_under_its_digest(tracker: Any, logged: LoggedModel) -> None:
+    beside = tracker.log(RECORD, LogisticRegression().fit(FRAME, [0, 0, 1, 1]), FRAME, {"model.onnx": b"a twin"})
+    assert (tracker.fetch(beside) / "model.onnx").read_bytes() == b"a twin"
+    assert not (tracker.fetch(logged) / "model.onnx").exists()
+    other = tracker.log(RECORD, LogisticRegression().fit(FRAME, [0, 0, 1, 1]), FRAME, {"model.onnx": b"another"})
+    assert len({logged.digest, beside.digest, other.digest}) == 3
+    assert tracker.load(beside).predict_proba(FRAME).shape == (4, 2)
+
+
 def test_metrics_are_taken(tracker: Any, logged: LoggedModel) -> None:
     tracker.log_evaluation(logged.run_id, {"roc_auc": 0.75}, {})
 

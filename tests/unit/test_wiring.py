@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steward import wiring
-from steward.errors import StewardError
+from steward.errors import SpecError, StewardError
 
 SHIPPED = Path(__file__).parents[2] / "include" / "policy.yaml"
 MO = "  mo: {roles: [approver], email: mo@example.com}\n"
@@ -71,3 +71,16 @@ def test_stages_and_the_inventory_are_read_again_when_they_change(policy_file: P
     policy_file.with_name("inventory.yaml").write_text("rubbish")
     with pytest.raises(StewardError):
         wiring.external()
+
+
+@pytest.mark.parametrize(
+    ("given", "size"), [(None, None), ("1500", 1500), ("2GB", 2 * 10**9), ("0.5 gb", 5 * 10**8), ("300M", 3 * 10**8)]
+)
+def test_the_memory_of_a_server_is_given_in_bytes_or_units(given: str | None, size: int | None) -> None:
+    assert wiring.Settings(server_memory=given).server_memory_bytes == size
+
+
+@pytest.mark.parametrize("given", ["much", "", "-1GB", "0", "inf", "2GiB", "GB"])
+def test_a_memory_that_is_no_size_is_refused(given: str) -> None:
+    with pytest.raises(SpecError, match="is no size"):
+        _ = wiring.Settings(server_memory=given).server_memory_bytes

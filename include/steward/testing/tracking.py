@@ -35,19 +35,22 @@ class FakeTracker:
     ) -> LoggedModel:
         run = f"run-{len(self.models) + 1}"
         self.models[run], self.files[run] = model, dict(files or {})
-        return LoggedModel(run, f"memory:{run}", digest_of([run, record.params]))
+        kept = [[name, content.hex()] for name, content in sorted((files or {}).items())]
+        return LoggedModel(run, f"memory:{run}", digest_of([run, record.params, *kept]))
 
     def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None:
         self.metrics[run_id] = metrics
 
     def fetch(self, logged: LoggedModel) -> Path:
-        """A folder with one file that names the run: what a fake has to show."""
+        """A folder with a file that names the run, and those that were kept beside the model."""
         if logged.run_id not in self.models:
             raise NotFoundError("there is no such artefact", where=logged.uri)
         self.load(logged)
         folder = Path(tempfile.mkdtemp(prefix="steward-fake-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         (folder / "run.txt").write_text(logged.run_id)
+        for name, content in self.files.get(logged.run_id, {}).items():
+            (folder / name).write_bytes(content)
         return folder
 
     def load(self, logged: LoggedModel) -> Any:

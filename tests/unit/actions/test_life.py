@@ -296,3 +296,40 @@ def test_a_canary_the_server_took_off_is_rolled_back_everywhere(served: Any) -> 
     assert verdict["outcome"] == "FAILED"
     assert verdict["final"]
     assert (served.champion(), served.state(2)) == (1, "rejected")
+
+
+def test_a_twin_that_was_compared_is_kept_with_the_model_and_shown_in_the_evidence(life: Any) -> None:
+    without = life.train()
+    assert life.tracker.files["run-1"] == {}
+    assert twin_in(life, without)["reason"] == "nothing is converted in memory"
+    life.services.twins.model = Anyone(life)
+    trained = life.train()
+    assert life.tracker.files["run-2"] == {"model.onnx": b"a twin"}
+    assert twin_in(life, trained)["serves"]
+    assert trained["proceed"]
+
+
+def test_a_required_twin_that_is_not_there_stops_the_candidate(life: Any) -> None:
+    deployment = life.spec.deployment.model_copy(update={"onnx": "required"})
+    life.spec = life.spec.model_copy(update={"deployment": deployment})
+    stopped = life.train()
+    assert not stopped["proceed"]
+    assert "the spec requires an ONNX twin: nothing is converted in memory" in stopped["reasons"]
+
+
+def twin_in(life: Any, trained: Any) -> Any:
+    with life.services.database.begin() as tx:
+        kinds = (tx.evidence.get(trained[kind]).body["twin"] for kind in ("training", "evaluation"))
+        training, evaluation = kinds
+    assert training == evaluation
+    return training
+
+
+class Anyone:
+    """Answers as the model that was fitted first: every fit of these tests gives the same."""
+
+    def __init__(self, life: Any) -> None:
+        self.life = life
+
+    def predict_proba(self, rows: Any) -> Any:
+        return self.life.tracker.models["run-1"].predict_proba(rows)
