@@ -11,9 +11,9 @@ from tests.bench.conftest import Report
 from tests.bench.figures import Figure
 from tests.bench.flights import flights_model, plain
 
-from steward.serving.contract import RequestContract
-from steward.serving.explaining import explain_batch
-from steward.serving.versions import LoadedVersion
+from steward.serving.answers.contract import RequestContract
+from steward.serving.answers.explaining import explain_batch
+from steward.serving.memory.versions import LoadedVersion
 from steward.spec import load_spec
 from steward.types import VersionRef
 

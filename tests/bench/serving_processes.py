@@ -27,9 +27,9 @@ from steward.adapters.onnx_models import SCORES, TEXTS, TWIN_FILE
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.adapters.skops_models import folder_digest, load_model
 from steward.clock import SystemClock
-from steward.serving.app import ServerOptions, create_app
-from steward.serving.server import run
-from steward.serving.versions import prepare
+from steward.serving.http.app import ServerOptions, create_app
+from steward.serving.memory.versions import prepare
+from steward.serving.process.server import run
 from steward.testing.control_plane import FakeServingSources
 from steward.types import VersionRef
 

@@ -18,8 +18,8 @@ from tests.bench.served_pipeline import MODEL, made_spec
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.adapters.skops_models import folder_digest, load_model
 from steward.clock import SystemClock
-from steward.serving.app import ServerOptions, create_app
-from steward.serving.server import run
+from steward.serving.http.app import ServerOptions, create_app
+from steward.serving.process.server import run
 from steward.testing.control_plane import FakeServingSources
 
 SHADOWS = {"alone": None, "twin": "twinned", "slow": "plain"}

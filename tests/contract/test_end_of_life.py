@@ -21,8 +21,8 @@ from steward.adapters.delta_snapshots import DeltaSnapshotStore
 from steward.adapters.postgres import PostgresDatabase
 from steward.adapters.skops_models import folder_digest, load_model, save_model
 from steward.errors import IntegrityError, PolicyError
-from steward.serving.app import ServerOptions, create_app
-from steward.serving.sources import LedgerSources
+from steward.serving.http.app import ServerOptions, create_app
+from steward.serving.routing.sources import LedgerSources
 from steward.testing.tracking import FakeTracker
 from steward.training import LoggedModel, TrainingRecord
 

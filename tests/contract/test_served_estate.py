@@ -21,7 +21,7 @@ from steward.adapters.served_estate import HttpServedEstate
 from steward.clock import SystemClock
 from steward.errors import UnavailableError
 from steward.inventory import ServedVersion
-from steward.serving.app import ServerOptions, create_app
+from steward.serving.http.app import ServerOptions, create_app
 from steward.spec import load_spec
 from steward.testing.control_plane import FakeServingSources
 from steward.testing.data_stores import FakePredictionLog

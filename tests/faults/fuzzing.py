@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.unit.serving.conftest import MODEL, ROW, tensors
 
-from steward.serving.paths import PATHS
+from steward.serving.http.paths import PATHS
 
 FRAMES: tuple[dict[str, Any], ...] = (
     {"dataframe_split": {"columns": list(ROW), "data": [list(ROW.values())] * 2}, "params": {"key": "k"}},

@@ -17,8 +17,8 @@ import numpy as np
 from tests.unit.serving.conftest import MODEL, ROW, make_spec
 
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
-from steward.serving.contract import Batch
-from steward.serving.recorder import Answered, FeatureLayout, PredictionRecorder, RowCount
+from steward.serving.answers.contract import Batch
+from steward.serving.log.recorder import Answered, FeatureLayout, PredictionRecorder, RowCount
 from steward.types import Role
 
 INTERVAL = 0.2

@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.unit.serving.conftest import MODEL, StandingClock, make_estimator, make_spec
 
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
-from steward.serving.app import ServerOptions, create_app
-from steward.serving.server import run
+from steward.serving.http.app import ServerOptions, create_app
+from steward.serving.process.server import run
 from steward.testing.control_plane import FakeServingSources
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from steward.serving.server import serve
+from steward.serving.process.server import serve
 
 FOR_EVER = 3600.0
 

@@ -25,10 +25,10 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from tests.faults import fuzzing
 from tests.unit.serving.conftest import MODEL, Stack, make_estimator, make_spec, ready, wait_until
 
-from steward.serving.answering import Limits
-from steward.serving.connections import guarded
-from steward.serving.draining import Drain
-from steward.serving.error_codes import REFUSALS
+from steward.serving.answers.answering import Limits
+from steward.serving.http.error_codes import REFUSALS
+from steward.serving.process.connections import guarded
+from steward.serving.process.draining import Drain
 
 pytestmark = pytest.mark.faults
 

@@ -29,7 +29,7 @@ from tests.unit.serving.conftest import MODEL, make_estimator, make_spec
 from steward.adapters.onnx_twin import OnnxTwins
 from steward.adapters.skops_models import folder_digest, load_model, save_model
 from steward.errors import IntegrityError, NotFoundError
-from steward.serving.versions import prepare
+from steward.serving.memory.versions import prepare
 from steward.training.twins import TWIN_FILE
 from steward.types import VersionRef
 

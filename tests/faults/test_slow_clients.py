@@ -15,10 +15,10 @@ import pytest
 import uvicorn
 from tests.unit.serving.conftest import MODEL, ROW, Stack, make_estimator, make_spec, tensors, wait_until
 
-from steward.serving import connections
-from steward.serving.answering import Limits
-from steward.serving.connections import HEADER_BYTES, Patience, guarded
-from steward.serving.draining import Drain
+from steward.serving.answers.answering import Limits
+from steward.serving.process import connections
+from steward.serving.process.connections import HEADER_BYTES, Patience, guarded
+from steward.serving.process.draining import Drain
 
 pytestmark = pytest.mark.faults
 

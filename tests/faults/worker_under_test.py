@@ -11,11 +11,11 @@ from pathlib import Path
 from tests.unit.serving.conftest import MODEL, StandingClock, make_estimator, make_spec
 
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
-from steward.serving.app import ServerOptions, create_app
-from steward.serving.listening import listen
-from steward.serving.server import run
-from steward.serving.slots import claim
-from steward.serving.workers import LIFELINE_VARIABLE, SOCKET_VARIABLE, Supervisor, end_with
+from steward.serving.http.app import ServerOptions, create_app
+from steward.serving.process.listening import listen
+from steward.serving.process.server import run
+from steward.serving.process.slots import claim
+from steward.serving.process.workers import LIFELINE_VARIABLE, SOCKET_VARIABLE, Supervisor, end_with
 from steward.testing.control_plane import FakeServingSources
 
 HOST = "127.0.0.1"

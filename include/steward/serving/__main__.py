@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from steward.errors import StewardError
-from steward.serving.server import serve, work
+from steward.serving.process.server import serve, work
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from tests.unit.specs import a_data_section, a_spec
 from steward.data.privacy import keyed_hash
 from steward.data.scored import Whole, days_of, decision_ids, in_parts, scored_rows
 from steward.gates import Verdict
-from steward.serving.recorder import FeatureLayout
+from steward.serving.log.recorder import FeatureLayout
 from steward.spec import ModelSpec
 from steward.types import VersionRef, Window
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from steward.demo.flights import DAY, FlightStream
-from steward.serving.inference_protocol import parse
+from steward.serving.protocols.inference_protocol import parse
 from steward.spec import SpecFolder
 from steward.training import ModelCode
 

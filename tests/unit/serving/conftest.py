@@ -19,8 +19,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from starlette.testclient import TestClient
 
-from steward.serving.app import ModelServer, ServerOptions, create_app
-from steward.serving.trip_reports import TripReport
+from steward.serving.http.app import ModelServer, ServerOptions, create_app
+from steward.serving.routing.trip_reports import TripReport
 from steward.spec import ModelSpec
 from steward.testing.control_plane import FakeServingSources
 from steward.testing.data_stores import FakePredictionLog

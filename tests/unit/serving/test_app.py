@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from steward.serving.answering import Limits
+from steward.serving.answers.answering import Limits
 from steward.spec import ModelSpec
 
 from .conftest import MODEL, ROW, Stack, make_estimator, make_spec, ready, tensors, wait_until
@@ -262,7 +262,7 @@ def test_a_full_log_queue_counts_what_it_loses(stack: Stack, spec: ModelSpec) ->
 
 
 def test_rows_a_crash_took_are_counted_by_the_next_process(tmp_path: Path) -> None:
-    from steward.serving.recorder import RowCount
+    from steward.serving.log.recorder import RowCount
 
     crashed, alive = RowCount(tmp_path / "count"), RowCount(tmp_path / "count")
     crashed.take(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steward.adapters.skops_models import save_model
-from steward.serving.artefact_cache import ArtefactCache
+from steward.serving.memory.artefact_cache import ArtefactCache
 
 from .conftest import make_estimator
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from steward.serving.bodies import read_body
-from steward.serving.failures import RefusedRequestError
+from steward.serving.answers.failures import RefusedRequestError
+from steward.serving.http.bodies import read_body
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from steward.serving.breaker import SLOW_FOR_SECONDS, WINDOW, CanaryBreaker
+from steward.serving.routing.breaker import SLOW_FOR_SECONDS, WINDOW, CanaryBreaker
 
 GUARDRAIL = timedelta(milliseconds=100)
 

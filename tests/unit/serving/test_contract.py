@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from steward.serving.contract import RequestContract
-from steward.serving.failures import RefusedRequestError
+from steward.serving.answers.contract import RequestContract
+from steward.serving.answers.failures import RefusedRequestError
 
 from .conftest import ROW, make_spec
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from steward.serving.daemon_threads import DaemonThreads
+from steward.serving.answers.daemon_threads import DaemonThreads
 
 
 def test_it_answers_and_raises_what_was_raised() -> None:
@@ -40,7 +40,7 @@ def test_after_shutdown_threads_end_with_their_work() -> None:
 
 def test_a_process_ends_though_a_call_hangs() -> None:
     program = (
-        "import time; from steward.serving.daemon_threads import DaemonThreads; "
+        "import time; from steward.serving.answers.daemon_threads import DaemonThreads; "
         "DaemonThreads(1, 'hung').submit(time.sleep, 3600); time.sleep(0.1)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import steward.serving
-from steward.serving.error_codes import FAULTS, REFUSALS
+from steward.serving.http.error_codes import FAULTS, REFUSALS
 
 SOURCES = sorted(Path(steward.serving.__file__).parent.glob("*.py"))
 PAGE = Path(__file__).parents[3] / "docs/protocols.md"

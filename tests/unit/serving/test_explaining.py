@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 
-from steward.serving.reason_codes import codes_of
+from steward.serving.protocols.reason_codes import codes_of
 from steward.spec import ModelSpec
 from steward.types import VersionRef
 

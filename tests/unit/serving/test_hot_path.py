@@ -16,11 +16,11 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from steward.serving.answering import Limits
-from steward.serving.calls import make_call
-from steward.serving.contract import Batch
-from steward.serving.hot_path import Asked, read_path
-from steward.serving.versions import Answer, LoadedVersion
+from steward.serving.answers.answering import Limits
+from steward.serving.answers.contract import Batch
+from steward.serving.http.hot_path import Asked, read_path
+from steward.serving.memory.versions import Answer, LoadedVersion
+from steward.serving.protocols.calls import make_call
 from steward.spec import ModelSpec
 
 from .conftest import MODEL, ROW, Stack, make_estimator, make_spec, ready, tensors, wait_until
@@ -254,7 +254,7 @@ def test_new_decision_ids_are_never_given_twice() -> None:
 
 FORKED = """
 import os
-from steward.serving.calls import make_call
+from steward.serving.protocols.calls import make_call
 new = lambda: make_call({"a": [1]}, 1, None, {}).decision_ids[0]
 new()
 if (child := os.fork()) == 0:

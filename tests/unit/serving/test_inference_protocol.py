@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from steward.serving import inference_protocol
-from steward.serving.failures import RefusedRequestError
-from steward.serving.inference_protocol import format_metadata, parse
+from steward.serving.answers.failures import RefusedRequestError
+from steward.serving.protocols import inference_protocol
+from steward.serving.protocols.inference_protocol import format_metadata, parse
 from steward.spec import ModelSpec
 
 from .conftest import ROW, make_spec, tensors

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from steward.errors import ConflictError
-from steward.serving import listening
-from steward.serving.listening import Listener, listen
+from steward.serving.process import listening
+from steward.serving.process.listening import Listener, listen
 
 
 @pytest.fixture

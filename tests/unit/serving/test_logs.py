@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from steward.errors import UnavailableError
-from steward.serving import logs
-from steward.serving.failures import RefusedRequestError, VersionFaultError
+from steward.serving.answers.failures import RefusedRequestError, VersionFaultError
+from steward.serving.telemetry import logs
 from steward.spec import ModelSpec
 from steward.types import VersionRef
 

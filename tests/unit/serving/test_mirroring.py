@@ -16,14 +16,14 @@ import pytest
 from tests.unit.serving.conftest import MODEL, ROW, make_spec
 
 from steward.rollout import Route
-from steward.serving.breaker import CanaryBreaker
-from steward.serving.calls import Call
-from steward.serving.contract import RequestContract
-from steward.serving.failures import VersionFaultError
-from steward.serving.metrics import ServerMetrics
-from steward.serving.mirroring import Mirror, MirrorLimits
-from steward.serving.recorder import Answered
-from steward.serving.versions import Answer
+from steward.serving.answers.contract import RequestContract
+from steward.serving.answers.failures import VersionFaultError
+from steward.serving.answers.mirroring import Mirror, MirrorLimits
+from steward.serving.log.recorder import Answered
+from steward.serving.memory.versions import Answer
+from steward.serving.protocols.calls import Call
+from steward.serving.routing.breaker import CanaryBreaker
+from steward.serving.telemetry.metrics import ServerMetrics
 from steward.types import Role, VersionRef
 
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
@@ -280,7 +280,7 @@ def test_a_busy_shadow_rests_for_as_long_as_its_share_asks(monkeypatch: pytest.M
     def rest(seconds: float) -> None:
         rests.append(seconds)
 
-    monkeypatch.setattr("steward.serving.mirroring.time.sleep", rest)
+    monkeypatch.setattr("steward.serving.answers.mirroring.time.sleep", rest)
 
     async def story() -> None:
         active = bench.route(Shadow(works))
@@ -297,7 +297,9 @@ def test_a_busy_shadow_rests_for_as_long_as_its_share_asks(monkeypatch: pytest.M
 def test_copies_that_wait_are_asked_in_one_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
     sleep = time.sleep
-    monkeypatch.setattr("steward.serving.mirroring.time.sleep", lambda seconds: (rests.append(seconds), sleep(seconds)))
+    monkeypatch.setattr(
+        "steward.serving.answers.mirroring.time.sleep", lambda seconds: (rests.append(seconds), sleep(seconds))
+    )
     bench = Bench()
 
     async def story() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from mlflow.utils.proto_json_utils import dump_input_data
 
-from steward.serving.failures import RefusedRequestError
-from steward.serving.mlflow_protocol import parse
+from steward.serving.answers.failures import RefusedRequestError
+from steward.serving.protocols.mlflow_protocol import parse
 
 from .conftest import ROW, make_spec
 

@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 from starlette.testclient import TestClient
 
-from steward.serving.hot_path import read_path
-from steward.serving.openapi import document
-from steward.serving.paths import PATHS, Path
+from steward.serving.http.hot_path import read_path
+from steward.serving.http.openapi import document
+from steward.serving.http.paths import PATHS, Path
 
 from .conftest import MODEL, ROW, Stack, make_estimator, make_spec, ready, tensors
 

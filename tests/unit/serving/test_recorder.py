@@ -11,10 +11,10 @@ from tests.unit.serving.conftest import MODEL, make_spec
 
 from steward.data import PREDICTION_COLUMNS
 from steward.data.privacy import keyed_hash
-from steward.serving.calls import Call, make_call
-from steward.serving.contract import Batch
-from steward.serving.failures import RefusedRequestError
-from steward.serving.recorder import FULL_BATCH, Answered, FeatureLayout, PredictionRecorder, to_table
+from steward.serving.answers.contract import Batch
+from steward.serving.answers.failures import RefusedRequestError
+from steward.serving.log.recorder import FULL_BATCH, Answered, FeatureLayout, PredictionRecorder, to_table
+from steward.serving.protocols.calls import Call, make_call
 from steward.testing.data_stores import FakePredictionLog
 from steward.types import Role
 

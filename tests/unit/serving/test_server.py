@@ -6,7 +6,7 @@ import pytest
 
 from steward import wiring
 from steward.errors import PolicyError
-from steward.serving.server import TOKEN_VARIABLE, serve
+from steward.serving.process.server import TOKEN_VARIABLE, serve
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "steward.example"])

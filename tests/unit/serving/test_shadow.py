@@ -20,7 +20,7 @@ from tests.unit.serving.conftest import (
     wait_until,
 )
 
-from steward.serving.versions import LoadedVersion
+from steward.serving.memory.versions import LoadedVersion
 
 ASKED = 40
 

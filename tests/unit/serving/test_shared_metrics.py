@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from steward.serving.shared_metrics import SharedMetrics
-from steward.serving.slots import Slot, claim
+from steward.serving.process.slots import Slot, claim
+from steward.serving.telemetry.shared_metrics import SharedMetrics
 
 ADDRESS = "127.0.0.1:8000"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from steward.serving.slots import claim
+from steward.serving.process.slots import claim
 
 
 def test_every_process_has_a_slot_of_its_own(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from steward.gates import Evidence
 from steward.ledger import EventDraft, EventType
 from steward.registry import ModelVersion, NewVersion, State
 from steward.rollout import Route
-from steward.serving.sources import LedgerSources
+from steward.serving.routing.sources import LedgerSources
 from steward.spec import ModelSpec
 from steward.testing import FakeDatabase
 from steward.training import LoggedModel

@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from steward.errors import RequestError, UnavailableError
 from steward.rollout.routing import choose
-from steward.serving import app, logs, tracing
+from steward.serving.http import app
+from steward.serving.telemetry import logs, tracing
 from steward.spec import ModelSpec
 from steward.types import Role
 
@@ -113,7 +114,7 @@ def test_the_log_names_the_trace(stack: Stack, traced: TestClient) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonLines())
-    log = logging.getLogger("steward.serving.answering")
+    log = logging.getLogger("steward.serving.answers.answering")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
@@ -170,6 +171,6 @@ def test_a_missing_sdk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unasked_nothing_of_it_is_imported() -> None:
-    code = "import sys, steward.serving.app; print([m for m in sys.modules if m.startswith('opentelemetry')])"
+    code = "import sys, steward.serving.http.app; print([m for m in sys.modules if m.startswith('opentelemetry')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

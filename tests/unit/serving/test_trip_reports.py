@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from steward.errors import PolicyError, UnavailableError
-from steward.serving import trip_reports
-from steward.serving.trip_reports import Trip, TripReports
+from steward.serving.routing import trip_reports
+from steward.serving.routing.trip_reports import Trip, TripReports
 from steward.testing.builders import MODEL
 
 

@@ -15,10 +15,10 @@ from steward.adapters.onnx_models import OnnxModel
 from steward.adapters.onnx_twin import OnnxTwins
 from steward.adapters.skops_models import memory_of, save_model
 from steward.errors import IntegrityError
-from steward.serving.artefact_cache import KEPT_SECONDS, ArtefactCache
-from steward.serving.contract import RequestContract
-from steward.serving.failures import VersionFaultError
-from steward.serving.versions import LoadedVersion, prepare
+from steward.serving.answers.contract import RequestContract
+from steward.serving.answers.failures import VersionFaultError
+from steward.serving.memory.artefact_cache import KEPT_SECONDS, ArtefactCache
+from steward.serving.memory.versions import LoadedVersion, prepare
 from steward.spec import ModelSpec
 from steward.training.thresholds import with_threshold
 from steward.training.twins import TWIN_FILE
@@ -235,7 +235,7 @@ def test_what_serves_is_never_loaded_beyond_the_bound(stack: Stack, spec: ModelS
 def expected(stack: Stack, number: int) -> int:
     """What a version is taken to need: the larger of its file and of what it is in memory."""
     folder = stack.sources.folder / f"{MODEL}@{number}"
-    from steward.serving.loading import _expected_bytes
+    from steward.serving.memory.loading import _expected_bytes
 
     return max(_expected_bytes(folder), memory_of(make_estimator()))
 

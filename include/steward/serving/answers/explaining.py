@@ -1,0 +1,37 @@
+"""Why, beside the answer: for callers who ask, after the decision has been made and recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steward.errors import StewardError
+from steward.evaluation.explanation import account, explain
+from steward.serving.answers.contract import Batch
+from steward.serving.memory.versions import LoadedVersion
+from steward.spec import ModelSpec, Task
+from steward.types import JsonObject, to_json
+
+
+def explain_batch(version: LoadedVersion, spec: ModelSpec, batch: Batch, decision_ids: list[str]) -> list[JsonObject]:
+    """One account per row, or `{"problem": …}`: a decision that cannot be explained stands all the same."""
+    return [_account(version, spec, batch, place, name) for place, name in enumerate(decision_ids)]
+
+
+def _account(version: LoadedVersion, spec: ModelSpec, batch: Batch, place: int, decision: str) -> JsonObject:
+    if version.reference is None:
+        return {"problem": f"{version.ref} was registered without a reference row: it cannot be explained"}
+    row = {name: column[place] for name, column in batch.columns.items()}
+    try:
+        found = explain(
+            spec, lambda columns: _scores(version, batch, columns), to_json(row), version.reference, decision
+        )
+    except StewardError as error:
+        return {"problem": error.what}
+    # Where there is no threshold there is no decision, and nobody it went against.
+    return account(spec, found, version.threshold) if spec.task is Task.BINARY else found.to_json()
+
+
+def _scores(version: LoadedVersion, batch: Batch, columns: dict[str, Any]) -> Any:
+    """Of mixtures of the asked row and the reference: arrays by feature."""
+    lists = {name: column.tolist() for name, column in columns.items()}
+    return version.predict(Batch(len(next(iter(lists.values()))), lists, batch.numeric)).scores

@@ -1,0 +1,1 @@
+"""Routes, bodies, replies: what a caller meets."""

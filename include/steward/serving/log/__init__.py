@@ -1,0 +1,1 @@
+"""The prediction log's way out of the server."""

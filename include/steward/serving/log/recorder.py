@@ -1,0 +1,323 @@
+"""The prediction log's way out of the server: a bounded queue, and one thread that stores it.
+
+Answers never wait for it. Rows are stored every flush interval; a store that refuses keeps them in the queue, first in
+line, until the queue is full: what no longer fits is lost and counted. A count that survives the process tells the next
+one how many rows a crash took.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import chain, groupby, repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from steward.data import PREDICTION_COLUMNS, PredictionLog
+from steward.data.privacy import is_missing, keyed_hash
+from steward.serving.answers.contract import NUMERIC, Batch
+from steward.serving.log.row_counts import RowCount
+from steward.spec import FeatureType, ModelSpec
+from steward.types import Role
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Answered", "FeatureLayout", "PredictionRecorder", "RowCount", "to_table"]
+
+log = logging.getLogger(__name__)
+
+FULL_BATCH = 20_000
+_LONGEST_PAUSE = 10.0
+
+
+class Answered(NamedTuple):
+    """One request as one version answered it (or failed to: `error` set, `scores` None).
+
+    `subjects`: whom each row is about, as the caller said; only a keyed hash of it is ever stored.
+    """
+
+    model: str
+    version: int
+    role: Role
+    epoch: int
+    key: str
+    decision_ids: list[str]
+    at: datetime
+    recorded_at: datetime
+    latency_ms: float
+    error: str | None
+    scores: Any
+    source: str | None
+    batch: Batch
+    layout: FeatureLayout
+    subjects: list[str | None] | None = None
+
+
+class FeatureLayout:
+    """Which feature columns are logged and how: the spec's `data.privacy`; what no spec declares is never logged.
+
+    `hash` writes a keyed hash of the value, and so is the subject written, whatever `privacy` says of its column.
+    """
+
+    def __init__(self, spec: ModelSpec, hash_key: bytes) -> None:
+        self._key, self._model, self._subject = hash_key, spec.model, spec.data.subject
+        self._hashed = {name for name, rule in spec.data.privacy.items() if rule == "hash"}
+        features = spec.data.features.items()
+        self._types = {name: f.type for name, f in features if spec.data.privacy.get(name, "keep") != "drop"}
+        names = tuple(self._types)
+        self._read = itemgetter(*names) if len(names) > 1 else lambda columns: tuple(columns[name] for name in names)
+
+    @property
+    def knows_people(self) -> bool:
+        return self._subject is not None
+
+    def columns(self, batches: Sequence[Batch]) -> dict[str, pa.Array]:
+        """The logged features of all rows of the batches, as `f_<name>`; what a batch left out is null."""
+        return {f"f_{name}": self._array(name, values) for name, values in self._values(batches).items()}
+
+    def people(self, run: Sequence[Answered]) -> dict[str, pa.Array]:
+        """`subject`: of its column where the model reads it, else what the caller said. `request_key`: a caller who
+        splits by person names nobody with it."""
+        import pyarrow as pa
+
+        subjects: list[str | None] = []
+        keys: list[str] = []
+        for answered in run:
+            told, rows = self._told(answered), len(answered.decision_ids)
+            subjects += [None] * rows if told is None else [self._hash(value) for value in told]
+            named = told is not None and answered.key in map(str, told)
+            keys += [keyed_hash(self._key, self._model, answered.key) if named else answered.key] * rows
+        return {"subject": pa.array(subjects, pa.string()), "request_key": pa.array(keys, pa.string())}
+
+    def _told(self, answered: Answered) -> list[Any] | None:
+        if self._subject is None:
+            return None
+        return answered.batch.columns.get(self._subject) or answered.subjects
+
+    def _values(self, batches: Sequence[Batch]) -> dict[str, Sequence[Any]]:
+        """One pass over the batches, row by row: column by column goes through all of memory once per column."""
+        names = list(self._types)
+        try:
+            lists = chain.from_iterable(map(self._read, [batch.columns for batch in batches]))
+            if all(batch.rows == 1 for batch in batches):
+                flat = list(map(_FIRST, lists))
+                return {name: flat[place :: len(names)] for place, name in enumerate(names)}
+            parts = list(lists)
+        except KeyError:
+            parts = [batch.columns.get(name) or [None] * batch.rows for batch in batches for name in names]
+        return {name: list(chain.from_iterable(parts[place :: len(names)])) for place, name in enumerate(names)}
+
+    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
+        import pyarrow as pa
+
+        if name in self._hashed:
+            return pa.array([self._hash(value) for value in values], pa.string())
+        if self._types[name] is FeatureType.BOOLEAN:
+            return pa.array(values, pa.bool_()).cast(pa.uint8()).cast(pa.float64())
+        if self._types[name] in NUMERIC:
+            return _numbers(values)
+        return pa.array(values, pa.string())
+
+    def _hash(self, value: Any) -> str | None:
+        return None if is_missing(value) else keyed_hash(self._key, self._model, value)
+
+
+_FIRST = itemgetter(0)
+
+
+def _numbers(values: Sequence[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, pa.float64(), from_pandas=True)
+    except (pa.ArrowInvalid, OverflowError):  # a whole number that float64 holds only nearly
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+
+
+class PredictionRecorder:
+    """`record` from any thread; `start` and `stop` by the server. `capacity` in rows."""
+
+    def __init__(
+        self,
+        predictions: PredictionLog,
+        count: RowCount,
+        on_lost: Callable[[str, int], None],
+        interval: float = 1.0,
+        capacity: int = 200_000,
+    ) -> None:
+        self._predictions, self._count, self._on_lost = predictions, count, on_lost
+        self._interval, self._capacity = interval, capacity
+        self._queue: deque[Answered] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self.pending_rows = 0
+        self.flushes, self.flush_seconds = 0, 0.0
+        self._failing: dict[str, datetime] = {}
+
+    def record(self, answered: Answered) -> None:
+        rows = len(answered.decision_ids)
+        if self.pending_rows + rows > self._capacity:
+            self._on_lost(answered.model, rows)
+            return
+        with self._lock:
+            self._count.take(rows)
+            self.pending_rows += rows
+        self._queue.append(answered)
+        if self.pending_rows >= FULL_BATCH and self.failing_since is None:
+            self._wake.set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, patience: float = 10.0) -> None:
+        """Store what is left, for at most `patience` seconds; the rest is counted as lost."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(patience)
+        for answered in list(self._queue):
+            self._on_lost(answered.model, len(answered.decision_ids))
+
+    def flush(self) -> None:
+        """Store the queue as it is now, some thousand rows of a model at a time. What the store refuses goes back to
+        its head."""
+        started = time.perf_counter()
+        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        groups: dict[str, list[Answered]] = {}
+        for answered in waiting:
+            groups.setdefault(answered.model, []).append(answered)
+        refused = list(chain.from_iterable(self._store_all(model, group) for model, group in groups.items()))
+        self._queue.extendleft(reversed(refused))
+        if waiting:
+            self.flushes, self.flush_seconds = self.flushes + 1, self.flush_seconds + time.perf_counter() - started
+
+    def _store_all(self, model: str, group: list[Answered]) -> list[Answered]:
+        """What the store refused, and what stood behind it: only the first part is made into rows in vain."""
+        while group:
+            part = _up_to(group, FULL_BATCH)
+            if not self._store(model, part):
+                break
+            group = group[len(part) :]
+        return group
+
+    def _store(self, model: str, group: list[Answered]) -> bool:
+        rows = sum(len(answered.decision_ids) for answered in group)
+        try:
+            table = to_table(group)
+        except Exception:
+            log.exception("%d predictions of %s have no table form and are lost", rows, model)
+            self._on_lost(model, rows)
+            self._settle(rows)
+            self._failing.pop(model, None)
+            return True
+        try:
+            self._predictions.append(model, table)
+        except Exception:
+            if self.failing_since is None:
+                log.exception("predictions of %s are not stored; they wait and are tried again", model)
+            self._failing.setdefault(model, group[0].recorded_at)
+            return False
+        self._failing.pop(model, None)
+        self._settle(rows)
+        return True
+
+    @property
+    def failing_since(self) -> datetime | None:
+        return min(list(self._failing.values()), default=None)
+
+    def _settle(self, rows: int) -> None:
+        with self._lock:
+            self._count.settle(rows)
+            self.pending_rows -= rows
+
+    def _run(self) -> None:
+        """A store that refuses is asked less and less often."""
+        pause = self._interval
+        while not self._stopping:
+            self._wake.wait(pause)
+            self._wake.clear()
+            self.flush()
+            self._rotate()
+            pause = min(pause * 2, _LONGEST_PAUSE) if self.failing_since else self._interval
+        self.flush()
+
+    def _rotate(self) -> None:
+        try:
+            self._predictions.rotate()
+        except Exception:
+            log.exception("the prediction log's files were not handed on this time")
+
+
+def _up_to(group: Sequence[Answered], rows: int) -> list[Answered]:
+    """The first requests with about so many rows, at least one."""
+    part: list[Answered] = []
+    for answered in group:
+        part.append(answered)
+        rows -= len(answered.decision_ids)
+        if rows <= 0:
+            break
+    return part
+
+
+def to_table(group: Sequence[Answered]) -> pa.Table:
+    """One row per decision: PREDICTION_COLUMNS and the logged features. Built by column: row by row costs ten times."""
+    import pyarrow as pa
+
+    runs = [list(run) for _, run in groupby(group, key=lambda answered: id(answered.layout))]
+    return pa.concat_tables([_run_table(run) for run in runs], promote_options="default")
+
+
+def _run_table(run: Sequence[Answered]) -> pa.Table:
+    import pyarrow as pa
+
+    fields = dict(zip(Answered._fields, zip(*run, strict=True), strict=True))
+    counts = list(map(len, fields["decision_ids"]))
+    given = {
+        "decision_id": chain.from_iterable(fields["decision_ids"]),
+        "score": chain.from_iterable(map(_scores, fields["scores"], counts)),
+        **{column: _for_all_rows(fields[name], counts) for column, name in _SAME_FOR_ALL_ROWS.items()},
+    }
+    columns = {name: pa.array(list(given[name]), type_()) for name, type_ in _TYPES.items() if name in given}
+    layout = run[0].layout
+    columns |= layout.people(run) if layout.knows_people else {"subject": pa.nulls(sum(counts), pa.string())}
+    return pa.table({**columns, **layout.columns(fields["batch"])})
+
+
+def _scores(scores: Any, rows: int) -> list[float | None]:
+    return [None] * rows if scores is None else scores.tolist()
+
+
+def _for_all_rows(values: Sequence[Any], counts: Sequence[int]) -> Iterable[Any]:
+    if len(counts) == sum(counts):
+        return values
+    return chain.from_iterable(map(repeat, values, counts))
+
+
+_SAME_FOR_ALL_ROWS = {
+    "request_key": "key",
+    **{name: name for name in PREDICTION_COLUMNS if name in Answered._fields},
+}
+
+
+def _instant() -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.timestamp("us", "UTC")
+
+
+def _alias(name: str) -> Callable[[], pa.DataType]:
+    def type_() -> pa.DataType:
+        import pyarrow as pa
+
+        return pa.type_for_alias(name)
+
+    return type_
+
+
+_TYPES = {name: _instant if kind.startswith("timestamp") else _alias(kind) for name, kind in PREDICTION_COLUMNS.items()}

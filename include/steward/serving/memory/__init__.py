@@ -1,0 +1,1 @@
+"""Versions on their way into memory and out of it."""

@@ -1,0 +1,1 @@
+"""What callers write and read: Open Inference Protocol, MLflow, outcomes."""
