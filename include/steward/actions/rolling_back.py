@@ -33,10 +33,10 @@ def settle_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str,
             event.body.get("rollout") == going.id and event.body.get("run") == run
             for event in tx.events.read(model=spec.model, types=[EventType.ROLLOUT_STARTED])
         )
-    if not mine:
+    if going is None or not mine:
         return {"rolled_back": False, "to": None, "seconds": None}
-    done = roll_back(services, spec, actor=actor, reason=reason, run=run)
-    return {"rolled_back": True, "to": done["to"], "seconds": done["seconds"]}
+    done = _end_rollout(services, spec, going, actor=actor, reason=reason, run=run)
+    return {"rolled_back": done["epoch"] is not None, "to": done["to"], "seconds": done["seconds"]}
 
 
 def roll_back(
@@ -55,11 +55,34 @@ def roll_back(
     `to` whose reign ended within the rollback window. `seconds` is from the call to the commit of the route; servers
     follow it within a second, and `prove_rollback` asks them.
     """
-    started = time.monotonic()
     op = Operation.begin(services, "roll_back", spec.model, run, actor, **({"to": to} if to is not None else {}))
+    return _go_back(op, spec, reason, to=to, deliver_now=deliver_now)
+
+
+def _end_rollout(
+    services: Services, spec: ModelSpec, going: Rollout, *, actor: str, reason: str, run: str
+) -> JsonObject:
+    """Nothing when somebody else ended it meanwhile: its champion must not give way for it. `epoch` is None then."""
+    op = Operation.begin(services, "roll_back", spec.model, run, actor)
+    return _go_back(op, spec, reason, only=going.id)
+
+
+def _go_back(
+    op: Operation,
+    spec: ModelSpec,
+    reason: str,
+    *,
+    to: int | None = None,
+    only: str | None = None,
+    deliver_now: bool = True,
+) -> JsonObject:
+    """`only`: the rollout to end, and no other change."""
+    services, started = op.services, time.monotonic()
 
     def write(tx: Transaction) -> JsonObject:
         going = tx.rollouts.running(spec.model)
+        if only is not None and (going is None or going.id != only):
+            return {"from": None, "to": None, "epoch": None, "seconds": None}
         bad, good, epoch = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
         want_aliases(tx, spec.model)
         seconds = time.monotonic() - started
@@ -86,7 +109,8 @@ def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: st
         going = tx.rollouts.running(spec.model)
     if going is None or going.version != version:
         return {"rolled_back": False}
-    return {"rolled_back": True, **roll_back(services, spec, actor=actor, reason=reason, run=f"trip-{going.id}")}
+    done = _end_rollout(services, spec, going, actor=actor, reason=reason, run=f"trip-{going.id}")
+    return {"rolled_back": done["epoch"] is not None, **done}
 
 
 def _abort(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -281,4 +283,45 @@ def test_the_run_is_told_that_a_server_took_the_canary_off_and_ends_by_itself(se
     assert not served.do("settle_rollout", trained["run"], reason="; ".join(seen["reasons"]))["rolled_back"]
     assert not actions.trip_canary(served.services, served.spec, **trip)["rolled_back"], "a second server says the same"
     assert len(served.events("rollout.rolled_back")) == 1
+    assert recorded_state_is_true(served)
+
+
+class Meanwhile:
+    """A database in which something happens between the first transaction of an action and its next."""
+
+    def __init__(self, database: Any, happens: Callable[[], object]) -> None:
+        self.database, self.happens = database, happens
+        self.left = 1
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        with self.database.begin() as tx:
+            yield tx
+        if self.left:
+            self.left = 0
+            self.happens()
+
+
+@pytest.mark.parametrize("late", ["settle", "trip"])
+@pytest.mark.parametrize("ends", ["rolled back", "completed"])
+def test_whoever_comes_late_to_end_a_rollout_takes_no_sound_champion_down(served: Any, late: str, ends: str) -> None:
+    """A breaker and a task's verdict fall at about the same moment, and a task Airflow replaced may still run."""
+    trained = served.train()
+    served.approve(trained)
+    run, version = trained["run"], trained["version"]
+    rollout = served.do("start_rollout", run, version=version)["rollout"]
+    for percent in served.spec.deployment.judged_steps:
+        served.bake(rollout, run, percent)
+    first = {
+        "rolled back": lambda: back(served),
+        "completed": lambda: served.do("complete_rollout", run, rollout=rollout),
+    }[ends]
+    services = replace(served.services, database=Meanwhile(served.services.database, first))
+    if late == "settle":
+        said = actions.settle_rollout(services, served.spec, run=run, actor="airflow:dana", reason="it failed")
+    else:
+        said = actions.trip_canary(services, served.spec, version=version, reason="errors", actor="model-server")
+    assert not said["rolled_back"]
+    assert (served.champion(), served.state(3)) == ((3, "champion") if ends == "rolled back" else (4, "superseded"))
+    assert len(served.events("rollout.rolled_back")) == (ends == "rolled back")
     assert recorded_state_is_true(served)
