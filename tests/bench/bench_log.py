@@ -45,7 +45,7 @@ def requests(count: int, first: int) -> list[Answered]:
         batch = Batch(1, columns, frozenset())
         now = datetime.now(UTC)
         routed = (MODEL, 1, Role.CHAMPION, 3, f"key {n}", [f"{n:032x}"], NOON, now)
-        made.append(Answered(*routed, 1.5, None, scores, "desk", batch, known))
+        made.append(Answered(*routed, 1.5, None, scores, "desk", known.keep(batch), known))
     return made
 
 

@@ -40,7 +40,7 @@ def answered(name: str, number: int, layout: FeatureLayout) -> Answered:
         error=None,
         scores=np.array([0.5]),
         source=None,
-        batch=batch,
+        logged=layout.keep(batch),
         layout=layout,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
 from steward.actions.verifying import differences
-from steward.errors import ConflictError, PolicyError
+from steward.errors import ConflictError, IntegrityError, PolicyError
+from steward.rollout import RolloutState
+from steward.spec import ModelSpec
 
 CANARY = "steps: [20, 50, 100]"
 GUARDRAILS = "guardrails: {error_rate: {max: 0.02}, prediction_psi: {max: 0.25}}"
@@ -163,6 +165,54 @@ def test_a_spec_that_changes_meanwhile_takes_no_step_away(tmp_path: Path) -> Non
     )
     with pytest.raises(PolicyError, match="20 %, 50 % did not run"):
         life.do("complete_rollout", run, rollout=rollout)
+
+
+@pytest.mark.parametrize(
+    "loosened",
+    [
+        {"guardrails": {"error_rate": {"max": 0.9}}},
+        {"bake": {"requests": 1, "at_most": "10m"}},
+    ],
+)
+def test_a_spec_that_changes_meanwhile_loosens_nothing(tmp_path: Path, loosened: dict[str, Any]) -> None:
+    """What people approved and the rollout began under is what its steps are judged by."""
+    life = served(a_life(tmp_path, "canary"))
+    run, rollout = begun(life)
+    life.spec = a_loosened(life, loosened)
+    assert life.bake(rollout, run, 20, count=50, errors=40 if "guardrails" in loosened else 0)["outcome"] != "PASSED"
+
+
+def a_loosened(life: Life, loosened: dict[str, Any]) -> ModelSpec:
+    given = life.spec.model_dump(mode="json")
+    return ModelSpec.model_validate({**given, "deployment": {**given["deployment"], **loosened}})
+
+
+def test_a_rollout_that_nobody_started_is_not_completed(tmp_path: Path) -> None:
+    """A row written past the actions has no steps that it could have left out."""
+    life = served(a_life(tmp_path, "canary"))
+    run, rollout = begun(life)
+    with life.services.database.begin() as tx:
+        going = tx.rollouts.get(rollout)
+        tx.rollouts.save(replace(going, state=RolloutState.ROLLED_BACK, epoch=going.epoch + 1), going.epoch)
+        tx.rollouts.start(replace(going, id="forged"))
+    with pytest.raises(IntegrityError, match="no event says that rollout forged was started"):
+        life.do("complete_rollout", run, rollout="forged")
+    assert life.champion() == 1
+
+
+def test_an_analysis_cleared_after_its_rollout_ended_lets_its_run_end_as_it_did(tmp_path: Path) -> None:
+    life = served(a_life(tmp_path, "canary"))
+    run, rollout = begun(life)
+    for percent in life.spec.deployment.judged_steps:
+        life.bake(rollout, run, percent)
+    done = life.do("complete_rollout", run, rollout=rollout)
+    before = len(life.events())
+    life.clock.advance(timedelta(hours=1))
+    verdict = life.do("analyse_canary", run, rollout=rollout)
+    assert (verdict["outcome"], verdict["final"]) == ("PASSED", True)
+    assert life.do("complete_rollout", run, rollout=rollout) == done
+    assert not life.do("settle_rollout", run, reason="")["rolled_back"]
+    assert len(life.events()) == before
 
 
 @pytest.mark.parametrize("strategy", ["canary_after_shadow", "blue_green"])

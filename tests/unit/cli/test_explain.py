@@ -41,7 +41,14 @@ def served(models: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) ->
         tx.evidence.put(profile)
         tx.versions.add(a_new_version(profile=profile.digest, state=State.CHAMPION))
         tx.versions.add(a_new_version(profile=None))
-    logged = {"decision_id": "d-1", "version": 1, "recorded_at": NOON, "f_income": 10.0, "f_debt": 60.0}
+    logged = {
+        "decision_id": "d-1",
+        "version": 1,
+        "role": "champion",
+        "recorded_at": NOON,
+        "f_income": 10.0,
+        "f_debt": 60.0,
+    }
     wired.predictions.append("flight_delays", pa.Table.from_pylist([logged]))
     monkeypatch.setattr(wiring, "services", lambda: wired)
     monkeypatch.setattr(wiring, "database", lambda: wired.database)

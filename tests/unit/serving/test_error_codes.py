@@ -10,7 +10,7 @@ from pathlib import Path
 import steward.serving
 from steward.serving.http.error_codes import FAULTS, REFUSALS
 
-SOURCES = sorted(Path(steward.serving.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(steward.serving.__file__).parent.rglob("*.py"))
 PAGE = Path(__file__).parents[3] / "docs/protocols.md"
 # Codes that are passed by position, or are another function's own word for its default.
 _BY_POSITION = {"_refuse": 1, "_full": 2, "problem": 1}

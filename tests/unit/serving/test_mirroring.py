@@ -19,7 +19,7 @@ from steward.rollout import Route
 from steward.serving.answers.contract import RequestContract
 from steward.serving.answers.failures import VersionFaultError
 from steward.serving.answers.mirroring import Mirror, MirrorLimits
-from steward.serving.log.recorder import Answered
+from steward.serving.log.recorder import Answered, FeatureLayout
 from steward.serving.memory.versions import Answer
 from steward.serving.protocols.calls import Call
 from steward.serving.routing.breaker import CanaryBreaker
@@ -28,6 +28,7 @@ from steward.types import Role, VersionRef
 
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
 SPEC = make_spec()
+LAYOUT = FeatureLayout(SPEC, b"")
 YES, NO = Answer(np.array([0.9]), [1]), Answer(np.array([0.1]), [0])
 
 
@@ -39,7 +40,7 @@ class Shadow:
     spec: Any = SPEC
     number: int = 2
     in_flight: int = 0
-    layout: Any = None
+    layout: Any = LAYOUT
     asked: list[Any] = field(default_factory=list)
 
     @property

@@ -38,6 +38,8 @@ class Count:
 
 def answered(*rows: dict[str, Any], layout: FeatureLayout | None = None, **changed: Any) -> Answered:
     columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    batch, layout = Batch(len(rows), columns, frozenset()), layout or FeatureLayout(make_spec(), KEY)
+    told = changed.pop("subjects", None)
     plain = Answered(
         model=MODEL,
         version=1,
@@ -51,8 +53,9 @@ def answered(*rows: dict[str, Any], layout: FeatureLayout | None = None, **chang
         error=None,
         scores=np.linspace(0.25, 0.5, len(rows)),
         source=None,
-        batch=Batch(len(rows), columns, frozenset()),
-        layout=layout or FeatureLayout(make_spec(), KEY),
+        logged=layout.keep(batch),
+        layout=layout,
+        subjects=layout.whom(batch, told),
     )
     return plain._replace(**changed)
 

@@ -255,6 +255,25 @@ def test_a_server_starts_from_its_last_table_without_the_control_plane(two: Stac
     assert again.get("/v2/health/ready").json()["status"] == "degraded"
 
 
+def test_a_server_that_starts_alone_brings_every_model_back(two: Stack) -> None:
+    """Though they come in one after the other, and the table is saved in between."""
+    models = [f"model_{letter}" for letter in "abcdef"]
+    for model in models:
+        two.sources.register(make_spec().model_copy(update={"model": model}), 1, make_estimator())
+        two.sources.route(model, champion=1)
+    client = two.start()
+    wait_until(lambda: len(client.get("/v2/health/ready").json()["epochs"]) == 7)
+    two.stop()
+    two.sources.away = True
+    alone = two.start()
+    wait_until(lambda: set(models) <= set(alone.get("/v2/health/ready").json()["epochs"]), seconds=4)
+    two.stop()
+    assert {route["model"] for route in json.loads((two.home / "serving" / "routes.json").read_text())["routes"]} == {
+        MODEL,
+        *models,
+    }
+
+
 def test_an_artefact_altered_in_the_cache_is_fetched_again(two: Stack) -> None:
     ready(two.start())
     two.stop()

@@ -223,35 +223,32 @@ class Answering:
         answer: Answer | None,
         fault: VersionFaultError | None,
     ) -> None:
-        seconds, model = time.perf_counter() - started, active.route.model
-        arm = self._metrics.arm(model, number, role.value)
-        arm.requests.inc()
-        arm.seconds.observe(seconds)
+        seconds, model, layout = time.perf_counter() - started, active.route.model, active.layout
+        tally = self._metrics.tally(model, number, role.value)
+        tally.asked(seconds)
         if fault is None:
-            arm.rows.inc(call.rows)
-            if call.rows > 1:
-                arm.batch.observe(call.rows)
+            tally.answered(call.rows)
         else:
             self._metrics.failed(model, number, role.value, fault.kind)
             about = {"epoch": active.route.epoch, "decision_id": call.decision_ids[0]}
             log.info("%s could not answer: %s", VersionRef(model, number), fault.kind, extra=about)
         self._recorder.record(
             Answered(
-                model=model,
-                version=number,
-                role=role,
-                epoch=active.route.epoch,
-                key=call.key,
-                decision_ids=call.decision_ids,
-                at=self._now(),
-                recorded_at=datetime.now(UTC),
-                latency_ms=seconds * 1000,
-                error=fault.kind if fault else None,
-                scores=answer.scores if answer else None,
-                source=call.source,
-                batch=batch,
-                layout=active.layout,
-                subjects=call.subjects,
+                model,
+                number,
+                role,
+                active.route.epoch,
+                call.key,
+                call.decision_ids,
+                self._now(),
+                datetime.now(UTC),
+                seconds * 1000,
+                fault.kind if fault else None,
+                answer.scores if answer else None,
+                call.source,
+                layout.keep(batch),
+                layout,
+                layout.whom(batch, call.subjects),
             )
         )
 

@@ -216,11 +216,10 @@ class Mirror:
             said = f"no answer after {self._limits.seconds:g} s"
             answer, fault = None, VersionFaultError(said, where=str(copy.shadow.ref), kind="timeout")
         ref = copy.shadow.ref
-        arm = self._metrics.arm(ref.model, ref.number, Role.SHADOW.value)
-        arm.requests.inc()
-        arm.seconds.observe(seconds)
+        tally = self._metrics.tally(ref.model, ref.number, Role.SHADOW.value)
+        tally.asked(seconds)
         if answer is not None:
-            arm.rows.inc(copy.call.rows)
+            tally.answered(copy.call.rows)
             self._metrics.shadow_differed(ref.model, ref.number, _differing(answer, copy.answer))
         elif fault is not None:
             self._metrics.failed(ref.model, ref.number, Role.SHADOW.value, fault.kind)
@@ -229,6 +228,7 @@ class Mirror:
             self._tell_trip(copy)
 
     def _row(self, copy: _Copy, answer: Answer | None, fault: VersionFaultError | None, seconds: float) -> Answered:
+        layout = copy.shadow.layout
         return Answered(
             model=copy.shadow.ref.model,
             version=copy.shadow.ref.number,
@@ -242,9 +242,9 @@ class Mirror:
             error=fault.kind if fault else None,
             scores=answer.scores if answer else None,
             source=copy.call.source,
-            batch=copy.batch,
-            layout=copy.shadow.layout,
-            subjects=copy.call.subjects,
+            logged=layout.keep(copy.batch),
+            layout=layout,
+            subjects=layout.whom(copy.batch, copy.call.subjects),
         )
 
     def _trip(self, copy: _Copy, reason: str) -> None:

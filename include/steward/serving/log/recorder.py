@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain, groupby, repeat
 from operator import itemgetter
@@ -32,13 +33,15 @@ __all__ = ["Answered", "FeatureLayout", "PredictionRecorder", "RowCount", "to_ta
 log = logging.getLogger(__name__)
 
 FULL_BATCH = 20_000
+AT_ONCE = 128
 _LONGEST_PAUSE = 10.0
 
 
 class Answered(NamedTuple):
     """One request as one version answered it (or failed to: `error` set, `scores` None).
 
-    `subjects`: whom each row is about, as the caller said; only a keyed hash of it is ever stored.
+    `logged` and `subjects` are what the layout kept of the request (`FeatureLayout.keep`, `whom`); of a person only a
+    keyed hash is ever stored.
     """
 
     model: str
@@ -53,9 +56,9 @@ class Answered(NamedTuple):
     error: str | None
     scores: Any
     source: str | None
-    batch: Batch
+    logged: tuple[Any, ...]
     layout: FeatureLayout
-    subjects: list[str | None] | None = None
+    subjects: Sequence[Any] | None = None
 
 
 class FeatureLayout:
@@ -76,41 +79,40 @@ class FeatureLayout:
     def knows_people(self) -> bool:
         return self._subject is not None
 
-    def columns(self, batches: Sequence[Batch]) -> dict[str, pa.Array]:
-        """The logged features of all rows of the batches, as `f_<name>`; what a batch left out is null."""
-        return {f"f_{name}": self._array(name, values) for name, values in self._values(batches).items()}
+    def keep(self, batch: Batch) -> tuple[Any, ...]:
+        """The logged features in their order: values of a single row, else lists. Nothing else of it stays in memory
+        until it is stored."""
+        try:
+            lists = self._read(batch.columns)
+        except KeyError:
+            lists = tuple(batch.columns.get(name) or [None] * batch.rows for name in self._types)
+        return tuple(map(_FIRST, lists)) if batch.rows == 1 else lists
+
+    def whom(self, batch: Batch, told: Sequence[Any] | None) -> Sequence[Any] | None:
+        """Whom each row is about: by its column where the model reads it, else as the caller told."""
+        return None if self._subject is None else batch.columns.get(self._subject) or told
+
+    def columns(self, run: Sequence[Answered]) -> dict[str, pa.Array]:
+        """The logged features of all rows, as `f_<name>`; what a request left out is null."""
+        if all(len(answered.decision_ids) == 1 for answered in run):
+            values: Iterable[Sequence[Any]] = zip(*(answered.logged for answered in run), strict=True)
+        else:
+            parts = [_as_lists(answered) for answered in run]
+            values = [list(chain.from_iterable(column)) for column in zip(*parts, strict=True)]
+        return {f"f_{name}": self._array(name, column) for name, column in zip(self._types, values, strict=True)}
 
     def people(self, run: Sequence[Answered]) -> dict[str, pa.Array]:
-        """`subject`: of its column where the model reads it, else what the caller said. `request_key`: a caller who
-        splits by person names nobody with it."""
+        """`subject`, and `request_key`: a caller who splits by person names nobody with it."""
         import pyarrow as pa
 
         subjects: list[str | None] = []
         keys: list[str] = []
         for answered in run:
-            told, rows = self._told(answered), len(answered.decision_ids)
+            told, rows = answered.subjects, len(answered.decision_ids)
             subjects += [None] * rows if told is None else [self._hash(value) for value in told]
             named = told is not None and answered.key in map(str, told)
             keys += [keyed_hash(self._key, self._model, answered.key) if named else answered.key] * rows
         return {"subject": pa.array(subjects, pa.string()), "request_key": pa.array(keys, pa.string())}
-
-    def _told(self, answered: Answered) -> list[Any] | None:
-        if self._subject is None:
-            return None
-        return answered.batch.columns.get(self._subject) or answered.subjects
-
-    def _values(self, batches: Sequence[Batch]) -> dict[str, Sequence[Any]]:
-        """One pass over the batches, row by row: column by column goes through all of memory once per column."""
-        names = list(self._types)
-        try:
-            lists = chain.from_iterable(map(self._read, [batch.columns for batch in batches]))
-            if all(batch.rows == 1 for batch in batches):
-                flat = list(map(_FIRST, lists))
-                return {name: flat[place :: len(names)] for place, name in enumerate(names)}
-            parts = list(lists)
-        except KeyError:
-            parts = [batch.columns.get(name) or [None] * batch.rows for batch in batches for name in names]
-        return {name: list(chain.from_iterable(parts[place :: len(names)])) for place, name in enumerate(names)}
 
     def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
         import pyarrow as pa
@@ -130,6 +132,10 @@ class FeatureLayout:
 _FIRST = itemgetter(0)
 
 
+def _as_lists(answered: Answered) -> Sequence[Sequence[Any]]:
+    return [[value] for value in answered.logged] if len(answered.decision_ids) == 1 else answered.logged
+
+
 def _numbers(values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
@@ -139,8 +145,20 @@ def _numbers(values: Sequence[Any]) -> pa.Array:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
+class _Rows(NamedTuple):
+    """Requests of one model as a table: what waits for the store."""
+
+    model: str
+    table: pa.Table
+    since: datetime
+
+
 class PredictionRecorder:
-    """`record` from any thread; `start` and `stop` by the server. `capacity` in rows."""
+    """`record` from any thread; `start` and `stop` by the server. `capacity` in rows.
+
+    Whoever records the AT_ONCE-th row makes a table of them all, while they are still in the processor's caches:
+    the thread that stores would fetch each from memory again, and take Python's lock from the answers meanwhile.
+    """
 
     def __init__(
         self,
@@ -153,10 +171,12 @@ class PredictionRecorder:
         self._predictions, self._count, self._on_lost = predictions, count, on_lost
         self._interval, self._capacity = interval, capacity
         self._queue: deque[Answered] = deque()
+        self._waiting: deque[_Rows] = deque()
         self._wake = threading.Event()
         self._stopping = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._queued_rows = 0
         self.pending_rows = 0
         self.flushes, self.flush_seconds = 0, 0.0
         self._failing: dict[str, datetime] = {}
@@ -169,9 +189,12 @@ class PredictionRecorder:
         with self._lock:
             self._count.take(rows)
             self.pending_rows += rows
+            self._queued_rows += rows
         self._queue.append(answered)
-        if self.pending_rows >= FULL_BATCH and self.failing_since is None:
-            self._wake.set()
+        if self._queued_rows >= AT_ONCE:
+            self._tabulate()
+            if self.pending_rows >= FULL_BATCH and not self._failing:
+                self._wake.set()
 
     def start(self) -> None:
         self._thread.start()
@@ -181,50 +204,64 @@ class PredictionRecorder:
         self._stopping = True
         self._wake.set()
         self._thread.join(patience)
-        for answered in list(self._queue):
-            self._on_lost(answered.model, len(answered.decision_ids))
+        self._tabulate()
+        for rows in list(self._waiting):
+            self._on_lost(rows.model, rows.table.num_rows)
 
     def flush(self) -> None:
-        """Store the queue as it is now, some thousand rows of a model at a time. What the store refuses goes back to
-        its head."""
+        """Store what was recorded until now, some thousand rows of a model at a time. What the store refuses goes
+        back to the head of the line."""
         started = time.perf_counter()
-        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
-        groups: dict[str, list[Answered]] = {}
-        for answered in waiting:
-            groups.setdefault(answered.model, []).append(answered)
-        refused = list(chain.from_iterable(self._store_all(model, group) for model, group in groups.items()))
-        self._queue.extendleft(reversed(refused))
-        if waiting:
+        self._tabulate()
+        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        groups: dict[str, list[_Rows]] = {}
+        for rows in taken:
+            groups.setdefault(rows.model, []).append(rows)
+        refused = list(chain.from_iterable(map(self._store_all, groups.values())))
+        self._waiting.extendleft(reversed(refused))
+        if taken:
             self.flushes, self.flush_seconds = self.flushes + 1, self.flush_seconds + time.perf_counter() - started
 
-    def _store_all(self, model: str, group: list[Answered]) -> list[Answered]:
-        """What the store refused, and what stood behind it: only the first part is made into rows in vain."""
+    def _tabulate(self) -> None:
+        """Of what is in the queue now. Two threads that do it at once take different requests."""
+        groups: dict[str, list[Answered]] = {}
+        self._queued_rows = 0
+        with suppress(IndexError):
+            for _ in range(len(self._queue)):
+                answered = self._queue.popleft()
+                groups.setdefault(answered.model, []).append(answered)
+        for model, group in groups.items():
+            try:
+                self._waiting.append(_Rows(model, to_table(group), group[0].recorded_at))
+            except Exception:
+                rows = sum(len(answered.decision_ids) for answered in group)
+                log.exception("%d predictions of %s have no table form and are lost", rows, model)
+                self._on_lost(model, rows)
+                self._settle(rows)
+
+    def _store_all(self, group: list[_Rows]) -> list[_Rows]:
+        """What the store refused, and what stood behind it."""
         while group:
             part = _up_to(group, FULL_BATCH)
-            if not self._store(model, part):
+            if not self._store(part):
                 break
             group = group[len(part) :]
         return group
 
-    def _store(self, model: str, group: list[Answered]) -> bool:
-        rows = sum(len(answered.decision_ids) for answered in group)
+    def _store(self, part: list[_Rows]) -> bool:
+        import pyarrow as pa
+
+        model, since = part[0].model, part[0].since
         try:
-            table = to_table(group)
-        except Exception:
-            log.exception("%d predictions of %s have no table form and are lost", rows, model)
-            self._on_lost(model, rows)
-            self._settle(rows)
-            self._failing.pop(model, None)
-            return True
-        try:
+            table = pa.concat_tables([rows.table for rows in part], promote_options="default")
             self._predictions.append(model, table)
         except Exception:
             if self.failing_since is None:
                 log.exception("predictions of %s are not stored; they wait and are tried again", model)
-            self._failing.setdefault(model, group[0].recorded_at)
+            self._failing.setdefault(model, since)
             return False
         self._failing.pop(model, None)
-        self._settle(rows)
+        self._settle(table.num_rows)
         return True
 
     @property
@@ -254,12 +291,12 @@ class PredictionRecorder:
             log.exception("the prediction log's files were not handed on this time")
 
 
-def _up_to(group: Sequence[Answered], rows: int) -> list[Answered]:
-    """The first requests with about so many rows, at least one."""
-    part: list[Answered] = []
-    for answered in group:
-        part.append(answered)
-        rows -= len(answered.decision_ids)
+def _up_to(group: Sequence[_Rows], rows: int) -> list[_Rows]:
+    """The first tables with about so many rows, at least one."""
+    part: list[_Rows] = []
+    for waiting in group:
+        part.append(waiting)
+        rows -= waiting.table.num_rows
         if rows <= 0:
             break
     return part
@@ -286,7 +323,7 @@ def _run_table(run: Sequence[Answered]) -> pa.Table:
     columns = {name: pa.array(list(given[name]), type_()) for name, type_ in _TYPES.items() if name in given}
     layout = run[0].layout
     columns |= layout.people(run) if layout.knows_people else {"subject": pa.nulls(sum(counts), pa.string())}
-    return pa.table({**columns, **layout.columns(fields["batch"])})
+    return pa.table({**columns, **layout.columns(run)})
 
 
 def _scores(scores: Any, rows: int) -> list[float | None]:

@@ -115,6 +115,7 @@ def run(
         loop="uvloop",
         http=guarded(drain),
         ws="none",
+        proxy_headers=False,  # nobody asks where a caller is
         access_log=False,
         log_config=None,
         log_level="error",
