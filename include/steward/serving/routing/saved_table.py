@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_OF_VERSIONS = ("artefacts", "references", "specs")
+
 
 class SavedTable:
     """One JSON file, replaced in one step. A file that cannot be read is as good as none, and says so."""
@@ -61,15 +63,23 @@ class SavedTable:
         return dict(self._kept["closed"])
 
     def save(self, active: Iterable[ActiveRoute], closed: Mapping[str, str]) -> None:
-        """A full disk must not stop traffic: failing to save is logged."""
-        served = list(active)
+        """What the table kept of a model or version that is still on its way in stays: a server that starts without the
+        control plane puts them in force one after the other. A full disk must not stop traffic: failing to save is
+        logged."""
+        served, before = list(active), self._kept
         loaded = [version for item in served for version in item.loaded]
+        waiting = [route for route in self.routes() if route.model not in {*closed, *(s.route.model for s in served)}]
+        routes = [*(item.route for item in served), *waiting]
+        named = {str(VersionRef(route.model, number)) for route in routes for number in route.versions}
+        named |= {route.model for route in waiting}  # specs are by model in older tables
+        still = {kind: {name: one for name, one in before[kind].items() if name in named} for kind in _OF_VERSIONS}
+        references = {str(version.ref): version.reference for version in loaded if version.reference}
         self._kept = {
-            "routes": [_plain(item.route) for item in served],
-            "artefacts": {str(version.ref): version.digest for version in loaded},
-            "references": {str(version.ref): version.reference for version in loaded if version.reference},
+            "routes": [_plain(route) for route in routes],
+            "artefacts": still["artefacts"] | {str(version.ref): version.digest for version in loaded},
+            "references": still["references"] | references,
             "closed": dict(closed),
-            "specs": {str(version.ref): version.spec.model_dump(mode="json") for version in loaded},
+            "specs": still["specs"] | {str(v.ref): v.spec.model_dump(mode="json") for v in loaded},
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
