@@ -112,15 +112,17 @@ def test_a_server_that_does_not_seal_keeps_its_rows_and_hides_whom_it_must(
     try:
         assert process.stdout.readline() == b"ready\n"
         log.append(MODEL, predictions(answer("other", subject="be")))
-        assert log.maintain(MODEL, LONG_AGO).folded == 1
+        log.append_outcomes(MODEL, outcomes(("0-0", 1.0, WALL), ("other", 1.0, WALL)))
+        assert log.maintain(MODEL, LONG_AGO).folded == 3
         assert log.forget(MODEL, "ad", WALL) == Forgotten(0, 0, held=1)
         assert seen(log) == ["other"], "hidden although a server holds them"
     finally:
         process.kill()
         process.wait(10)
         process.stdout.close()
-    assert log.maintain(MODEL, LONG_AGO).folded == 0
+    assert log.maintain(MODEL, LONG_AGO).folded == 15, "to be erased in the table, with their outcomes"
     assert (segments(log), seen(log)) == ([], ["other"])
+    assert log.outcomes_since(MODEL, LONG_AGO)["decision_id"].tolist() == ["other"]
     assert not list(Path(log.root).rglob(".forgotten.json")), "nothing is left to hide"
 
 
@@ -339,6 +341,28 @@ def test_a_person_is_forgotten_while_servers_write_and_what_is_late_stays_forgot
         log.maintain(MODEL, LONG_AGO)
     table = log._open(f"predictions/{MODEL}").to_pyarrow_dataset().to_table().to_pandas()
     assert "ad-from-a-queue" not in set(table["decision_id"])
+
+
+def test_who_was_forgotten_earlier_does_not_come_back_with_the_next(log: SegmentedPredictionLog) -> None:
+    log.append(MODEL, predictions(answer("a", subject="ad"), answer("b", subject="be")))
+    assert log.forget(MODEL, "ad", WALL).predictions == 1
+    log.append(MODEL, predictions(answer("ad-from-a-queue", subject="ad")))
+    assert log.forget(MODEL, "be", WALL).predictions == 1
+    stored = log._open(f"predictions/{MODEL}").to_pyarrow_dataset().to_table()
+    assert stored.num_rows == 0
+
+
+def test_what_a_killed_fold_left_of_a_person_is_deleted(log: SegmentedPredictionLog) -> None:
+    log.append(MODEL, predictions(answer("a", subject="ad"), answer("b", subject="be")))
+    log.maintain(MODEL, LONG_AGO)
+    (named,) = Path(log.root).rglob("day=*/*.parquet")
+    unnamed = named.with_name("part-of-no-commit.parquet")
+    shutil.copyfile(named, unnamed)
+    log.maintain(MODEL, LONG_AGO)
+    assert unnamed.exists(), "it may be of somebody who writes now"
+    assert log.forget(MODEL, "ad", WALL).predictions == 1
+    assert not unnamed.exists()
+    assert seen(log) == ["b"]
 
 
 def test_a_segment_that_was_never_named_is_cleared_away(tmp_path: Path) -> None:

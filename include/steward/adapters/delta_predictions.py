@@ -141,8 +141,11 @@ class DeltaPredictionLog:
         """All rows there are: what a server has not stored yet comes later, and is forgotten by asking again."""
         return self._erase(model, subject)
 
-    def _erase(self, model: str, subject: str) -> Forgotten:
-        """Outcomes first: once the predictions are gone, nobody knows which outcomes were theirs."""
+    def _erase(self, model: str, subject: str, *, alone: bool = False) -> Forgotten:
+        """Outcomes first: once the predictions are gone, nobody knows which outcomes were theirs.
+
+        `alone`: nobody else writes the tables now, so that files which no commit names are of the dead.
+        """
         predictions, told = self._open(f"{PREDICTIONS}/{model}"), self._open(f"{OUTCOMES}/{model}")
         if predictions is None or "subject" not in predictions.to_pyarrow_dataset().schema.names:
             return Forgotten(0, 0)
@@ -153,7 +156,7 @@ class DeltaPredictionLog:
             erase_subject(predictions, subject)
         for table in (predictions, told):
             if table is not None:
-                purge(table)
+                purge(table, unnamed=alone)
         return Forgotten(len(ids), outcomes)
 
     def _orphans(self, model: str) -> int:

@@ -34,10 +34,13 @@ def expire(table: Any, keep_from: datetime) -> int:
 
 
 def merge_small_files(table: Any) -> int:
-    """How many files were merged. What was replaced, or had expired, a day ago is deleted for good."""
+    """How many files were merged. What was replaced, or had expired, a day ago is deleted for good.
+
+    So is what a process left that was killed before its commit.
+    """
     with _refusals(table):
         merged = table.optimize.compact(target_size=_SETTLED_FILE_BYTES)
-        table.vacuum(retention_hours=_READERS_HOURS, dry_run=False, enforce_retention_duration=False)
+        table.vacuum(retention_hours=_READERS_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
     return int(merged["numFilesRemoved"])
 
 
@@ -58,10 +61,13 @@ def erase_decisions(table: Any, decision_ids: pa.Array) -> int:
         return int(matched.when_matched_delete().execute()["num_target_rows_deleted"])
 
 
-def purge(table: Any) -> None:
-    """Delete every file that the newest version does not name, now: no earlier version can be read any more."""
+def purge(table: Any, *, unnamed: bool) -> None:
+    """Delete every file that only earlier versions name, now: none of them can be read any more.
+
+    `unnamed`: files that no version names too, such as a killed process leaves, and a living one before its commit.
+    """
     with _refusals(table):
-        table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+        table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=unnamed)
 
 
 def unknown_decisions(outcomes: pa.Table, predictions: pa.Table | None) -> int:

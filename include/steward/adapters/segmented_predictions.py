@@ -32,7 +32,7 @@ from steward.adapters.log_segments import (
 from steward.adapters.prediction_rows import OUTCOMES, PREDICTIONS, Scan, all_of, conform, instant, kind_of, with_day
 from steward.data import ANSWER_KEY, Forgotten, Upkeep
 from steward.errors import UnavailableError
-from steward.types import format_instant, parse_instant
+from steward.types import Window, format_instant, parse_instant
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +73,11 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         for writer in list(self._writers.values()):
             writer.close()
 
+    def replace_window(self, model: str, window: Window, version: int, rows: pa.RecordBatchReader, digest: str) -> bool:
+        """Never beside a `forget`, which deletes every file that no commit names yet."""
+        with self._alone(model):
+            return super().replace_window(model, window, version, rows, digest)
+
     def maintain(self, model: str, keep_from: datetime, *, compact: bool = True) -> Upkeep:
         """Fold first; then as for tables alone. What a `forget` left half done is finished too."""
         with self._alone(model) as names:
@@ -94,8 +99,8 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         """What is half done stays hidden, and the next `maintain` or `forget` goes on with it."""
         held = self._seal(names)
         for name in names:
-            self._fold(name, with_forgotten=True)
-        erased = self._erase(model, subject)
+            self._fold(name)
+        erased = self._erase(model, subject, alone=True)
         stones = self._stones(names[0])
         self._set_stones(names[0], {**stones, subject: stones[subject]._replace(erased=not held)})
         return replace(erased, held=held)
@@ -132,19 +137,19 @@ class SegmentedPredictionLog(DeltaPredictionLog):
 
     # --- folding ----------------------------------------------------------------------------------
 
-    def _fold(self, name: str, *, with_forgotten: bool = False) -> int:
+    def _fold(self, name: str) -> int:
         """Sealed segments into the table, each exactly once: the commit names the last segment of each writer.
 
-        `with_forgotten`: their rows go to the table, to be counted and erased there with the others.
+        Who is still to be erased goes with them: the table knows which outcomes are theirs. Who was, is left out.
         """
         groups = _groups(self._folder(name).sealed())
-        return sum(self._fold_some(name, group, with_forgotten) for group in groups)
+        return sum(self._fold_some(name, group) for group in groups)
 
-    def _fold_some(self, name: str, segments: Sequence[Segment], with_forgotten: bool) -> int:
+    def _fold_some(self, name: str, segments: Sequence[Segment]) -> int:
         table, began = self._open(name), time.time_ns() - 10**9
         known = {segment.writer: table.transaction_version(segment.writer) for segment in segments} if table else {}
         new = [segment for segment in segments if (known.get(segment.writer) or 0) < segment.sequence]
-        rows = self._rows_of(name, new, Scan(), None if with_forgotten else self._unforgotten(name))
+        rows = self._rows_of(name, new, Scan(), self._without(name, erased=True))
         count = 0
         if rows is not None:
             kept = _once(rows, name)
@@ -186,9 +191,14 @@ class SegmentedPredictionLog(DeltaPredictionLog):
     # --- who is to be forgotten -------------------------------------------------------------------
 
     def _unforgotten(self, name: str) -> ds.Expression | None:
+        return self._without(name, erased=False)
+
+    def _without(self, name: str, *, erased: bool) -> ds.Expression | None:
+        """Rows of nobody who is to be forgotten; `erased`: only of nobody whose rows were erased already."""
         import pyarrow.dataset as ds
 
-        later = {who: ds.field("recorded_at") > instant(stone.until) for who, stone in self._stones(name).items()}
+        stones = {who: stone for who, stone in self._stones(name).items() if stone.erased or not erased}
+        later = {who: ds.field("recorded_at") > instant(stone.until) for who, stone in stones.items()}
         return all_of(*(~ds.field("subject").isin([subject]) | after for subject, after in later.items()))
 
     def _stones(self, name: str) -> dict[str, _Stone]:
