@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from steward.errors import IntegrityError, NotFoundError, PolicyError, SpecError
+from steward.errors import IntegrityError, NotFoundError, PolicyError, SpecError, UnavailableError
 from steward.gates import Evidence
 from steward.ledger import EventDraft, EventType
 from steward.registry import ModelVersion, NewVersion, State
@@ -100,6 +101,20 @@ def test_the_route_of_a_batch_target_is_nobody_elses_business(fake_database: Fak
     assert sources.routes() == []
 
 
+def test_whom_a_model_is_for_is_never_guessed(fake_database: FakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that goes away between two questions: what would be a batch model's route is not served meanwhile."""
+    services: Any = SimpleNamespace(database=fake_database, specs=SimpleNamespace(get=lambda model: make_spec()))
+    release(fake_database, None)
+    sources = LedgerSources(services)
+
+    def away(ref: VersionRef) -> ModelVersion:
+        raise UnavailableError("gone", where=str(ref))
+
+    monkeypatch.setattr(sources, "version", away)
+    with pytest.raises(UnavailableError):
+        sources.routes()
+
+
 def version_of(database: FakeDatabase, sources: LedgerSources, state: State = State.CHALLENGER) -> ModelVersion:
     with database.begin() as transaction:
         added = transaction.versions.add(NewVersion(MODEL, state, "ada", "spec", "run-1", "uri", "digest", QUARTER))
@@ -181,3 +196,17 @@ def test_a_release_that_was_written_by_hand_is_refused(
     monkeypatch.setattr(events, "is_genuine", lambda log, event: False)
     with pytest.raises(IntegrityError, match="was not signed with this ledger's key"):
         sources.check_released(version)
+
+
+def test_another_artefact_than_the_one_registered_is_refused(
+    fake_database: FakeDatabase, sources: LedgerSources
+) -> None:
+    """Somebody wrote another digest into the table, and put the files beside it."""
+    version = version_of(fake_database, sources)
+    with fake_database.begin() as transaction:
+        training = transaction.evidence.put(Evidence("training", MODEL, {"logged": {"digest": "digest"}}))
+    record(fake_database, EventType.VERSION_REGISTERED, training=training)
+    begin_rollout(fake_database, None)
+    sources.check_released(version)
+    with pytest.raises(IntegrityError, match="the table says artefact other"):
+        sources.check_released(replace(version, artefact_digest="other"))

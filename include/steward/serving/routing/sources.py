@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from steward.errors import IntegrityError, PolicyError, StewardError
+from steward.errors import IntegrityError, PolicyError, StewardError, UnavailableError
 from steward.ledger import AuditEvent, EventType
 from steward.ledger.replay import APPROVAL_EVENTS, approval_is_recorded
 from steward.registry import ModelVersion, State
@@ -73,9 +73,13 @@ class LedgerSources:
             return "local"
         ref = VersionRef(route.model, route.versions[0])
         if ref not in self._targets:
-            with suppress(StewardError):
+            try:
                 self._targets[ref] = self.spec(self.version(ref)).deployment.target
-        return self._targets.get(ref, "local")
+            except UnavailableError:  # a guess would bring a batch model into this server, for good
+                raise
+            except StewardError:
+                return "local"
+        return self._targets[ref]
 
     def version(self, ref: VersionRef) -> ModelVersion:
         with self._services.database.begin() as transaction:
@@ -100,6 +104,7 @@ class LedgerSources:
             begun = _signed(transaction, version.ref, _RELEASES)
             if not begun:
                 raise _not_released("the record holds no release of it", version.ref)
+            _check_artefact(transaction, version)
             if (request := begun[-1].body.get("approval")) is not None:
                 _check_approved(transaction, version.ref, request)
 
@@ -144,6 +149,17 @@ def _genuine(transaction: Transaction, events: list[AuditEvent]) -> list[AuditEv
             said = f"event {event.seq} ({event.type}) was not signed with this ledger's key"
             raise IntegrityError(said, where=event.model, hint=_CHECK)
     return events
+
+
+def _check_artefact(transaction: Transaction, version: ModelVersion) -> None:
+    """What people approved is the artefact of the training that the registration names, whatever the table says."""
+    registered = _signed(transaction, version.ref, [EventType.VERSION_REGISTERED])
+    if not registered or "training" not in registered[-1].body:
+        return
+    trained = transaction.evidence.get(registered[-1].body["training"]).body["logged"]["digest"]
+    if trained != version.artefact_digest:
+        said = f"the table says artefact {version.artefact_digest[:12]}…, the record {trained[:12]}…"
+        raise IntegrityError(said, where=str(version.ref), hint=_CHECK)
 
 
 def _check_approved(transaction: Transaction, ref: VersionRef, request: str) -> None:
