@@ -145,6 +145,9 @@ class Deployment(Section):
     def _steps(self) -> Iterator[Contradiction]:
         if list(self.steps) != sorted(set(self.steps)) or self.steps[-1:] != (100,):
             yield Contradiction(("steps",), "steps must rise and end at 100")
+        elif self.steps == (100,):
+            sentence = "no step before 100 means that nothing is judged: give one, or write strategy: direct"
+            yield Contradiction(("steps",), sentence)
         if any(50 < step < 100 for step in self.steps):
             yield Contradiction(("steps",), "a canary takes at most 50 % of traffic until it is judged")
 
@@ -153,6 +156,7 @@ class Deployment(Section):
         if not self.guardrails.any:
             sentence = "automatic rollback without any guardrail is a contradiction: give guardrails"
             yield Contradiction(("guardrails",), sentence)
+        yield from self._judged_unseen()
         if self.bake is None:
             yield Contradiction(("bake",), f"a {name} release needs bake: {{requests: …, at_most: …}}")
         else:
@@ -183,6 +187,13 @@ class Deployment(Section):
             if comes < least:
                 said = f"a step needs {least} requests, and {comes:.3g} come to {smallest} % of the traffic in"
                 yield Contradiction(("bake", "at_most"), f"{said} {format_duration(bake.at_most)}: give it longer")
+
+    def _judged_unseen(self) -> Iterator[Contradiction]:
+        rails = self.guardrails
+        others = rails.model_copy(update={"outcome": None}).any
+        if rails.outcome and rails.outcome.measure == "mean_outcome" and not others and self.judged_steps == (0,):
+            sentence = "a shadow decides nothing, so it has no mean outcome: add another guardrail, or a canary step"
+            yield Contradiction(("guardrails",), sentence)
 
     def _judged_alone(self) -> Iterator[Contradiction]:
         if self.guardrails.error_rate is None and self.guardrails.p99_latency is None:
