@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steward.actions.operation import Operation
-from steward.actions.rollouts import rollout_of
+from steward.actions.rollouts import as_started, rollout_of
 from steward.actions.state import Services, Transaction
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import AuditEvent, EventType
@@ -15,7 +15,7 @@ MOST_CHANGES = 30  # recorded of one step: a finding that wavers about its limit
 
 
 def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str, rollout: str) -> JsonObject:
-    """Judge the present step on its live answers. Not `final` means: keep baking.
+    """Judge the present step on its live answers, by what the rollout was started with. Not `final`: keep baking.
 
     A look at which some finding's outcome has changed since the last is kept as evidence too, so that the course of a
     step can be read afterwards.
@@ -27,7 +27,7 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
         going = rollout_of(tx, spec.model, rollout)
         if done := _analysed(tx, going):
             return done
-        changes = _changes(tx, going)
+        changes, spec = _changes(tx, going), as_started(tx, spec, going)
     seen = observe(services, spec, going)
     verdict = judge(spec.deployment, seen)
     bake = spec.deployment.bake
@@ -52,9 +52,16 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
 
 def _analysed(tx: Transaction, going: Rollout) -> JsonObject | None:
     if going.state is RolloutState.ROLLED_BACK:
-        return {"outcome": Outcome.FAILED.value, "final": True, "reasons": [_why_back(tx, going)], "requests": 0}
+        return _ended(Outcome.FAILED, _why_back(tx, going))
+    if going.state is RolloutState.COMPLETED:
+        return _ended(Outcome.PASSED, f"the rollout has ended: {going.model}@{going.version} was promoted")
     told = _told(tx, going, EventType.ROLLOUT_ANALYSED)
     return dict(told[0].body["answer"]) if told else None
+
+
+def _ended(outcome: Outcome, said: str) -> JsonObject:
+    """A task cleared late has nothing to look at any more."""
+    return {"outcome": outcome.value, "final": True, "reasons": [said], "requests": 0}
 
 
 def _why_back(tx: Transaction, going: Rollout) -> str:

@@ -82,8 +82,14 @@ def _terms(tx: Transaction, spec: ModelSpec, rollout: Rollout | None) -> JsonObj
     """What the rollout is held to from here on, whatever becomes of the spec; its route, if it moved one already."""
     if rollout is None:
         return {"rollout": None}
-    terms = {"rollout": rollout.id, "strategy": spec.deployment.strategy, "steps": spec.deployment.judged_steps}
-    if at_start(rollout, spec.deployment.strategy) is None:
+    deployment = spec.deployment
+    terms = {
+        "rollout": rollout.id,
+        "strategy": deployment.strategy,
+        "steps": deployment.judged_steps,
+        "deployment": deployment.model_dump(mode="json"),
+    }
+    if at_start(rollout, deployment.strategy) is None:
         return terms
     return {**terms, "epoch": rollout.epoch, "route": route_said(tx, spec.model)}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steward.actions.state import Services, Transaction
-from steward.errors import PolicyError
+from steward.errors import IntegrityError, PolicyError
 from steward.gates import Outcome
 from steward.ledger import AuditEvent, EventType
 from steward.registry import State
 from steward.rollout import Rollout, RolloutState, Route
 from steward.rollout.steps import Parties
-from steward.spec import ModelSpec
+from steward.spec import Deployment, ModelSpec
 from steward.types import JsonObject, VersionRef
 
 
@@ -72,8 +72,28 @@ def way_back(services: Services, spec: ModelSpec, tx: Transaction, champion: int
 
 def planned_steps(tx: Transaction, spec: ModelSpec, going: Rollout) -> tuple[int, ...]:
     """What the rollout was started with: a spec that changes meanwhile takes no step away."""
+    return tuple(_started(tx, going).get("steps", spec.deployment.judged_steps))
+
+
+def as_started(tx: Transaction, spec: ModelSpec, going: Rollout) -> ModelSpec:
+    """The spec with the guardrails and the bake that the rollout was started with: one that changes meanwhile loosens
+    nothing."""
+    terms = _started(tx, going).get("deployment")
+    if terms is None:
+        return spec
+    return spec.model_copy(update={"deployment": Deployment.model_validate(terms)})
+
+
+def _started(tx: Transaction, going: Rollout) -> JsonObject:
+    """Raises IntegrityError for a rollout that was never started: somebody wrote it past the actions."""
     started = _told(tx, going, EventType.ROLLOUT_STARTED)
-    return tuple(started[-1].body.get("steps", spec.deployment.judged_steps)) if started else ()
+    if not started:
+        raise IntegrityError(
+            f"no event says that rollout {going.id} was started",
+            where=going.model,
+            hint="`steward audit verify --state` says what else was written past the actions; roll back",
+        )
+    return started[-1].body
 
 
 def require_next(tx: Transaction, spec: ModelSpec, going: Rollout, percent: int) -> None:
