@@ -14,7 +14,7 @@ from steward.actions.effects import logged_model
 from steward.actions.operation import Operation, day_of, ended_since
 from steward.actions.preparing import LOAD_LIMIT, read_source
 from steward.actions.state import Services, Transaction
-from steward.errors import DataError, IntegrityError, PolicyError
+from steward.errors import ConflictError, DataError, IntegrityError, PolicyError
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.ledger import EventType
 from steward.registry import ModelVersion
@@ -56,6 +56,7 @@ def score_window(
         scored = _score(services, spec, champion, window, Path(folder) / "rows.arrow")
         if not scored.verdict.passed:
             return _refused(services, spec, op, champion, window, scored.verdict)
+        _require_still(services, champion)
         with scored.reader() as rows:
             written = services.predictions.replace_window(spec.model, window, champion.number, rows, scored.digest)
     return _record(op, spec, champion, window, scored, written)
@@ -65,6 +66,15 @@ def _require_batch(spec: ModelSpec) -> None:
     if spec.deployment.target != "batch":
         hint = "write deployment.target: batch, or ask the model server"
         raise PolicyError(f"the target of {spec.model} is {spec.deployment.target}", where="score_window", hint=hint)
+
+
+def _require_still(services: Services, champion: ModelVersion) -> None:
+    """Scoring takes its time: a version that was rolled back meanwhile must not put its scores over its successor's."""
+    with services.database.begin() as tx:
+        now = tx.versions.champion(champion.model)
+    if now is None or now.number != champion.number:
+        hint = "nothing of the window was stored; score it again, by the present champion"
+        raise ConflictError("it ceased to be the champion while it scored", where=str(champion.ref), hint=hint)
 
 
 def _nothing_scored(outcome: Outcome, reasons: list[str], **more: Any) -> JsonObject:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_PY, MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.errors import DataError, PolicyError, UnavailableError
+from steward.errors import ConflictError, DataError, PolicyError, UnavailableError
 from steward.spec import SpecFolder
 from steward.types import Window
 
@@ -84,6 +84,23 @@ def logged(life: Life) -> Any:
 
     with life.services.database.begin() as tx:
         return logged_model(tx.versions.champion("toy"))
+
+
+def test_a_version_rolled_back_while_it_scored_stores_nothing(released: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(released)
+    loaded = released.services.models.load
+
+    def slow(logged: Any) -> Any:
+        model = loaded(logged)
+        actions.roll_back(released.services, released.spec, actor="person:ravi", reason="complaints")
+        return model
+
+    with monkeypatch.context() as patch:
+        patch.setattr(released.services.models, "load", slow)
+        with pytest.raises(ConflictError, match="ceased to be the champion"):
+            score(released)
+    assert len(served(released)) == 0
+    assert score(released)["version"] == 1
 
 
 def test_the_same_window_again_changes_nothing(released: Life) -> None:
