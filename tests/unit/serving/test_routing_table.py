@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from steward.errors import UnavailableError
+from steward.serving.memory.artefact_cache import ArtefactCache
+from steward.serving.routing.routing_table import ActiveRoute, RoutingTable
+from steward.serving.routing.saved_table import SavedTable
 from steward.spec import ModelSpec
 
 from .conftest import (
@@ -340,3 +345,41 @@ def test_a_first_release_rolled_back_is_not_released_rather_than_gone(two: Stack
     assert client.post(INFER, json=tensors(ROW)).json()["code"] == "not_ready"
     two.sources.switched_off[MODEL] = "switched off for good"
     wait_until(lambda: client.post(INFER, json=tensors(ROW)).status_code == 410)
+
+
+def test_a_route_that_cannot_be_put_in_force_holds_up_no_other(two: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = ActiveRoute.of
+
+    def fails_for_one(route: Any, *given: Any) -> ActiveRoute:
+        if route.model == MODEL:
+            raise KeyError("nobody thought of this")
+        return of(route, *given)
+
+    monkeypatch.setattr(ActiveRoute, "of", fails_for_one)
+    two.sources.register(make_spec().model_copy(update={"model": "other"}), 1, make_estimator())
+    two.sources.route("other", champion=1)
+    client = two.start()
+    wait_until(lambda: client.get("/v2/health/ready").json()["epochs"] == {"other": 1})
+    wait_until(lambda: "nobody thought of this" in str(client.get("/v2/health/ready").json()["reasons"]))
+
+
+def test_what_was_taken_back_while_it_was_loaded_does_not_stay(two: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_it, go_on = threading.Event(), threading.Event()
+    fetch = two.sources.fetch
+
+    def slow(version: Any) -> Path:
+        if version.number == 2:
+            at_it.set()
+            assert go_on.wait(10)
+        return fetch(version)
+
+    monkeypatch.setattr(two.sources, "fetch", slow)
+    table = RoutingTable(two.sources, ArtefactCache(two.home / "cache"), SavedTable(two.home / "routes.json"))
+    two.sources.route(MODEL, champion=1, shadow=2)
+    table.refresh()
+    wait_until(lambda: MODEL in table.active and at_it.is_set())
+    two.sources.route(MODEL, champion=1)
+    table.refresh()
+    go_on.set()
+    table._loader._pool.shutdown(wait=True)
+    assert [version.ref.number for version in table.loaded()] == [1]

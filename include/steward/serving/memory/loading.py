@@ -93,7 +93,7 @@ class VersionLoader:
         load = self._loads.get(ref)
         if load is None or (load.fault and self._may_try_again(ref, load)):
             load = self._loads[ref] = Load(again_at=float("inf"))
-            self._pool.submit(self._bring_in, ref)
+            self._pool.submit(self._bring_in, ref, load)
         return load
 
     def _may_try_again(self, ref: VersionRef, load: Load) -> bool:
@@ -105,7 +105,7 @@ class VersionLoader:
             if version := self._loads.pop(ref).version:
                 self._draining.append(version)
 
-    def _bring_in(self, ref: VersionRef) -> None:
+    def _bring_in(self, ref: VersionRef, begun: Load) -> None:
         try:
             done = Load(version=self._prepare(ref))
         except StewardError as error:
@@ -116,8 +116,9 @@ class VersionLoader:
             log.exception("%s cannot be loaded", ref)
         with self._lock:
             self._reserved.pop(ref, None)
-            self._loads[ref] = done
-            self._arrived(ref)
+            if self._loads.get(ref) is begun:  # else no route names it any more, and it is let go of
+                self._loads[ref] = done
+                self._arrived(ref)
 
     def _failed(self, ref: VersionRef, error: StewardError) -> Load:
         gave_way = isinstance(error, NoRoomError) and self._rank(ref) > SERVES
@@ -185,8 +186,10 @@ class VersionLoader:
         return giving if missing <= 0 else None
 
     def _give_way(self, ref: VersionRef, other: VersionRef) -> None:
-        if version := self._loads[ref].version:
-            self._draining.append(version)
+        if (load := self._loads.get(ref)) is None:  # the one before it made its route let go of it
+            return
+        if load.version:
+            self._draining.append(load.version)
         fault = NoRoomError(f"it gave way to {other}", where=str(ref), hint="raise STEWARD_SERVER_MEMORY")
         self._loads[ref] = Load(fault=fault, again_at=time.monotonic() + RETRY_SECONDS, gave_way=True)
         log.warning("%s", fault)

@@ -109,7 +109,11 @@ class RoutingTable:
                 if known is None or route.epoch > known.epoch:
                     self._wanted[route.model] = route
             for route in list(self._wanted.values()):
-                self._advance(route)
+                try:
+                    self._advance(route)
+                except Exception as error:  # the models behind it must not wait for this one
+                    self.problems[route.model] = f"epoch {route.epoch} is not in force: {error}"
+                    log.exception("the route of %s at epoch %d cannot be put in force", route.model, route.epoch)
         self._prune()
 
     def _prune(self) -> None:
