@@ -205,6 +205,14 @@ def test_a_store_that_refuses_is_unavailable(make: Callable[[Path], PredictionLo
         make(tmp_path / "file").append(MODEL, predictions(answer("a")))
 
 
+def test_segments_that_cannot_be_kept_up_are_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    log = make_segmented(tmp_path / "file")
+    for upkeep in (lambda: log.maintain(MODEL, NOON), lambda: log.forget(MODEL, "ad", WALL)):
+        with pytest.raises(UnavailableError, match="the store refuses upkeep"):
+            upkeep()
+
+
 def test_one_decision_is_found_with_its_features(log: PredictionLog) -> None:
     log.append(MODEL, predictions(answer("d1"), answer("d2", f_distance=None)))
     log.append(MODEL, predictions(answer("d1", recorded_at=WALL + timedelta(seconds=1), f_distance=250.0)))
@@ -257,6 +265,8 @@ def test_a_person_is_forgotten_with_what_became_of_them(log: PredictionLog) -> N
     assert log.forget("never_served", "ad", WALL) == Forgotten(0, 0)
     log.append(MODEL, predictions(answer("a3", subject="ad", recorded_at=WALL + timedelta(hours=2))))
     assert log.decision(MODEL, "a3") is not None, "who comes back is served like anybody"
+    assert log.forget(MODEL, "ad", WALL + timedelta(hours=1)) == Forgotten(0, 0)
+    assert log.decision(MODEL, "a3") is not None, "nobody asked for what came later"
 
 
 def test_outcomes_are_kept_as_they_came(log: PredictionLog) -> None:

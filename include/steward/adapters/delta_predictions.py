@@ -138,10 +138,10 @@ class DeltaPredictionLog:
         return Upkeep(expired=expired, merged_files=merged, orphans=self._orphans(model) if compact else 0)
 
     def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
-        """All rows there are: what a server has not stored yet comes later, and is forgotten by asking again."""
-        return self._erase(model, subject)
+        """Of the rows there are: what a server has not stored yet comes later, and is forgotten by asking again."""
+        return self._erase(model, subject, recorded_until)
 
-    def _erase(self, model: str, subject: str, *, alone: bool = False) -> Forgotten:
+    def _erase(self, model: str, subject: str, until: datetime, *, alone: bool = False) -> Forgotten:
         """Outcomes first: once the predictions are gone, nobody knows which outcomes were theirs.
 
         `alone`: nobody else writes the tables now, so that files which no commit names are of the dead.
@@ -149,11 +149,13 @@ class DeltaPredictionLog:
         predictions, told = self._open(f"{PREDICTIONS}/{model}"), self._open(f"{OUTCOMES}/{model}")
         if predictions is None or "subject" not in predictions.to_pyarrow_dataset().schema.names:
             return Forgotten(0, 0)
-        theirs = Scan(["decision_id"], texts={"subject": [subject]})
+        import pyarrow.dataset as ds
+
+        theirs = Scan(["decision_id"], ds.field("recorded_at") <= instant(until), {"subject": [subject]})
         ids = _rows_of(predictions.to_pyarrow_dataset(), theirs, None)["decision_id"]
         outcomes = erase_decisions(told, ids) if told is not None and len(ids) else 0
         if len(ids):
-            erase_subject(predictions, subject)
+            erase_subject(predictions, subject, until)
         for table in (predictions, told):
             if table is not None:
                 purge(table, unnamed=alone)

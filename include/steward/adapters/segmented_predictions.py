@@ -100,8 +100,8 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         held = self._seal(names)
         for name in names:
             self._fold(name)
-        erased = self._erase(model, subject, alone=True)
         stones = self._stones(names[0])
+        erased = self._erase(model, subject, stones[subject].until, alone=True)
         self._set_stones(names[0], {**stones, subject: stones[subject]._replace(erased=not held)})
         return replace(erased, held=held)
 
@@ -117,8 +117,11 @@ class SegmentedPredictionLog(DeltaPredictionLog):
     def _alone(self, model: str) -> Iterator[Sequence[str]]:
         """One upkeep of a model at a time; the names of its two tables."""
         names = (f"{PREDICTIONS}/{model}", f"{OUTCOMES}/{model}")
-        with self._folder(names[0]).upkeep(), self._folder(names[1]).upkeep():
-            yield names
+        try:
+            with self._folder(names[0]).upkeep(), self._folder(names[1]).upkeep():
+                yield names
+        except OSError as error:
+            raise self._refused(names[0], error, "upkeep") from error
 
     def _seal(self, names: Sequence[str]) -> int:
         """Have every segment of this moment sealed; how many a process still holds when patience ends."""
@@ -230,9 +233,9 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         except OSError as error:
             raise self._refused(name, error) from error
 
-    def _refused(self, name: str, error: OSError) -> UnavailableError:
+    def _refused(self, name: str, error: OSError, what: str = "rows") -> UnavailableError:
         hint = "check the space left and the rights on STEWARD_STORAGE"
-        return UnavailableError(f"the store refuses rows: {error}", where=str(self._folder(name).path), hint=hint)
+        return UnavailableError(f"the store refuses {what}: {error}", where=str(self._folder(name).path), hint=hint)
 
     def _writer(self, name: str) -> TableWriter:
         with self._lock:
