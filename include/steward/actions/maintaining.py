@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from steward.actions.operation import Operation
 from steward.actions.preparing import LOAD_LIMIT
 from steward.actions.state import Services, Transaction
+from steward.data import Upkeep
 from steward.data.privacy import keyed_hash
 from steward.errors import NotFoundError, PolicyError, RequestError, StewardError, UnavailableError
 from steward.ledger import ALL_MODELS, EventDraft, EventType
@@ -33,12 +36,9 @@ def maintain_log(services: Services, *, actor: str, compact: bool | None = None)
     done: dict[str, JsonObject] = {}
     failed: dict[str, str] = {}
     for model in _models(services):
-        try:
-            if changed := _maintain(services, model, compact=wanted):
+        with _noted(model, failed):
+            if changed := _maintain(services, model, failed, compact=wanted):
                 done[model] = changed
-        except StewardError as error:
-            log.warning("the log of %s was not maintained: %s", model, error)
-            failed[model] = str(error)
     if done:
         _record(services, ALL_MODELS, actor, _said(done), models=done, compacted=wanted)
     if failed:
@@ -96,15 +96,29 @@ def _models(services: Services) -> list[str]:
         return sorted({*services.specs.ids(), *(version.model for version in tx.versions.everywhere())})
 
 
-def _maintain(services: Services, model: str, *, compact: bool) -> JsonObject:
-    """Of a spec that is broken or gone nobody knows how long to keep: its rows stay."""
+@contextmanager
+def _noted(model: str, failed: dict[str, str]) -> Iterator[None]:
+    """The first error of a model is told at the end."""
+    try:
+        yield
+    except StewardError as error:
+        log.warning("the log of %s was not maintained: %s", model, error)
+        failed.setdefault(model, str(error))
+
+
+def _maintain(services: Services, model: str, failed: dict[str, str], *, compact: bool) -> JsonObject:
+    """Of a spec that is broken or gone nobody knows how long to keep: its rows stay. Outcomes that cannot be had
+    hold neither folding nor retention up."""
     try:
         spec = services.specs.get(model)
     except (FaultsError, NotFoundError):
         spec = None
-    recorded = _load_outcomes(services, spec) if spec is not None and spec.data.outcomes else 0
+    recorded, done = 0, Upkeep()
+    with _noted(model, failed):
+        recorded = _load_outcomes(services, spec) if spec is not None and spec.data.outcomes else 0
     keep_from = services.clock.now() - spec.data.log_keep if spec is not None else _ALL
-    done = services.predictions.maintain(model, keep_from, compact=compact)
+    with _noted(model, failed):
+        done = services.predictions.maintain(model, keep_from, compact=compact)
     return {**asdict(done), "outcomes": recorded} if done.changed or recorded else {}
 
 

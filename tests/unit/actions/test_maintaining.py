@@ -128,6 +128,16 @@ def test_a_store_that_is_away_is_told_at_the_end(told: Life) -> None:
     assert maintain(told)["models"]["toy"]["outcomes"] == 3
 
 
+def test_outcomes_that_cannot_be_had_hold_retention_not_up(told: Life) -> None:
+    code = told.services.specs.folder / "toy" / "model.py"
+    code.write_text(code.read_text().replace("def outcomes(start, end):\n", "def outcomes(start, end):\n    1 / 0\n"))
+    told.clock.advance(timedelta(days=11))
+    with pytest.raises(UnavailableError, match=r"the logs of toy were not maintained: .*division by zero"):
+        maintain(told)
+    assert told.predictions.decision("toy", "a") is None
+    assert events(told, "log.maintained")[-1].reason.endswith("rows expired")
+
+
 def forget(life: Life, who: str, reason: str = "asked us to, ticket 90210", **given: Any) -> Any:
     return actions.forget_subject(
         life.services, life.spec, run=given.get("run"), actor="cli:ravi", subject=who, reason=reason
