@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import struct
 import uuid
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _FORM = struct.Struct("<QQ")
 
@@ -27,10 +30,18 @@ class RowCount:
         unnamed = path.with_name(f".{name}")  # nobody takes over what has no name yet
         self._file = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(self._file, _FORM.size)
+        self._map = self._mapped(path)
         unnamed.rename(path.with_name(name))
-        self._map = mmap.mmap(self._file, _FORM.size)
         self.taken = self.settled = 0
+
+    def _mapped(self, path: Path) -> mmap.mmap:
+        """Written once first: to write through a map where the disk has no room ends the process."""
+        try:
+            os.pwrite(self._file, bytes(_FORM.size), 0)
+            return mmap.mmap(self._file, _FORM.size)
+        except OSError as error:
+            log.warning("rows that a crash takes will not be counted: %s cannot be kept: %s", path, error)
+            return mmap.mmap(-1, _FORM.size)
 
     def take(self, rows: int) -> None:
         self.taken += rows
