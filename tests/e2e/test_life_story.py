@@ -199,7 +199,7 @@ def its_skewed_candidate_is_taken_off_without_a_failed_request(story: Story, run
 
 
 def the_command_line_goes_back_and_tells_what_happened(story: Story) -> None:
-    assert story.told("rollback", MODEL, "--reason", "the workshop complains")["to"] == 1
+    assert story.told("rollback", MODEL, "--to", "1", "--reason", "the workshop complains")["to"] == 1
     eventually("version 1 answers again", lambda: story.visitors.version() == "1", 10)
     served = {at: story.told("history", MODEL, "--at", at)["serving"] for at in ("2013-06-01T12:00", "2013-06-05")}
     assert [who["version"] for who in served.values()] == [1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 from steward.actions.effects import want_aliases
 from steward.actions.operation import Operation
@@ -16,6 +17,9 @@ from steward.rollout import Rollout, RolloutState, Route
 from steward.spec import ModelSpec
 from steward.spec.fields import format_duration
 from steward.types import JsonObject, VersionRef
+
+JUST_NOW = timedelta(minutes=15)
+"""After a rollback: for so long another one says where to."""
 
 _NO_WAY_BACK = {
     State.CHAMPION: "it serves already",
@@ -52,7 +56,7 @@ def roll_back(
     """Send all traffic back to the champion recorded before; the version that fails is rejected for good.
 
     A running rollout is ended; without one, the present champion gives way to the one it replaced, or to the champion
-    `to` whose reign ended within the rollback window. `seconds` is from the call to the commit of the route; servers
+    `to` whose reign ended within the rollback window. Right after a rollback only a `to` goes further. `seconds` is from the call to the commit of the route; servers
     follow it within a second, and `prove_rollback` asks them.
     """
     op = Operation.begin(services, "roll_back", spec.model, run, actor, **({"to": to} if to is not None else {}))
@@ -83,6 +87,8 @@ def _go_back(
         going = tx.rollouts.running(spec.model)
         if only is not None and (going is None or going.id != only):
             return {"from": None, "to": None, "epoch": None, "seconds": None}
+        if going is None and to is None:
+            _require_not_just_back(services, tx, spec.model)
         bad, good, epoch = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
         want_aliases(tx, spec.model)
         seconds = time.monotonic() - started
@@ -111,6 +117,22 @@ def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: st
         return {"rolled_back": False}
     done = _end_rollout(services, spec, going, actor=actor, reason=reason, run=f"trip-{going.id}")
     return {"rolled_back": done["epoch"] is not None, **done}
+
+
+def _require_not_just_back(services: Services, tx: Transaction, model: str) -> None:
+    """Raises PolicyError while the last change is a rollback of a moment ago: whoever hears of a bad version and rolls
+    back after its breaker did, or a colleague, means that version and not the sound one which serves again."""
+    changes = tx.events.read(model=model, types=[EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK])
+    before = recorded_before(tx, model)
+    if before is None or changes[-1].type is not EventType.ROLLOUT_ROLLED_BACK:
+        return
+    last = changes[-1]
+    if services.clock.now() - last.at < JUST_NOW:
+        raise PolicyError(
+            f"{model}@{last.version} was rolled back at {last.at:%H:%M:%S} UTC, by {last.actor}: {last.reason}",
+            where=f"{model}@{last.body['to']} serves since",
+            hint=f"if that one must go too, say where to: version {before.number} (`--to {before.number}`)",
+        )
 
 
 def _abort(

@@ -286,7 +286,7 @@ def test_the_champion_before_stays_loaded_through_the_next_rollout_and_its_rollb
     assert routed(life) == (2, None, 0, 3, 1)
     actions.roll_back(life.services, life.spec, actor="person:ravi", reason="complaints")
     assert routed(life) == (2, None, 0, None, 1)
-    actions.roll_back(life.services, life.spec, actor="person:ravi", reason="more complaints")
+    actions.roll_back(life.services, life.spec, actor="person:ravi", reason="more complaints", to=1)
     assert routed(life) == (1, None, 0, None, None)
 
 

@@ -64,7 +64,7 @@ def test_a_whole_life_differs_nowhere(lived):
     assert found(lived) == []
     actions.roll_back(lived.services, lived.spec, actor="cli:mo", reason="to see")
     assert found(lived) == []
-    actions.roll_back(lived.services, lived.spec, actor="cli:mo", reason="once more")
+    actions.roll_back(lived.services, lived.spec, actor="cli:mo", reason="once more", to=1)
     assert (found(lived), lived.champion()) == ([], 1)
 
 

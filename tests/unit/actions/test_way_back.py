@@ -286,6 +286,22 @@ def test_the_run_is_told_that_a_server_took_the_canary_off_and_ends_by_itself(se
     assert recorded_state_is_true(served)
 
 
+def test_right_after_a_rollback_the_next_says_where_to(served: Any) -> None:
+    """The breaker was faster than the person who heard of the bad version: the sound one must not go for it."""
+    trained = served.train()
+    served.approve(trained)
+    rollout = served.do("start_rollout", trained["run"], version=4)["rollout"]
+    served.do("shift_traffic", trained["run"], rollout=rollout, percent=20)
+    actions.trip_canary(served.services, served.spec, version=4, reason="40 errors", actor="model-server")
+    with pytest.raises(PolicyError, match=r"toy@4 was rolled back at .* by model-server: 40 errors") as refused:
+        back(served)
+    assert "`--to 2`" in str(refused.value)
+    assert (served.champion(), served.state(3)) == (3, "champion")
+    assert back(served, to=2)["to"] == 2
+    served.clock.advance(timedelta(minutes=15))
+    assert back(served)["to"] == 1
+
+
 class Meanwhile:
     """A database in which something happens between the first transaction of an action and its next."""
 
