@@ -56,8 +56,8 @@ def roll_back(
     """Send all traffic back to the champion recorded before; the version that fails is rejected for good.
 
     A running rollout is ended; without one, the present champion gives way to the one it replaced, or to the champion
-    `to` whose reign ended within the rollback window. Right after a rollback only a `to` goes further. `seconds` is from the call to the commit of the route; servers
-    follow it within a second, and `prove_rollback` asks them.
+    `to` whose reign ended within the rollback window. Right after a rollback only a `to` goes further. `seconds` is
+    from the call to the commit of the route; servers follow it within a second, and `prove_rollback` asks them.
     """
     op = Operation.begin(services, "roll_back", spec.model, run, actor, **({"to": to} if to is not None else {}))
     return _go_back(op, spec, reason, to=to, deliver_now=deliver_now)
