@@ -205,6 +205,25 @@ def test_a_store_that_refuses_is_unavailable(make: Callable[[Path], PredictionLo
         make(tmp_path / "file").append(MODEL, predictions(answer("a")))
 
 
+def test_a_table_of_an_earlier_release_is_read_and_told_no_more_of_features(tmp_path: Path) -> None:
+    """It has no persons, and Delta's log of it says the largest and smallest value of each feature."""
+    from deltalake import write_deltalake
+
+    earlier = predictions(answer("earlier")).append_column("day", pa.array([NOON.date()]))
+    write_deltalake(str(tmp_path / "predictions" / MODEL), earlier, partition_by=["day"])
+    log = make_segmented(tmp_path)
+    log.append(MODEL, predictions(answer("a", subject="ad"), answer("b", subject="be")))
+    assert log.maintain(MODEL, NOON).folded == 2
+    log.append(MODEL, predictions(answer("c", subject="ad")))
+    log.maintain(MODEL, NOON)
+    newest = max((tmp_path / "predictions" / MODEL / "_delta_log").glob("*.json"))
+    written = [line for line in newest.read_text().splitlines() if line.startswith('{"add"')]
+    assert written
+    assert not any("f_distance" in line for line in written)
+    assert log.forget(MODEL, "ad", WALL) == Forgotten(2, 0)
+    assert sorted(log.served(MODEL, APRIL_FIRST)["decision_id"]) == ["b", "earlier"]
+
+
 def test_segments_that_cannot_be_kept_up_are_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     log = make_segmented(tmp_path / "file")

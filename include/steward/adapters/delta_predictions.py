@@ -14,6 +14,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from steward.adapters.delta_upkeep import (
+    configure,
     erase_decisions,
     erase_subject,
     expire,
@@ -68,8 +69,7 @@ _COMMIT_RETRIES = 20
 _PAUSES = (0.02, 0.1, 0.5)  # seconds, after a conflict and after a file that was vacuumed away
 _IDENTITY = (*ANSWER_KEY, "recorded_at")
 _EARLIEST_OUTCOME = timedelta(days=1)  # an outcome may be dated a little before its prediction, not more
-# Statistics of these alone: the log of a table would otherwise keep the largest and smallest value of every feature.
-_PROPERTIES = {"delta.dataSkippingStatsColumns": "version,epoch,at,observed_at,recorded_at"}
+_COUNTED = ("version", "epoch", "at", "observed_at", "recorded_at")
 
 
 class DeltaPredictionLog:
@@ -133,6 +133,8 @@ class DeltaPredictionLog:
 
     def maintain(self, model: str, keep_from: datetime, *, compact: bool = True) -> Upkeep:
         tables = [table for kind in (PREDICTIONS, OUTCOMES) if (table := self._open(f"{kind}/{model}")) is not None]
+        for table in tables:
+            configure(table, _properties(table.to_pyarrow_dataset().schema))
         expired = sum(expire(table, keep_from) for table in tables)
         merged = sum(merge_small_files(table) for table in tables) if compact else 0
         return Upkeep(expired=expired, merged_files=merged, orphans=self._orphans(model) if compact else 0)
@@ -272,7 +274,7 @@ class DeltaPredictionLog:
             schema,
             mode="ignore",
             partition_by=[DAY],
-            configuration={k: _known(v, schema) for k, v in _PROPERTIES.items()},
+            configuration=_properties(schema),
             storage_options=self.storage_options,
         )
 
@@ -286,8 +288,9 @@ class DeltaPredictionLog:
             return None
 
 
-def _known(columns: str, schema: pa.Schema) -> str:
-    return ",".join(column for column in columns.split(",") if column in schema.names)
+def _properties(schema: pa.Schema) -> dict[str, str]:
+    """Statistics of these alone: Delta's log would otherwise keep the largest and smallest value of every feature."""
+    return {"delta.dataSkippingStatsColumns": ",".join(name for name in _COUNTED if name in schema.names)}
 
 
 def _rows_of(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None) -> pa.Table:

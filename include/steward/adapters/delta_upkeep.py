@@ -20,6 +20,13 @@ _SETTLED_FILE_BYTES = 64 * 2**20
 _READERS_HOURS = 24  # how long a reader may be at a file that was replaced
 
 
+def configure(table: Any, properties: dict[str, str]) -> None:
+    """A table of an earlier release gets what one is created with today."""
+    if not properties.items() <= table.metadata().configuration.items():
+        with _refusals(table):
+            table.alter.set_table_properties(properties)
+
+
 def expire(table: Any, keep_from: datetime) -> int:
     """Drop the partitions of days before that of `keep_from`; the rows they held."""
     import pyarrow.compute as pc
