@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -193,6 +194,45 @@ def test_what_a_tester_meets_takes_no_canary_off(stack: Stack, spec: ModelSpec) 
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(500, "model_failed")}
     assert stack.trips == []
     assert client.post("/v2/repository/index").json()[1]["reason"] == ""
+
+
+def test_a_canary_that_hangs_takes_no_threads_from_another_models(
+    stack: Stack, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, answer = threading.Event(), LoadedVersion.answer
+
+    def hangs_for_one(version: LoadedVersion, batch: Batch) -> Answer:
+        if str(version.ref) == f"{MODEL}@2":
+            go.wait(10)
+        return answer(version, batch)
+
+    for model in (MODEL, "other"):
+        for number in (1, 2):
+            stack.sources.register(spec.model_copy(update={"model": model}), number, make_estimator())
+        stack.sources.route(model, champion=1, canary=2, percent=100)
+    client = stack.start(limits=Limits(canary_time=timedelta(seconds=1.5)))
+    wait_until(lambda: len(client.get("/v2/health/ready").json()["epochs"]) == 2)
+    monkeypatch.setattr(LoadedVersion, "answer", hangs_for_one)
+    with ThreadPoolExecutor(9) as callers:
+        hanging = [callers.submit(client.post, INFER, json=tensors(ROW, key=f"k{i}")) for i in range(9)]
+        wait_until(lambda: client.get("/metrics").text.count(f'in_flight{{model="{MODEL}"}} 9.0'))
+        other = client.post("/v2/models/other/infer", json=tensors(ROW)).json()
+        go.set()
+        assert {call.result().status_code for call in hanging} == {200}
+    assert (other["model_version"], other["parameters"]["role"]) == ("2", "canary")
+
+
+def test_a_server_that_ended_leaves_no_thread_that_answered(stack: Stack, two: TestClient) -> None:
+    """Nobody asks them any more; only what hangs is left behind."""
+    stack.sources.route(MODEL, champion=1, canary=2, percent=100, shadow=None)
+    wait_until(lambda: two.post(INFER, json=tensors(ROW)).json()["model_version"] == "2")
+    assert threads_of_versions()
+    stack.stop()
+    wait_until(lambda: not threads_of_versions())
+
+
+def threads_of_versions() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(f"{MODEL}@2")]
 
 
 class Held:

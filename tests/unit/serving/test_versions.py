@@ -160,6 +160,27 @@ def test_a_canary_is_asked_with_features_that_the_champion_does_not_know(stack: 
     assert client.post(INFER, json=tensors(ROW)).json()["model_version"] == "1"
 
 
+def test_a_tester_asks_a_version_by_its_own_features(stack: Stack, spec: ModelSpec) -> None:
+    """The way back is tried with the rows of the version it leads to, whatever the champion has learned since."""
+    wider = make_spec(features={**spec.model_dump(mode="json")["data"]["features"], "wind": {"type": "number"}})
+    frame, late = training_frame()
+    frame["wind"] = frame["distance"]
+    stack.sources.register(spec, 1, make_estimator())
+    stack.sources.register(wider, 2, make_estimator().fit(frame, late))
+    stack.sources.route(MODEL, champion=2, standby=1)
+    client = ready(stack.start())
+    wait_until(lambda: [row["state"] for row in rows(client)] == ["READY", "READY"])
+    refused = client.post(INFER, json=tensors(ROW))
+    assert (refused.status_code, refused.json()["code"]) == (400, "missing_feature")
+    before = client.post(INFER, json=tensors(ROW), headers={"x-steward-version": "1"})
+    assert (before.status_code, before.json()["model_version"]) == (200, "1")
+    in_order = {"inputs": [[ROW[name] for name in spec.data.features]]}
+    assert client.post("/invocations", json=in_order, headers={"x-steward-version": "1"}).status_code == 200
+    logged = stack.logged()
+    assert logged["role"].tolist() == ["tester", "tester"]
+    assert "f_wind" not in logged
+
+
 def test_what_was_not_released_is_not_served(stack: Stack, spec: ModelSpec) -> None:
     stack.sources.register(spec, 1, make_estimator())
     stack.sources.register(spec, 2, make_estimator(flip=True))

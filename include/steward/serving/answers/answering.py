@@ -74,9 +74,15 @@ class Answering:
         self.table, self.limits = table, limits
         self._recorder, self._metrics, self._clock, self._record_trip = recorder, metrics, clock, record_trip
         self._pool = ThreadPoolExecutor(_THREADS, "answering")
-        self._canary_pool = DaemonThreads(_THREADS, "canary")
+        self._threads: dict[VersionRef, DaemonThreads] = {}
         self._last_at = datetime.now(UTC)
         self._mirror = Mirror(recorder.record, metrics, self._now, record_trip)
+
+    def stop(self) -> None:
+        """Nothing more will be asked. Whatever hangs is left behind."""
+        self._mirror.stop()
+        for threads in (self._pool, *self._threads.values()):
+            threads.shutdown(wait=False)
 
     async def answer(self, active: ActiveRoute, call: Call, wanted: str | bytes | None = None) -> Result:
         """`wanted` is the version a tester names; otherwise the route chooses.
@@ -101,8 +107,7 @@ class Answering:
         return result
 
     def _check(self, active: ActiveRoute, call: Call) -> Batch:
-        promised = active.champion or active.canary or active.loaded[0]
-        batch = active.contract.check(call.columns, call.rows, promised.features)
+        batch = active.contract.check(call.columns, call.rows, active.promised.features)
         if batch.unseen:
             self._metrics.unseen(active.route.model, sum(batch.unseen.values()))
         return batch
@@ -124,10 +129,13 @@ class Answering:
 
     def version(self, model: str, wanted: str) -> LoadedVersion:
         """A version in memory, by its number as a caller writes it. Raises RefusedRequestError."""
-        active = self.route(model)
-        loaded = active.version(_named(active, wanted)[0])
-        assert loaded is not None  # `_named` refuses what is not loaded
-        return loaded
+        return self.for_tester(self.route(model), wanted).promised
+
+    def for_tester(self, active: ActiveRoute, wanted: str | bytes) -> ActiveRoute:
+        """The route as a tester meets it, who names a version. Raises RefusedRequestError."""
+        named = active.version(_named(active, wanted)[0])
+        assert named is not None  # `_named` refuses what is not loaded
+        return active.for_tester(named)
 
     def _retired(self, model: str) -> RefusedRequestError:
         """410: it was here and will not come back, so that a caller stops asking instead of trying again."""
@@ -186,12 +194,21 @@ class Answering:
         version = active.version(ref.number)
         if version is None:
             raise VersionFaultError(active.canary_fault or "it is not loaded", where=str(ref), kind="not_loaded")
-        asked = self._in_thread(self._canary_pool, version, partial(version.answer, batch))
+        asked = self._in_thread(self._threads_of(version), version, partial(version.answer, batch))
         limit = self.limits.canary_time.total_seconds()
         try:
             return version, await asyncio.wait_for(asked, limit)
         except TimeoutError as error:
             raise VersionFaultError(f"no answer after {limit:g} s", where=str(ref), kind="timeout") from error
+
+    def _threads_of(self, version: LoadedVersion) -> DaemonThreads:
+        """Its own: what a hanging version never gives back is missed by no other, of this model or of another."""
+        if version.ref not in self._threads:
+            loaded = {each.ref for active in list(self.table.active.values()) for each in active.loaded}
+            for ref in self._threads.keys() - loaded:
+                self._threads.pop(ref).shutdown()
+            self._threads[version.ref] = DaemonThreads(_THREADS, str(version.ref))
+        return self._threads[version.ref]
 
     async def _in_thread(self, pool: Executor, version: LoadedVersion, ask: Callable[[], T]) -> T:
         """The version counts as in use until the thread is done with it, also when nobody waits any longer."""
@@ -208,9 +225,9 @@ class Answering:
         model = active.route.model
         self._metrics.tripped(model, number)
         self._record_trip(model, number, active.route.epoch, active.breaker.reason)
-        # Threads that a hanging version never gives back are not those of the next canary.
-        self._canary_pool.shutdown(wait=False)
-        self._canary_pool = DaemonThreads(_THREADS, "canary")
+        # If it comes back under a newer epoch, it is not by threads that it never gave back.
+        if threads := self._threads.pop(VersionRef(model, number), None):
+            threads.shutdown()
 
     def _record(
         self,

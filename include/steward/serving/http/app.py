@@ -125,6 +125,7 @@ def create_app(
             yield
         finally:
             table.stop()
+            answering.stop()
             await asyncio.get_running_loop().run_in_executor(None, trips.stop)
             await asyncio.get_running_loop().run_in_executor(None, recorder.stop)
             if shared:

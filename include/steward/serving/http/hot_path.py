@@ -72,6 +72,8 @@ class HotPath:
         wanted = asked.version or headers.get(_TESTER_HEADER)
         self._admission.enter(model, active.spec.deployment.max_in_flight)
         try:
+            if wanted is not None:
+                active = self._answering.for_tester(active, wanted)
             if asked.inference_protocol:
                 return await self._infer(active, body, wanted)
             return await self._invoke(active, body, wanted, headers.get(b"content-type", b""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from steward.rollout import Route
@@ -22,6 +22,7 @@ class ActiveRoute:
     """Immutable. `canary` is None when it could not be loaded: `canary_fault` says why, `faults` of every number.
 
     `spec` and `contract` are those of the champion, or of the only version: callers are promised one thing at a time.
+    `named` is the version a tester asked for: then they are its own.
     """
 
     route: Route
@@ -34,6 +35,7 @@ class ActiveRoute:
     standby: LoadedVersion | None = None
     faults: Mapping[int, str] = field(default_factory=dict)
     breaker: CanaryBreaker = field(default_factory=CanaryBreaker)
+    named: LoadedVersion | None = None
 
     @classmethod
     def of(
@@ -58,6 +60,15 @@ class ActiveRoute:
     @property
     def canary_fault(self) -> str | None:
         return self.faults.get(self.route.canary or 0)
+
+    def for_tester(self, version: LoadedVersion) -> ActiveRoute:
+        """What it is asked by is its own, and so is what is logged of it: the champion's features may be others."""
+        return replace(self, spec=version.spec, contract=version.contract, layout=version.layout, named=version)
+
+    @property
+    def promised(self) -> LoadedVersion:
+        """Whose features a request must hold; where there is none, nobody is asked."""
+        return self.named or self.champion or self.canary or self.loaded[0]
 
     @property
     def loaded(self) -> tuple[LoadedVersion, ...]:
