@@ -243,7 +243,6 @@ def test_mirroring_ends_when_too_many_threads_were_lost(released: threading.Even
             active = bench.route(Shadow(hanging(released)), epoch)
             await bench.offer(active)
             await asyncio.sleep(0.05)
-        assert threading.active_count() < 20
 
     before = threading.active_count()
     asyncio.run(story())
