@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from steward.gates import Outcome
 from steward.plan import idle
 from steward.types import JsonObject
 from steward_airflow.calls import call_action
@@ -59,6 +60,17 @@ class GateOperator(ActionOperator, Gate):
 
     def execute(self, context: Context) -> JsonObject:
         return self.conclude(context, self.call(context))
+
+
+class CheckOperator(ActionOperator):
+    """Calls one action; red, its answer kept, unless that passed. Nobody finds a proof that failed in a green run."""
+
+    def execute(self, context: Context) -> JsonObject:
+        answer = self.call(context)
+        if answer["outcome"] != Outcome.PASSED:
+            context["ti"].xcom_push(key="return_value", value=answer)
+            raise AirflowFailException(f"{answer['outcome']}: {'; '.join(answer['reasons'])}")
+        return answer
 
 
 class RetrainingOperator(ActionOperator):

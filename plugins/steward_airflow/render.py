@@ -11,7 +11,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronTrigg
 from steward.errors import SpecError
 from steward.plan import DagPlan, Schedule, Step, StepKind
 from steward_airflow.approval import AwaitApproval
-from steward_airflow.operators import ActionOperator, GateOperator, RetrainingOperator
+from steward_airflow.operators import ActionOperator, CheckOperator, GateOperator, RetrainingOperator
 from steward_airflow.sensors import VerdictSensor
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # tasks of a run dated before it would not exist: a replay goes far back
@@ -20,6 +20,7 @@ OPERATORS: dict[StepKind, type[BaseOperator]] = {
     StepKind.GATE: GateOperator,
     StepKind.APPROVAL: AwaitApproval,
     StepKind.SENSOR: VerdictSensor,
+    StepKind.CHECK: CheckOperator,
     StepKind.RETRAINING: RetrainingOperator,
 }
 _OWN_FIELDS: dict[StepKind, tuple[str, ...]] = {
@@ -27,6 +28,7 @@ _OWN_FIELDS: dict[StepKind, tuple[str, ...]] = {
     StepKind.GATE: ("action", "idle_without", "skips", "decides"),
     StepKind.APPROVAL: ("skips", "wait"),
     StepKind.SENSOR: ("action", "skips", "wait", "poll"),
+    StepKind.CHECK: ("action",),
     StepKind.RETRAINING: ("action", "asset"),
 }
 

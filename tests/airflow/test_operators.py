@@ -125,6 +125,23 @@ def test_a_rollback_is_of_the_model_the_form_names(actions: ScriptedActions) -> 
     assert actions.called("prove_rollback") == [{"run": "r", "actor": "airflow:oscar", "to": 6, "epoch": 9}]
 
 
+@pytest.mark.parametrize(
+    ("dag", "step"), [("steward__rollback", "prove_rollback"), ("steward__rehearse", "rehearse_rollback")]
+)
+def test_a_way_back_that_is_not_proved_is_red_and_keeps_its_answer(
+    actions: ScriptedActions, dag: str, step: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    said = {"outcome": "INCONCLUSIVE", "reasons": ["http://one does not say that it follows"]}
+    actions.answers[step] = said
+    ti = FakeTaskInstance(roll_back={"from": 7, "to": 6, "epoch": 9})
+    context = {**context_of(params={"model": "flight_delays", "reason": "wrong answers", "to": 6}), "ti": ti}
+    with pytest.raises(AirflowFailException, match="INCONCLUSIVE: http://one does not say"):
+        portfolio_task(dag, step).execute(context)
+    assert ti.left == {"return_value": said}
+
+
 @pytest.mark.parametrize("step", ["roll_back", "settle"])
 def test_the_way_back_needs_no_sound_spec(actions: ScriptedActions, models_dir: Path, step: str) -> None:
     going_back = task(step) if step == "settle" else portfolio_task("steward__rollback", step)

@@ -29,9 +29,11 @@ def prove_rollback(
     """Ask every known server: it follows the route of this epoch, and the champion answers its smoke rows as expected,
     out of the registered bytes. The rollback stands whatever they say.
 
-    `seconds` is from the call to the last answer. A batch target has no servers: nothing is to prove.
+    `seconds` is from the call to the last answer. A batch target has no servers: nothing is to prove. A proof is given
+    once; while there is none, the same run asks the servers again.
     """
     op = Operation.begin(services, f"prove_rollback_{epoch}", spec.model, run, actor, to=to, epoch=epoch)
+    op = op.again(_not_proved(op, epoch))
     if done := op.earlier():
         return done
     started = time.monotonic()
@@ -73,6 +75,14 @@ def prove_rollback(
         }
 
     return op.commit(write)
+
+
+def _not_proved(op: Operation, epoch: int) -> int:
+    """How often this run has asked in vain: whoever mends a server and clears the task wants to know how it is now."""
+    with op.services.database.begin() as tx:
+        told = [event.body for event in tx.events.read(model=op.model, types=[EventType.ROLLBACK_PROVED])]
+    mine = [body["outcome"] for body in told if (body["run"], body["epoch"]) == (op.run, epoch)]
+    return sum(outcome != Outcome.PASSED for outcome in mine)
 
 
 def _tell_owner(tx: Transaction, spec: ModelSpec, to: int | None, reason: str) -> None:

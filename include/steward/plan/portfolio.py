@@ -130,6 +130,7 @@ def _rollback(models: tuple[str, ...]) -> DagPlan:
         model=model,
         arguments={"to": answer_of("roll_back", "to"), "epoch": answer_of("roll_back", "epoch")},
         after=("roll_back",),
+        kind=StepKind.CHECK,
     )
     return DagPlan(
         id="steward__rollback",
@@ -150,6 +151,7 @@ def _rehearse(models: tuple[str, ...]) -> DagPlan:
         "rehearse_rollback",
         "Goes the way back without going: verdict, and the seconds it would take.",
         model=field_of_run("model"),
+        kind=StepKind.CHECK,
     )
     return DagPlan(
         id="steward__rehearse",

@@ -18,6 +18,7 @@ class StepKind(StrEnum):
     GATE = "gate"  # its answer decides whether the steps in `skips` run
     APPROVAL = "approval"  # a gate that waits for people
     SENSOR = "sensor"  # a gate that asks again until the answer is final
+    CHECK = "check"  # fails the run unless its answer's outcome is PASSED
     RETRAINING = "retraining"  # emits the retraining asset when the answer requests it
 
 

@@ -302,6 +302,19 @@ def test_right_after_a_rollback_the_next_says_where_to(served: Any) -> None:
     assert back(served)["to"] == 1
 
 
+def test_a_proof_that_failed_is_asked_for_again_in_the_same_run(served: Any) -> None:
+    done = back(served)
+    hold(served, {2: "champion"})
+    served.services.served.epochs = {(TWO, "toy"): 0}
+    given = {"to": done["to"], "epoch": done["epoch"]}
+    assert served.do("prove_rollback", "night", **given)["outcome"] == "INCONCLUSIVE"
+    served.services.served.epochs = {}
+    proved = served.do("prove_rollback", "night", **given)
+    assert proved["outcome"] == "PASSED"
+    assert served.do("prove_rollback", "night", **given) == proved
+    assert len(served.events("rollback.proved")) == 2
+
+
 class Meanwhile:
     """A database in which something happens between the first transaction of an action and its next."""
 
