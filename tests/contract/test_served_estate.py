@@ -146,6 +146,21 @@ def test_an_endpoint_that_is_away_is_told_from_one_that_refuses(estate: Any) -> 
     assert [answer.reached for answer in fake.tried("flight_delays", 3, [{"distance": 1.0}])] == [False, False]
 
 
+def test_something_else_at_the_address_is_no_model_server() -> None:
+    async def web_site(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"<html>"})
+
+    with server(web_site) as url:
+        deadline = time.monotonic() + 10
+        while not httpx_ready(url) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with pytest.raises(UnavailableError, match="does not say what it serves"):
+            HttpServedEstate([url]).served()
+        assert [found.reached for found in HttpServedEstate([url]).tried("flight_delays", 3, [])] == [False]
+
+
 def test_what_is_asked_to_prove_something_is_nobodys_traffic(tmp_path: Path) -> None:
     spec, sources, log = load_spec(SPEC), FakeServingSources(tmp_path / "store"), FakePredictionLog()
     sources.register(spec, 3, a_pipeline())

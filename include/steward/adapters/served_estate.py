@@ -63,12 +63,12 @@ class HttpServedEstate:
         try:
             answer = self._http().post(f"{url}/v2/repository/index", json={})
             answer.raise_for_status()
-        except httpx.HTTPError as error:
+            rows: list[JsonObject] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
             hint = "start it, or take it off STEWARD_SERVER_URL"
             raise UnavailableError(
                 f"the model server does not say what it serves: {error}", where=url, hint=hint
             ) from error
-        rows: list[JsonObject] = answer.json()
         return rows
 
     def _follow(self, url: str, model: str, epoch: int, started: float, patience: timedelta) -> float | None:

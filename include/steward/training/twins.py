@@ -143,7 +143,7 @@ def _compare(spec: ModelSpec, model: Any, rows: pd.DataFrame, found: Answers) ->
     wanted = _asked(lambda: np.asarray(ask(rows), dtype=float))
     if isinstance(wanted, str) or isinstance(found, str):
         return _refused(len(rows), wanted, found)
-    if wanted.shape != found.shape or not np.isfinite(found).all():
+    if wanted.shape != found.shape or not (np.isfinite(found).all() and np.isfinite(wanted).all()):
         return _row(len(rows), None, None, f"answers of shape {found.shape} in place of {wanted.shape}, or not finite")
     scale = max(1.0, float(wanted.std())) if spec.task is Task.REGRESSION else 1.0
     largest = float(np.abs(wanted - found).max(initial=0.0)) / scale

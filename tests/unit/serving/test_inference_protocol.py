@@ -58,6 +58,16 @@ def test_texts_may_come_encoded() -> None:
     assert read(request).columns["carrier"] == ["UA", None]
 
 
+def test_texts_may_come_encoded_in_a_table_too() -> None:
+    """Taken as they are, they would be answered as categories nobody has seen."""
+    carriers = make_spec(features={name: {"type": "category"} for name in ("a", "b")}).data.features
+    data = [base64.b64encode(text.encode()).decode() for text in ("UA", "AA")]
+    tensor = {"name": "input-0", "shape": [1, 2], "datatype": "BYTES", "data": data}
+    encoded = {**tensor, "parameters": {"content_type": "base64"}}
+    assert parse(json.dumps({"inputs": [encoded]}).encode(), carriers).columns == {"a": ["UA"], "b": ["AA"]}
+    assert parse(json.dumps({"inputs": [tensor]}).encode(), carriers).columns["a"] == [data[0]]
+
+
 def test_rows_of_single_values_are_a_column() -> None:
     request = tensors(ROW, ROW)
     request["inputs"][0].update(data=[[500.0], [500.0]], shape=[2, 1])

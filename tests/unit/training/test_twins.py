@@ -92,6 +92,23 @@ def test_a_fault_is_told_with_the_rows_it_shows_on(rows: pd.DataFrame, model: An
     assert twin.body["probes"]["the hold-out"]["fault"] == ""
 
 
+def test_where_the_model_says_nothing_the_twin_must_not_answer(rows: pd.DataFrame) -> None:
+    """A difference from a score that is no number is no number either, and within no limit."""
+
+    class Speechless:
+        classes_ = np.array([0, 1])
+
+        def predict_proba(self, rows: pd.DataFrame) -> Any:
+            return np.full((len(rows), 2), np.nan)
+
+    class Sure:
+        def predict_proba(self, rows: pd.DataFrame) -> Any:
+            return np.tile([1.0, 0.0], (len(rows), 1))
+
+    twin = make_twin(spec_with(), FakeTwins(Sure()), Speechless(), rows)
+    assert (twin.content, "or not finite" in twin.body["reason"]) == (None, True)
+
+
 def test_a_row_that_the_model_refuses_the_twin_must_refuse(rows: pd.DataFrame) -> None:
     strict = columns(boosted(), texts=OneHotEncoder(handle_unknown="error", sparse_output=False))
     strict.fit(rows, labels(rows))

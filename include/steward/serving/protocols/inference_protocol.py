@@ -148,6 +148,7 @@ def _matrix(tensor: Any, features: Mapping[str, Feature]) -> dict[str, list[Any]
     columns = unnamed.columns_of(rows, features, name)
     for column, values in columns.items():
         _check_values(f"{name}, {column}", tensor.get("datatype"), values)
+        columns[column] = content_types.decode(name, tensor, values) if tensor.get("parameters") else values
     return columns
 
 
