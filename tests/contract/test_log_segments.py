@@ -365,6 +365,18 @@ def test_what_a_killed_fold_left_of_a_person_is_deleted(log: SegmentedPrediction
     assert seen(log) == ["b"]
 
 
+def test_a_window_is_never_stored_beside_a_forget(log: SegmentedPredictionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would delete the files that are written and not committed yet."""
+    monkeypatch.setattr(log_segments, "_LOCK_PATIENCE", 0.1)
+    rows = predictions(answer("a", source="score"))
+    with (
+        SegmentFolder(Path(log.root) / "segments" / "predictions" / MODEL).upkeep(),
+        pytest.raises(UnavailableError, match="another maintenance is at it"),
+    ):
+        log.replace_window(MODEL, APRIL_FIRST, 1, rows.to_reader(), "a" * 64)
+    assert log.replace_window(MODEL, APRIL_FIRST, 1, rows.to_reader(), "a" * 64)
+
+
 def test_a_segment_that_was_never_named_is_cleared_away(tmp_path: Path) -> None:
     folder = SegmentFolder(tmp_path / "table")
     writer = TableWriter(folder)

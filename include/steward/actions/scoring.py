@@ -7,8 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from steward.actions.effects import logged_model
 from steward.actions.operation import Operation, day_of, ended_since
@@ -52,8 +51,8 @@ def score_window(
         champion = tx.versions.champion(spec.model)
     if champion is None:
         return _nothing_scored(Outcome.INCONCLUSIVE, [f"{spec.model} has no champion: nothing was scored"])
-    with tempfile.TemporaryDirectory(prefix="steward-scoring-") as folder:
-        scored = _score(services, spec, champion, window, Path(folder) / "rows.arrow")
+    with tempfile.TemporaryFile() as aside:  # it has no name: a kill leaves nothing of anybody on the disk
+        scored = _score(services, spec, champion, window, aside)
         if not scored.verdict.passed:
             return _refused(services, spec, op, champion, window, scored.verdict)
         _require_still(services, champion)
@@ -85,7 +84,7 @@ def _nothing_scored(outcome: Outcome, reasons: list[str], **more: Any) -> JsonOb
 class _Scored:
     """Rows scored and set aside in a file; `digest` is of decision ids and scores, in order."""
 
-    path: Path
+    aside: IO[bytes]
     verdict: Verdict
     rows: int
     digest: str
@@ -94,10 +93,11 @@ class _Scored:
     def reader(self) -> Any:
         import pyarrow as pa
 
-        return pa.ipc.open_stream(pa.memory_map(str(self.path)))
+        self.aside.seek(0)
+        return pa.ipc.open_stream(self.aside)
 
 
-def _score(services: Services, spec: ModelSpec, champion: ModelVersion, window: Window, path: Path) -> _Scored:
+def _score(services: Services, spec: ModelSpec, champion: ModelVersion, window: Window, aside: IO[bytes]) -> _Scored:
     """Part by part, so that memory does not grow with the window. After a broken part the rest is only judged."""
     from steward.data.contract import judge_contract
     from steward.data.scored import Whole, in_parts, scored_rows, scoring_contract
@@ -107,7 +107,7 @@ def _score(services: Services, spec: ModelSpec, champion: ModelVersion, window: 
     model = services.models.load(logged_model(champion))
     contract, whole = scoring_contract(spec, unlabelled_columns(spec)), Whole(spec, window)
     parts: list[Verdict] = []
-    with _Spool(path) as spool:
+    with _Spool(aside) as spool:
         for part in in_parts(_days(services, spec, window)):
             whole.add(part)
             parts.append(judge_contract(services.validator.validate(contract, part)))
@@ -116,7 +116,7 @@ def _score(services: Services, spec: ModelSpec, champion: ModelVersion, window: 
                 table = scored_rows(spec, champion.ref, part, scores, services.wall(), services.log_key)
                 spool.add(table)
     verdict = Verdict.of([*whole.findings(), *_findings(parts)])
-    return _Scored(path, verdict, whole.rows, spool.digest.hexdigest(), decision_threshold(model))
+    return _Scored(aside, verdict, whole.rows, spool.digest.hexdigest(), decision_threshold(model))
 
 
 def _findings(parts: list[Verdict]) -> list[Finding]:
@@ -155,8 +155,8 @@ def _scores(ref: VersionRef, model: Any, part: pd.DataFrame) -> Any:
 class _Spool:
     """Tables written to a file one after another."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.digest = path, hashlib.sha256()
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest = file, hashlib.sha256()
         self._writer: Any = None
 
     def __enter__(self) -> _Spool:
@@ -170,7 +170,7 @@ class _Spool:
         import pyarrow as pa
 
         if self._writer is None:
-            self._writer = pa.ipc.new_stream(str(self.path), rows.schema)
+            self._writer = pa.ipc.new_stream(self._file, rows.schema)
         self._writer.write_table(rows)
         self.digest.update("\0".join(rows.column("decision_id").to_pylist()).encode())
         self.digest.update(rows.column("score").to_numpy().astype("<f8").tobytes())

@@ -245,6 +245,22 @@ def test_a_worker_that_dies_after_storing_leaves_nothing_to_mend(
     assert len(released.events("window.scored")) == 1
 
 
+def test_a_kill_leaves_no_rows_beside_the_store(
+    released: Life, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    beside = tmp_path_factory.mktemp("beside")
+    monkeypatch.setattr("tempfile.tempdir", str(beside))
+    stored, found = released.predictions.replace_window, []
+
+    def looks(*given: Any) -> bool:
+        found.append(list(beside.rglob("*")))
+        return stored(*given)
+
+    monkeypatch.setattr(released.predictions, "replace_window", looks)
+    assert score(released)["rows"] == 96
+    assert found == [[]]
+
+
 def test_a_store_that_is_away_is_tried_again(released: Life) -> None:
     released.predictions.away = True
     with pytest.raises(UnavailableError):
