@@ -140,15 +140,22 @@ def specs() -> SpecFolder:
 
 
 def spec_to_go_back(model: str) -> ModelSpec:
-    """Going back must not wait until somebody has mended a file: of a broken spec, the id is enough."""
+    """Going back must not wait until somebody has mended a file: of a broken spec, the id is enough; and of one that is
+    gone, if the model was ever routed."""
+    from steward.errors import NotFoundError
     from steward.spec import FaultsError, ModelSpec
     from steward.spec.deployment import Deployment
 
     try:
         return specs().get(model)
+    except NotFoundError:
+        with services().database.begin() as tx:
+            if tx.routes.get(model) is None:
+                raise
     except FaultsError:
-        known = {"model": model, "deployment": Deployment.model_construct()}
-        return ModelSpec.model_construct(**cast("dict[str, Any]", known))
+        pass
+    known = {"model": model, "deployment": Deployment.model_construct()}
+    return ModelSpec.model_construct(**cast("dict[str, Any]", known))
 
 
 def review_after(model: str) -> timedelta | None:

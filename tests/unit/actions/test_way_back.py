@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steward import actions
+from steward import actions, wiring
 from steward.actions.verifying import differences
 from steward.errors import NotFoundError, PolicyError, UnavailableError
 from steward.inventory import ServedVersion
@@ -313,6 +314,19 @@ def test_a_proof_that_failed_is_asked_for_again_in_the_same_run(served: Any) -> 
     assert proved["outcome"] == "PASSED"
     assert served.do("prove_rollback", "night", **given) == proved
     assert len(served.events("rollback.proved")) == 2
+
+
+def test_a_folder_that_is_gone_is_no_hindrance_for_a_model_that_serves(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment that went wrong took the file away; the servers go on, and so must the way back."""
+    monkeypatch.setattr(wiring, "specs", lambda: served.services.specs)
+    monkeypatch.setattr(wiring, "services", lambda: served.services)
+    shutil.rmtree(served.services.specs.folder / "toy")
+    spec = wiring.spec_to_go_back("toy")
+    assert actions.roll_back(served.services, spec, actor="person:ravi", reason="complaints")["to"] == 2
+    with pytest.raises(NotFoundError):
+        wiring.spec_to_go_back("toys")
 
 
 class Meanwhile:
