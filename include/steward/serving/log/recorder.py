@@ -320,10 +320,22 @@ def _run_table(run: Sequence[Answered]) -> pa.Table:
         "score": chain.from_iterable(map(_scores, fields["scores"], counts)),
         **{column: _for_all_rows(fields[name], counts) for column, name in _SAME_FOR_ALL_ROWS.items()},
     }
-    columns = {name: pa.array(list(given[name]), type_()) for name, type_ in _TYPES.items() if name in given}
+    columns = {name: _column(list(given[name]), type_()) for name, type_ in _TYPES.items() if name in given}
     layout = run[0].layout
     columns |= layout.people(run) if layout.knows_people else {"subject": pa.nulls(sum(counts), pa.string())}
     return pa.table({**columns, **layout.columns(run)})
+
+
+def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
+    """Most requests of a moment have the same version, role and epoch; and Arrow takes long over Python's instants."""
+    import pyarrow as pa
+
+    first = values[0]
+    if values.count(first) == len(values):
+        return pa.repeat(pa.scalar(first, type_), len(values))
+    if isinstance(first, datetime):
+        return pa.array([round(at.timestamp() * 1e6) for at in values], pa.int64()).cast(type_)
+    return pa.array(values, type_)
 
 
 def _scores(scores: Any, rows: int) -> list[float | None]:
