@@ -82,6 +82,19 @@ def test_every_cut_leaves_whole_batches(log: SegmentedPredictionLog, tmp_path: P
     assert len(read_batches(torn)) == 3, "a disk that lost its power may leave zeros"
 
 
+def test_a_spoilt_segment_or_a_strange_file_stops_no_reader(log: SegmentedPredictionLog) -> None:
+    for n in range(3):
+        log.append(MODEL, predictions(*(answer(f"{n}-{row}") for row in range(4))))
+    (path,) = segments(log)
+    whole, spoilt = path.read_bytes(), path.with_name("spoilt.arrows")
+    for place in range(0, len(whole), 11):
+        spoilt.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        assert len(read_batches(spoilt)) <= 3, place
+    assert len(seen(log)) == 12
+    log.maintain(MODEL, LONG_AGO)
+    assert spoilt.exists(), "it is not ours"
+
+
 def test_a_segment_of_a_killed_process_is_sealed_and_folded_once(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout is not None

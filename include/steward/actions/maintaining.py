@@ -72,7 +72,7 @@ def forget_subject(
     for a reason that names the person.
     """
     if spec.data.subject is None:
-        hint = "name the column of the person under data.subject; rows logged before hold no person"
+        hint = "name the column of the person under data.subject; rows logged while none is named hold no person"
         raise PolicyError(f"{spec.model} knows no persons", where="data.subject", hint=hint)
     if subject.casefold() in reason.casefold():
         raise RequestError(

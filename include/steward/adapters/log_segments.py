@@ -53,10 +53,11 @@ class SegmentFolder:
         self.path = path
 
     def segments(self) -> list[Segment]:
-        """In the order each process wrote them."""
+        """In the order each process wrote them. What has another kind of name is somebody else's."""
         if not self.path.is_dir():
             return []
-        found = [Segment.of(path) for path in self.path.glob(f"[!.]*{SUFFIX}")]
+        ours = (path for path in self.path.glob(f"[!.]*{SUFFIX}") if path.stem.rpartition("-")[2].isdecimal())
+        found = [Segment.of(path) for path in ours]
         return sorted(found, key=lambda segment: (segment.writer, segment.sequence))
 
     def sealed(self) -> list[Segment]:
@@ -212,9 +213,10 @@ def read_batches(path: Path) -> list[pa.RecordBatch]:
     """
     import pyarrow as pa
 
+    stored, broken = path.read_bytes(), (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, EOFError)
     try:
-        reader = pa.ipc.open_stream(path.read_bytes())
-    except (pa.ArrowInvalid, EOFError) as error:
+        reader = pa.ipc.open_stream(stored)
+    except broken as error:
         log.warning("segment %s has no readable beginning: %s", path, error)
         return []
     batches = []
@@ -223,7 +225,7 @@ def read_batches(path: Path) -> list[pa.RecordBatch]:
             batches.append(reader.read_next_batch())
         except StopIteration:
             return batches
-        except (pa.ArrowInvalid, OSError) as error:
+        except broken as error:
             log.info("segment %s ends in the middle of a batch, which is left out: %s", path, error)
             return batches
 
