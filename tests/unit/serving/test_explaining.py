@@ -86,6 +86,18 @@ def test_a_reference_that_cannot_be_scored_loses_no_decision(stack: Stack, spec:
     assert len(stack.logged()) == 1
 
 
+def test_what_fails_unforeseen_while_it_is_explained_loses_no_decision(
+    explained: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("steward.serving.answers.explaining.explain", fails)
+    answer = explained.post(INFER, json=tensors(ROW, explain=True))
+    assert answer.status_code == 200
+    assert explanation_of(answer.json()) == [{"problem": "it could not be explained (ZeroDivisionError)"}]
+
+
 @pytest.mark.parametrize(("explain", "rows", "code"), [("yes", 1, 400), (1, 1, 200), (True, 21, 413)])
 def test_what_may_be_asked(explained: TestClient, explain: Any, rows: int, code: int) -> None:
     assert explained.post(INFER, json=tensors(*[ROW] * rows, explain=explain)).status_code == code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from steward.errors import UnavailableError
+from steward.serving.memory import loading
 from steward.serving.memory.artefact_cache import ArtefactCache
 from steward.serving.routing.routing_table import ActiveRoute, RoutingTable
 from steward.serving.routing.saved_table import SavedTable
@@ -383,3 +385,17 @@ def test_what_was_taken_back_while_it_was_loaded_does_not_stay(two: Stack, monke
     go_on.set()
     table._loader._pool.shutdown(wait=True)
     assert [version.ref.number for version in table.loaded()] == [1]
+
+
+def test_an_altered_artefact_is_not_fetched_for_ever_at_the_same_pace(
+    two: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "RETRY_SECONDS", 0.02)
+    (two.sources.folder / f"{MODEL}@2" / "model.skops").write_bytes(b"altered")
+    two.sources.route(MODEL, champion=1, standby=2)
+    table = RoutingTable(two.sources, ArtefactCache(two.home / "cache"), SavedTable(two.home / "routes.json"))
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        table.refresh()
+        time.sleep(0.005)
+    assert 3 <= [ref.number for ref in two.sources.fetched].count(2) <= 8

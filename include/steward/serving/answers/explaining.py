@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from steward.errors import StewardError
@@ -10,6 +11,8 @@ from steward.serving.answers.contract import Batch
 from steward.serving.memory.versions import LoadedVersion
 from steward.spec import ModelSpec, Task
 from steward.types import JsonObject, to_json
+
+log = logging.getLogger(__name__)
 
 
 def explain_batch(version: LoadedVersion, spec: ModelSpec, batch: Batch, decision_ids: list[str]) -> list[JsonObject]:
@@ -27,6 +30,9 @@ def _account(version: LoadedVersion, spec: ModelSpec, batch: Batch, place: int, 
         )
     except StewardError as error:
         return {"problem": error.what}
+    except Exception as error:
+        log.exception("a decision of %s could not be explained", version.ref)
+        return {"problem": f"it could not be explained ({type(error).__name__})"}
     # Where there is no threshold there is no decision, and nobody it went against.
     return account(spec, found, version.threshold) if spec.task is Task.BINARY else found.to_json()
 

@@ -24,6 +24,8 @@ from steward.types import VersionRef
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+# Each try may fetch and check gigabytes beside live traffic: a version that is at fault itself is tried less and less.
+LONGEST_PAUSE = 60.0
 # What a version is to the routes that name it: the lower, the later it gives way.
 SERVES, SHADOWS, STANDS_BY, UNNAMED = range(4)
 _LOADERS = 2
@@ -37,13 +39,14 @@ class NoRoomError(StewardError):
 class Load:
     """One version on its way in. `again_at` (monotonic) is when a failed one may be tried again.
 
-    `gave_way`: it was, or would have been, in the way of one that serves.
+    `gave_way`: it was, or would have been, in the way of one that serves. `tries` that failed before.
     """
 
     version: LoadedVersion | None = None
     fault: StewardError | None = None
     again_at: float = 0.0
     gave_way: bool = False
+    tries: int = 0
 
     @property
     def settled(self) -> bool:
@@ -92,7 +95,7 @@ class VersionLoader:
         """The load of a version, begun if need be."""
         load = self._loads.get(ref)
         if load is None or (load.fault and self._may_try_again(ref, load)):
-            load = self._loads[ref] = Load(again_at=float("inf"))
+            load = self._loads[ref] = Load(again_at=float("inf"), tries=load.tries + 1 if load else 0)
             self._pool.submit(self._bring_in, ref, load)
         return load
 
@@ -109,10 +112,10 @@ class VersionLoader:
         try:
             done = Load(version=self._prepare(ref))
         except StewardError as error:
-            done = self._failed(ref, error)
+            done = self._failed(ref, error, begun.tries)
             log.warning("%s cannot be loaded: %s", ref, error)
         except Exception as error:
-            done = self._failed(ref, StewardError(f"{type(error).__name__}: {error}"))
+            done = self._failed(ref, StewardError(f"{type(error).__name__}: {error}"), begun.tries)
             log.exception("%s cannot be loaded", ref)
         with self._lock:
             self._reserved.pop(ref, None)
@@ -120,9 +123,12 @@ class VersionLoader:
                 self._loads[ref] = done
                 self._arrived(ref)
 
-    def _failed(self, ref: VersionRef, error: StewardError) -> Load:
+    def _failed(self, ref: VersionRef, error: StewardError, tries: int) -> Load:
         gave_way = isinstance(error, NoRoomError) and self._rank(ref) > SERVES
-        return Load(fault=error, again_at=time.monotonic() + RETRY_SECONDS, gave_way=gave_way)
+        load = Load(fault=error, gave_way=gave_way)
+        load.tries = 0 if load.passing else tries
+        load.again_at = time.monotonic() + min(RETRY_SECONDS * 2 ** min(load.tries, 10), LONGEST_PAUSE)
+        return load
 
     def _prepare(self, ref: VersionRef) -> LoadedVersion:
         """With the control plane away: by the saved digest and spec, from the cache; its smoke rows were tried then."""
