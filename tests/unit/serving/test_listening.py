@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +60,22 @@ def test_an_offer_of_a_killed_server_is_no_hindrance(port: int, tmp_path: Path) 
     first._offer.close()
     first.socket.close()
     with closing(listen("127.0.0.1", port, tmp_path)) as second:
+        assert answers(second) == b"here"
+
+
+def test_a_server_that_had_no_more_files_for_a_moment_still_hands_its_socket_out(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals, accept = [OSError(errno.EMFILE, "Too many open files")], socket.socket.accept
+
+    def accepts_later(asked: socket.socket) -> Any:
+        if asked.family == socket.AF_UNIX and refusals:
+            raise refusals.pop()
+        return accept(asked)
+
+    monkeypatch.setattr(socket.socket, "accept", accepts_later)
+    with closing(listen("127.0.0.1", port, tmp_path)), closing(listen("127.0.0.1", port, tmp_path)) as second:
+        assert not refusals
         assert answers(second) == b"here"
 
 

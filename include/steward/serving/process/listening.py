@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _PATIENCE = 5.0
+_AGAIN = 0.1
 
 
 class Listener:
@@ -45,11 +46,15 @@ class Listener:
         self.socket.close()
 
     def _hand_out(self) -> None:
-        with suppress(OSError):
-            while True:
+        while self._offer.fileno() >= 0:
+            try:
                 asking, _ = self._offer.accept()
-                with asking, suppress(OSError):
-                    socket.send_fds(asking, [b"listening"], [self.socket.fileno()])
+            except OSError as error:  # closed, or this process has no more files for the moment
+                log.debug("the socket was not handed out: %s", error)
+                time.sleep(_AGAIN)
+                continue
+            with asking, suppress(OSError):
+                socket.send_fds(asking, [b"listening"], [self.socket.fileno()])
 
 
 def listen(host: str, port: int, home: Path, token: str | None = None) -> Listener:
@@ -65,7 +70,7 @@ def listen(host: str, port: int, home: Path, token: str | None = None) -> Listen
             # A server that starts at this moment has bound the address and not offered it yet.
             if error.errno != errno.EADDRINUSE or time.monotonic() > until:
                 raise _unusable(host, port, error) from error
-            time.sleep(0.1)
+            time.sleep(_AGAIN)
 
 
 def _unusable(host: str, port: int, error: OSError) -> ConflictError:
