@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,6 +23,9 @@ from steward.rollout import Rollout, RolloutState
 from steward.rollout.steps import at_start
 from steward.spec import ModelSpec
 from steward.types import JsonObject, Stage, VersionRef
+
+_JUDGED_BY = ("strategy", "steps", "guardrails", "smoke", "bake.requests", "bake.finds")
+_TERMS = tuple(f"deployment.{name}" for name in _JUDGED_BY)
 
 
 def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, version: int) -> JsonObject:
@@ -98,9 +102,32 @@ def _require_release(services: Services, spec: ModelSpec, tx: Transaction, candi
     """The approval this version starts on. Raises PolicyError for one that is missing, or for what it rests on."""
     approval = require_approval(services, spec, tx, candidate)
     require_waivers(services, tx, candidate)
+    if not glass_broken(tx, candidate, approval):
+        _require_terms(spec, tx, candidate)
     if overdue := overdue_review(tx, spec.model, services.clock.now()):
         raise PolicyError(overdue, where=spec.model, hint=f"somebody else reviews it: `steward review {spec.model}`")
     return approval
+
+
+def _require_terms(spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> None:
+    """Raises PolicyError when the spec lets a version through on less than the one it was approved under.
+
+    A spec of before that the rules of today refuse is compared with nothing.
+    """
+    from pydantic import ValidationError
+
+    from steward.spec import diff
+
+    registered = tx.events.read(model=spec.model, types=[EventType.VERSION_REGISTERED])
+    before = [event.body["spec"] for event in registered if event.version == candidate.number and "spec" in event.body]
+    with suppress(ValidationError, IndexError):
+        changes = diff(ModelSpec.model_validate(before[-1]), spec)
+        if weaker := [each for each in changes if each.weakened and each.path.startswith(_TERMS)]:
+            raise PolicyError(
+                f"{candidate.ref} was registered under a stricter rollout: {'; '.join(map(str, weaker))}",
+                where=spec.model,
+                hint="put model.yaml back, or train a version under the present one",
+            )
 
 
 def _held_by_freeze(

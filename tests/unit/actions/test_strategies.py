@@ -183,6 +183,29 @@ def test_a_spec_that_changes_meanwhile_loosens_nothing(tmp_path: Path, loosened:
     assert life.bake(rollout, run, 20, **weak)["outcome"] != "PASSED"
 
 
+@pytest.mark.parametrize(
+    "loosened",
+    [
+        {"strategy": "direct"},
+        {"steps": [50, 100]},
+        {"guardrails": {"prediction_psi": {"max": 0.25}}},
+        {"bake": {"requests": 1, "at_most": "10m"}},
+    ],
+)
+def test_a_spec_loosened_after_the_approval_starts_no_rollout(tmp_path: Path, loosened: dict[str, Any]) -> None:
+    """People approved a version that was to be judged step by step."""
+    life = served(a_life(tmp_path, "canary"))
+    trained = life.train()
+    life.approve(trained)
+    strict, life.spec = life.spec, a_loosened(life, loosened)
+    with pytest.raises(PolicyError, match="was registered under a stricter rollout: deployment"):
+        life.do("start_rollout", trained["run"], version=2)
+    assert routed(life) == (1, None, 0, None, None)
+    life.spec = strict
+    life.spec = a_loosened(life, {"steps": [5, 20, 50, 100], "bake": {"requests": 100, "at_most": "1h"}})
+    assert life.do("start_rollout", trained["run"], version=2)["steps"] == [5, 20, 50]
+
+
 def a_loosened(life: Life, loosened: dict[str, Any]) -> ModelSpec:
     given = life.spec.model_dump(mode="json")
     return ModelSpec.model_validate({**given, "deployment": {**given["deployment"], **loosened}})
