@@ -284,8 +284,6 @@ def test_a_person_is_forgotten_with_what_became_of_them(log: PredictionLog) -> N
     assert log.forget("never_served", "ad", WALL) == Forgotten(0, 0)
     log.append(MODEL, predictions(answer("a3", subject="ad", recorded_at=WALL + timedelta(hours=2))))
     assert log.decision(MODEL, "a3") is not None, "who comes back is served like anybody"
-    assert log.forget(MODEL, "ad", WALL + timedelta(hours=1)) == Forgotten(0, 0)
-    assert log.decision(MODEL, "a3") is not None, "nobody asked for what came later"
 
 
 def test_outcomes_are_kept_as_they_came(log: PredictionLog) -> None:

@@ -140,24 +140,24 @@ class DeltaPredictionLog:
         return Upkeep(expired=expired, merged_files=merged, orphans=self._orphans(model) if compact else 0)
 
     def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
-        """Of the rows there are: what a server has not stored yet comes later, and is forgotten by asking again."""
-        return self._erase(model, subject, recorded_until)
+        """All rows there are: what a server has not stored yet comes later, and is forgotten by asking again."""
+        return self._erase(model, subject)
 
-    def _erase(self, model: str, subject: str, until: datetime, *, alone: bool = False) -> Forgotten:
+    def _erase(self, model: str, subject: str, *, alone: bool = False) -> Forgotten:
         """Outcomes first: once the predictions are gone, nobody knows which outcomes were theirs.
+
+        All there are, whatever their time: the clock of a server may be ahead of the one that was asked.
 
         `alone`: nobody else writes the tables now, so that files which no commit names are of the dead.
         """
         predictions, told = self._open(f"{PREDICTIONS}/{model}"), self._open(f"{OUTCOMES}/{model}")
         if predictions is None or "subject" not in predictions.to_pyarrow_dataset().schema.names:
             return Forgotten(0, 0)
-        import pyarrow.dataset as ds
-
-        theirs = Scan(["decision_id"], ds.field("recorded_at") <= instant(until), {"subject": [subject]})
+        theirs = Scan(["decision_id"], texts={"subject": [subject]})
         ids = _rows_of(predictions.to_pyarrow_dataset(), theirs, None)["decision_id"]
         outcomes = erase_decisions(told, ids) if told is not None and len(ids) else 0
         if len(ids):
-            erase_subject(predictions, subject, until)
+            erase_subject(predictions, subject)
         for table in (predictions, told):
             if table is not None:
                 purge(table, unnamed=alone)

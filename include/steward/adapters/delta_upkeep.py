@@ -51,12 +51,12 @@ def merge_small_files(table: Any) -> int:
     return int(merged["numFilesRemoved"])
 
 
-def erase_subject(table: Any, subject: str, until: datetime) -> None:
+def erase_subject(table: Any, subject: str) -> None:
     """`subject` is a keyed hash: hexadecimal, as this software makes it."""
     if not all(sign in "0123456789abcdef" for sign in subject):
         raise ValueError(f"not a keyed hash: {subject[:40]!r}")
     with _refusals(table):
-        table.delete(f"subject = '{subject}' AND recorded_at <= '{instant(until).as_py().isoformat()}'")
+        table.delete(f"subject = '{subject}'")
 
 
 def erase_decisions(table: Any, decision_ids: pa.Array) -> int:

@@ -100,8 +100,8 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         held = self._seal(names)
         for name in names:
             self._fold(name)
+        erased = self._erase(model, subject, alone=True)
         stones = self._stones(names[0])
-        erased = self._erase(model, subject, stones[subject].until, alone=True)
         self._set_stones(names[0], {**stones, subject: stones[subject]._replace(erased=not held)})
         return replace(erased, held=held)
 

@@ -155,7 +155,7 @@ class PredictionKeeper(Protocol):
         ...
 
     def forget(self, model: str, subject: str, recorded_until: datetime) -> Forgotten:
-        """Erase a person's rows recorded until then, with their outcomes, beyond the reach of time travel.
+        """Erase a person's rows, recorded until then at least, with their outcomes, beyond the reach of time travel.
 
         `subject` is the keyed hash. Raises UnavailableError when the store refuses; asked again, it goes on.
         """
