@@ -122,6 +122,10 @@ class Data(Section):
             if self.privacy.get(column) == "drop":
                 sentence = f"{column} is protected, so monitoring needs it: keep or hash it under privacy"
                 yield Contradiction(("protected", place), sentence)
+        unsaid = "keep" if self.subject in self.features else "hash"
+        if self.subject is not None and self.privacy.get(self.subject, unsaid) == "keep":
+            sentence = f"{self.subject} names a person, whom the log may not: hash or drop it under privacy"
+            yield Contradiction(("subject",), sentence)
 
 
 class Runtime(Section):
