@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from steward.adapters.postgres.connection import KEPT_ALIVE
 from steward.errors import UnavailableError
 
 CHANNEL = "steward_routes"
@@ -23,7 +24,8 @@ class RouteNotices:
 
         try:
             if self._connection is None:
-                self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+                given: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, **KEPT_ALIVE}
+                self._connection = psycopg.connect(self._url, autocommit=True, **given)
                 self._connection.execute(f"LISTEN {CHANNEL}")
                 return True  # whatever was missed before
             return next(self._connection.notifies(timeout=seconds, stop_after=1), None) is not None

@@ -30,6 +30,14 @@ WRITERS_LOCK = 0x57E0_0001
 SCHEMA_LOCK = 0x57E0_0002
 
 CONNECT_TIMEOUT_SECONDS = 5
+# A database whose machine is gone says nothing: without these a reader would wait for it for minutes.
+KEPT_ALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 SESSION = {
     "timezone": "UTC",
     "statement_timeout": "30s",
@@ -73,6 +81,7 @@ def connect_engine(url: URL, **session: str) -> Engine:
         json_serializer=lambda value: canonical(value).decode(),
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            **KEPT_ALIVE,
             "application_name": "steward",
             "options": options,
         },

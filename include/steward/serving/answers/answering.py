@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 # A call that is expected to take longer than this leaves the event loop to others.
 INLINE_SECONDS = 0.02
-INLINE_ROWS = 100
 _THREADS = 8
 
 
@@ -161,7 +160,7 @@ class Answering:
         assert champion is not None  # `choose` names a champion only where there is one
         number = champion.ref.number
         try:
-            if champion.seconds_per_call < INLINE_SECONDS and batch.rows < INLINE_ROWS:
+            if champion.seconds_per_call < INLINE_SECONDS and batch.rows < champion.inline_rows:
                 answer = champion.answer(batch)
             else:
                 answer = await self._in_thread(self._pool, champion, partial(champion.answer, batch))
