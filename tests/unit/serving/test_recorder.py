@@ -122,6 +122,12 @@ def test_a_person_that_the_model_reads_is_found_in_its_column() -> None:
     assert "f_stops" not in rows.column_names
 
 
+def test_a_key_that_is_the_person_is_hashed_however_the_number_is_written() -> None:
+    kept = FeatureLayout(make_spec(subject="distance", privacy={"distance": "drop"}), KEY)
+    rows = to_table([answered({**ROW, "distance": 4711.0}, layout=kept, key="4711")])
+    assert rows["request_key"].to_pylist() == rows["subject"].to_pylist() == [keyed_hash(KEY, MODEL, 4711)]
+
+
 def call(subject: Any, rows: int) -> Call:
     return make_call({"x": [1.0] * rows}, rows, None, {"subject": subject})
 

@@ -109,9 +109,10 @@ class FeatureLayout:
         keys: list[str] = []
         for answered in run:
             told, rows = answered.subjects, len(answered.decision_ids)
-            subjects += [None] * rows if told is None else [self._hash(value) for value in told]
-            named = told is not None and answered.key in map(str, told)
-            keys += [keyed_hash(self._key, self._model, answered.key) if named else answered.key] * rows
+            hashed = [None] * rows if told is None else [self._hash(value) for value in told]
+            key = answered.key if told is None else keyed_hash(self._key, self._model, answered.key)
+            subjects += hashed
+            keys += [key if told is None or key in hashed else answered.key] * rows
         return {"subject": pa.array(subjects, pa.string()), "request_key": pa.array(keys, pa.string())}
 
     def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
@@ -207,6 +208,7 @@ class PredictionRecorder:
         self._tabulate()
         for rows in list(self._waiting):
             self._on_lost(rows.model, rows.table.num_rows)
+            self._settle(rows.table.num_rows)  # told here, so the next start does not count them again
 
     def flush(self) -> None:
         """Store what was recorded until now, some thousand rows of a model at a time. What the store refuses goes
