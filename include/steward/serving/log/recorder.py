@@ -201,14 +201,14 @@ class PredictionRecorder:
         self._thread.start()
 
     def stop(self, patience: float = 10.0) -> None:
-        """Store what is left, for at most `patience` seconds; the rest is counted as lost."""
+        """Store what is left, for at most `patience` seconds; the rest is counted as lost, here and by the next start:
+        what this process has counted may never be looked at."""
         self._stopping = True
         self._wake.set()
         self._thread.join(patience)
         self._tabulate()
         for rows in list(self._waiting):
             self._on_lost(rows.model, rows.table.num_rows)
-            self._settle(rows.table.num_rows)  # told here, so the next start does not count them again
 
     def flush(self) -> None:
         """Store what was recorded until now, some thousand rows of a model at a time. What the store refuses goes
