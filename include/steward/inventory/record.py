@@ -77,7 +77,13 @@ class Routed(Protocol):
     def percent(self) -> int: ...
 
     @property
+    def shadow(self) -> int | None: ...
+
+    @property
     def standby(self) -> int | None: ...
+
+    @property
+    def updated_at(self) -> datetime: ...
 
 
 class Judged(Protocol):

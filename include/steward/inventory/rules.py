@@ -19,6 +19,7 @@ from steward.types import RiskTier, parse_instant
 CHALLENGER = "challenger"
 ANSWERING = frozenset({CHAMPION, "canary"})  # roles whose answers users get
 MISSED_WINDOWS = 2
+SETTLING = timedelta(hours=1)  # for the tasks after a step to roll back, with all their tries
 _YEAR = timedelta(days=365.25)
 
 
@@ -125,6 +126,16 @@ def route_differs(estate: Estate, facts: ModelFacts) -> Iterable[Found] | None:
         return [(champion, "no server answers with it")]
     waiting = {version.number for version in facts.versions if version.state == CHALLENGER}
     return [(number, "it was never promoted, and a server answers with it") for number in sorted(answering & waiting)]
+
+
+def rollout_left(estate: Estate, facts: ModelFacts) -> Iterator[Found]:
+    """A step ends after `at_most`; what judges it waits twice as long before it gives up and rolls back."""
+    route, bake = facts.route, facts.spec.deployment.bake if facts.spec else None
+    tried = (route.canary or route.shadow) if route else None
+    if route is None or bake is None or tried is None:
+        return
+    if route.updated_at + 2 * bake.at_most + SETTLING < estate.now:
+        yield tried, f"its step stands since {route.updated_at:%Y-%m-%d %H:%M} UTC, and nobody judges it any more"
 
 
 def _scores_tables(facts: ModelFacts) -> bool:
@@ -291,6 +302,7 @@ RULES: tuple[Rule, ...] = (
     Rule("retired_serving", "high", "restart the server; nothing of a retired model may answer", retired_serving),
     Rule("review_overdue", "high", "somebody else reviews it: `steward review {model}`", review_overdue),
     Rule("route_differs", "high", "see `steward audit verify --state`, then restart the server", route_differs),
+    Rule("rollout_left", "high", "end it: `steward rollback {model}`", rollout_left, needs_spec=True),
     Rule("undeclared", "high", "put its folder back, or retire the model", undeclared),
     Rule("no_owner", "high", "name an owner in inventory.yaml", no_owner),
     Rule("owner_gone", "medium", "name another owner in its model.yaml", owner_gone),

@@ -58,7 +58,7 @@ data:
   min_rows: 10
 training: {{window: {{days: 20}}}}
 evaluation: {{holdout: {{days: 5}}, metrics: {{roc_auc: {{min: 0.7}}}}}}
-deployment: {{strategy: direct, steps: [100]}}
+deployment: {{strategy: direct, steps: [100], bake: {{requests: 100, at_most: 2h}}}}
 monitoring: {{schedule: "{schedule}"}}
 retirement: {{idle_after: 30d}}
 """
@@ -88,6 +88,7 @@ class Life:
     source_gone: bool = False
     older: tuple[State, ...] = (State.SUPERSEDED, State.REJECTED)
     challenger: bool = False
+    stepped_at: datetime = NOW - timedelta(hours=3)
     champion: bool = True
     since: datetime = NOW - 60 * DAY
     approved_at: datetime | None = None
@@ -179,6 +180,7 @@ PLANTS: dict[str, Plant] = {
     "retired_serving": _buried_and_serving,
     "review_overdue": _set(glass_review_by=NOW - DAY),
     "route_differs": _set(route_champion=1),
+    "rollout_left": _set(challenger=True, stepped_at=NOW - DAY),
     "undeclared": _set(declared=False),
     "owner_gone": _abandoned,
     "no_monitor": _set(judged_at=None),
@@ -391,7 +393,7 @@ class Telling:
             self.tx.windows.record(JudgedWindow(life.model, number, window, Outcome.PASSED, (), digest_of("w"), at))
         if life.champion:
             canary, champion = number + 1 if life.challenger else None, life.route_champion or number
-            self.tx.routes.set(Route(life.model, champion, canary, 5 if canary else 0, 3, life.since))
+            self.tx.routes.set(Route(life.model, champion, canary, 5 if canary else 0, 3, life.stepped_at))
 
 
 def _put_around(services: Services, life: Life) -> None:
