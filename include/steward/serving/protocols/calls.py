@@ -98,6 +98,9 @@ def make_call(columns: dict[str, list[Any]], rows: int, id_: Any, parameters: An
     if len(columns) > MOST_COLUMNS:
         said, hint = f"{len(columns)} columns in one request", f"send the features alone, {MOST_COLUMNS} at most"
         raise RefusedRequestError(said, hint=hint, code="too_many_columns", status=413)
+    if id_ is None and not parameters:  # most requests: nothing to look into
+        ids = [_new_id() for _ in range(rows)]
+        return Call(columns, rows, ids[0], ids)
     request_id = _name(id_, "id")
     ids = _decision_ids(parameters.get("decision_ids"), rows, request_id)
     key = _name(parameters.get("key"), "parameters.key") or request_id or ids[0]

@@ -36,6 +36,7 @@ DATATYPES = {
     FeatureType.TEXT: "BYTES",
 }
 _ONE = [1]
+_LABELS = {bool: "BOOL", int: "INT64", float: "FP64"}
 OUTPUTS = ("score", "label", "explanation", "reason_codes")
 
 
@@ -205,10 +206,8 @@ def _tensor(call: Call, name: str, datatype: str, data: list[Any]) -> JsonObject
 
 def _datatype(labels: list[Any]) -> str:
     kinds = set(map(type, labels))
-    if kinds == {bool}:
-        return "BOOL"
-    if kinds == {int}:
-        return "INT64"
+    if len(kinds) == 1:
+        return _LABELS.get(kinds.pop(), "BYTES")
     return "FP64" if kinds <= {int, float} else "BYTES"
 
 
