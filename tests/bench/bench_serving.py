@@ -37,6 +37,7 @@ NAMES = {
     "bare-sklearn": "a bare handler, scikit-learn",
     "steward-sklearn": "Steward, scikit-learn",
     "bare-onnx": "a bare handler, the ONNX twin",
+    "starlette-onnx": "a bare Starlette route, the ONNX twin",
     "steward-onnx": "Steward, the ONNX twin",
 }
 
@@ -147,6 +148,8 @@ def hand_in(found: dict[str, Measured], report: Report) -> None:
         bare = name.replace("steward", "bare")
         what = f"CPU of a one-row request {how}, logged, beside a bare handler"
         report.headline(what, cpu[name], cpu[bare], "µs")
+    framed = "CPU of a one-row request with its ONNX twin, logged, beside a bare Starlette route"
+    report.headline(framed, cpu["steward-onnx"], cpu["starlette-onnx"], "µs")
     bare = "One-row requests a second by scikit-learn, logged, beside a bare handler"
     report.headline(bare, speed["steward-sklearn"], speed["bare-sklearn"], "")
     report.table("One-row requests, 8 connections, one server process each", NAMES["mlflow"], *rates(found))

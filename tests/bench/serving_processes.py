@@ -1,7 +1,8 @@
 """The servers that bench_serving compares, each a process of its own.
 
 `python -m tests.bench.serving_processes KIND PORT FOLDER`, KIND one of SERVERS; `memory` answers nobody and prints what
-a version takes. A bare handler is plain ASGI on uvicorn, orjson and the model: no checks, no routes, no log.
+a version takes. A bare handler is plain ASGI (or one Starlette route) on uvicorn, orjson and the model:
+no checks, no versions, no log.
 """
 
 from __future__ import annotations
@@ -38,6 +39,27 @@ _COPIES = 8
 
 
 def bare_onnx(folder: Path) -> Any:
+    return bare(onnx_predict(folder))
+
+
+def starlette_onnx(folder: Path) -> Any:
+    """As most people would write it: a route of a framework."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    predict = onnx_predict(folder)
+
+    async def infer(request: Request) -> Response:
+        columns = {tensor["name"]: tensor["data"] for tensor in orjson.loads(await request.body())["inputs"]}
+        answer = orjson.dumps({"outputs": [{"name": "score", "data": predict(columns)}]})
+        return Response(answer, media_type="application/json")
+
+    return Starlette(routes=[Route(f"/v2/models/{MODEL}/infer", infer, methods=["POST"])])
+
+
+def onnx_predict(folder: Path) -> Predict:
     """The twin with the session options that Steward gives it."""
     import onnxruntime
 
@@ -54,7 +76,7 @@ def bare_onnx(folder: Path) -> Any:
         scores: list[float] = session.run([SCORES], {NUMBERS_INPUT: numbers, TEXTS: texts})[0][:, 1].tolist()
         return scores
 
-    return bare(predict)
+    return predict
 
 
 def bare_sklearn(folder: Path) -> Any:
@@ -131,6 +153,7 @@ def resident() -> int:
 
 SERVERS: dict[str, Callable[[Path], Any]] = {
     "bare-onnx": bare_onnx,
+    "starlette-onnx": starlette_onnx,
     "bare-sklearn": bare_sklearn,
     "steward-onnx": steward_onnx,
     "steward-sklearn": steward_sklearn,
