@@ -63,8 +63,8 @@ unit: install ## the quick tests alone
 e2e: install ## one life story through a real scheduler
 	$(PYTEST) tests/e2e
 
-faults: install ## kills, races, tampering
-	$(PYTEST) tests/faults
+faults: install ## kills, races, tampering; prints what was seen
+	$(PYTEST) -s tests/faults
 
 bench: install ## print the figures the README shows, five minutes
 	$(PYTEST) tests/bench -m bench --disable-warnings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -110,24 +109,26 @@ def _require_release(services: Services, spec: ModelSpec, tx: Transaction, candi
 
 
 def _require_terms(spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> None:
-    """Raises PolicyError when the spec lets a version through on less than the one it was approved under.
-
-    A spec of before that the rules of today refuse is compared with nothing.
-    """
+    """Raises PolicyError when the spec lets a version through on less than the one it was approved under, or when that
+    one cannot be read: terms nobody knows are not kept."""
     from pydantic import ValidationError
 
     from steward.spec import diff
 
     registered = tx.events.read(model=spec.model, types=[EventType.VERSION_REGISTERED])
     before = [event.body["spec"] for event in registered if event.version == candidate.number and "spec" in event.body]
-    with suppress(ValidationError, IndexError):
+    try:
         changes = diff(ModelSpec.model_validate(before[-1]), spec)
-        if weaker := [each for each in changes if each.weakened and each.path.startswith(_TERMS)]:
-            raise PolicyError(
-                f"{candidate.ref} was registered under a stricter rollout: {'; '.join(map(str, weaker))}",
-                where=spec.model,
-                hint="put model.yaml back, or train a version under the present one",
-            )
+    except (ValidationError, IndexError) as error:
+        said = f"the spec that {candidate.ref} was registered under is not on record, or today's rules refuse it"
+        hint = "train a version under the present spec"
+        raise PolicyError(said, where=spec.model, hint=hint) from error
+    if weaker := [each for each in changes if each.weakened and each.path.startswith(_TERMS)]:
+        raise PolicyError(
+            f"{candidate.ref} was registered under a stricter rollout: {'; '.join(map(str, weaker))}",
+            where=spec.model,
+            hint="put model.yaml back, or train a version under the present one",
+        )
 
 
 def _held_by_freeze(

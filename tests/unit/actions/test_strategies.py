@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,23 @@ def test_a_spec_loosened_after_the_approval_starts_no_rollout(tmp_path: Path, lo
     life.spec = strict
     life.spec = a_loosened(life, {"steps": [5, 20, 50, 100], "bake": {"requests": 100, "at_most": "1h"}})
     assert life.do("start_rollout", trained["run"], version=2)["steps"] == [5, 20, 50]
+
+
+def test_a_version_whose_terms_cannot_be_read_starts_no_rollout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade whose rules refuse the spec it was registered under."""
+    life = served(a_life(tmp_path, "canary"))
+    trained = life.train()
+    life.approve(trained)
+
+    def refused(given: Any) -> ModelSpec:
+        return ModelSpec.model_validate({"model": "not a spec any more"})
+
+    monkeypatch.setattr("steward.actions.releasing.ModelSpec", SimpleNamespace(model_validate=refused))
+    with pytest.raises(PolicyError, match="registered under is not on record, or today's rules refuse it"):
+        life.do("start_rollout", trained["run"], version=2)
+    assert routed(life) == (1, None, 0, None, None)
 
 
 def a_loosened(life: Life, loosened: dict[str, Any]) -> ModelSpec:
