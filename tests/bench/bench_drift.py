@@ -19,7 +19,7 @@ from tests.bench.figures import Figure
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Outcome
-from steward.monitoring.checks import judge
+from steward.monitoring.checks.judging import judge
 from steward.monitoring.profile import build_profile
 from steward.spec import ModelSpec
 

@@ -81,7 +81,7 @@ def _judge(
     profile: JsonObject | None,
     window: Window,
 ) -> tuple[Verdict, tuple[Cause, ...]]:
-    from steward.monitoring.checks import causes, judge
+    from steward.monitoring.checks.judging import causes, judge
 
     if champion is None or profile is None:
         return Verdict(), ()
@@ -206,7 +206,7 @@ def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, e
 
 
 def _write_html(services: Services, spec: ModelSpec, version: ModelVersion, window: Window, path: Path) -> None:
-    from steward.monitoring.checks import feature_frame
+    from steward.monitoring.checks.judging import feature_frame
 
     reference = services.snapshots.read(snapshot_of(services, version.evidence["snapshot"]), list(spec.data.features))
     current = feature_frame(_served_by(services, spec, version, window), spec)

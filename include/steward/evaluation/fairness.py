@@ -26,8 +26,9 @@ from steward.gates.fairness import (
     warning,
 )
 from steward.gates.groups import CROSSED, Flags, group_names, groups_of
+from steward.spec.fairness import Fairness
 from steward.spec.limits import Limit
-from steward.spec.model import Fairness, ModelSpec, Task
+from steward.spec.model import ModelSpec, Task
 from steward.types import JsonObject
 
 if TYPE_CHECKING:

@@ -43,9 +43,12 @@ class EventType(StrEnum):
     REPORT_MADE = "report.made"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_UPDATED = "incident.updated"
+    INCIDENT_ACKNOWLEDGED = "incident.acknowledged"
     INCIDENT_RESOLVED = "incident.resolved"
     RETRAINING_REQUESTED = "retraining.requested"
     RETRAINING_DECLINED = "retraining.declined"
+    RETRAINING_ALLOWED = "retraining.allowed"
+    SERVER_FELL_BACK = "server.fell_back"
     RUN_CLOSED = "run.closed"
     ALIAS_REASSERTED = "alias.reasserted"
     STAGE_ENTERED = "stage.entered"
@@ -94,10 +97,13 @@ MEANING: dict[EventType, str] = {
     EventType.REPORT_MADE: "A report for people was written.",
     EventType.INCIDENT_OPENED: "A verdict on live traffic failed; body names the first bad window.",
     EventType.INCIDENT_UPDATED: "The same trouble was seen again, or changed.",
+    EventType.INCIDENT_ACKNOWLEDGED: "A person took the incident on; body has their note.",
     EventType.INCIDENT_RESOLVED: "The trouble is over, or the version no longer serves.",
     EventType.RETRAINING_REQUESTED: "The controller asked for retraining; body says why.",
     EventType.RETRAINING_DECLINED: "The controller looked and did not ask; body says why not.",
-    EventType.RUN_CLOSED: "A training run ended; body says how.",
+    EventType.RETRAINING_ALLOWED: "A person let retraining go on after candidates were refused; their reason.",
+    EventType.SERVER_FELL_BACK: "A server could not load the champion and answers with the last good version.",
+    EventType.RUN_CLOSED: "A training run ended; body says how. One that was given up is closed as abandoned.",
     EventType.ALIAS_REASSERTED: "A registry alias differed from the ledger and was set back.",
     EventType.STAGE_ENTERED: "A model entered a stage of its life; body names stage, criteria and artefacts.",
     EventType.DOCUMENT_FILED: "A document was bound to a model or a version; body names its kind and digest.",

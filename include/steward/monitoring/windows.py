@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -17,7 +18,9 @@ class Cause(StrEnum):
     DATA = "data"  # broken input: incident, never retraining
     DRIFT = "drift"  # inputs moved without loss: watch
     PERFORMANCE = "performance"  # ranking or calibration lost: retraining, if the controller allows it
-    OPERATION = "operation"  # latency, errors
+    FAIRNESS = "fairness"  # groups fare differently
+    OPERATION = "operation"  # latency, errors, load
+    MONITOR = "monitor"  # the monitor itself did not run, or ran on stale or too little data
 
 
 MONITORED = frozenset(cause.value for cause in Cause)  # an incident may have another cause: an audit's, a review's
@@ -25,7 +28,8 @@ MONITORED = frozenset(cause.value for cause in Cause)  # an incident may have an
 
 @dataclass(frozen=True)
 class JudgedWindow:
-    """One monitor run on one window of one version. `causes` holds every cause with a failed check."""
+    """One monitor run on one window of one version. `causes` holds every cause with a failed check; `outcomes` the
+    outcome of every cause that was judged at all."""
 
     model: str
     version: int
@@ -34,6 +38,7 @@ class JudgedWindow:
     causes: tuple[Cause, ...]
     evidence: str
     judged_at: datetime
+    outcomes: Mapping[Cause, Outcome] = field(default_factory=dict)
 
 
 class WindowTable(Protocol):

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Protocol
 
 from steward.gates import Outcome
-from steward.spec.model import Retraining, format_duration
+from steward.spec.fields import format_duration
+from steward.spec.retraining import Retraining
 from steward.types import JsonObject, Window, format_instant
 
 # The causes of a judged window that matter here, as `steward.monitoring.windows.Cause` spells them.

@@ -9,19 +9,17 @@ from steward.spec.loading import CODE_FILE, SPEC_FILE, SpecFolder, load_model, l
 from steward.spec.metrics import KNOWN_METRICS, METRICS, Metric, metrics_of
 from steward.spec.model import (
     Approval,
-    Budget,
     Data,
     Evaluation,
     Feature,
     FeatureType,
     MetricGate,
     ModelSpec,
-    Monitoring,
-    PerformanceRule,
-    Retraining,
     Task,
     Training,
 )
+from steward.spec.monitoring import Monitoring, PerformanceRule
+from steward.spec.retraining import Budget, Retraining
 
 __all__ = [
     "CODE_FILE",

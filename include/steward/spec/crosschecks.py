@@ -12,7 +12,9 @@ from steward.spec.metrics import METRICS, metrics_of
 
 if TYPE_CHECKING:
     from steward.spec.deployment import Deployment
-    from steward.spec.model import Data, Evaluation, Monitoring, Task, Training
+    from steward.spec.model import Data, Evaluation, Task, Training
+    from steward.spec.monitoring import Monitoring, PerformanceRule
+    from steward.spec.retraining import Retraining
 
 Key = tuple[str | int, ...]
 
@@ -43,7 +45,7 @@ def _labels_in_time(data: Data, evaluation: Evaluation) -> Iterator[Contradictio
 
 
 def _labels_in_window(data: Data, monitoring: Monitoring) -> Iterator[Contradiction]:
-    if monitoring.performance and data.label.arrives_after >= monitoring.window.length:
+    if (monitoring.performance or monitoring.calibration) and data.label.arrives_after >= monitoring.window.length:
         sentence = f"no label is known within monitoring.window ({monitoring.window.days} days): give a longer window"
         yield Contradiction(("data", "label", "arrives_after"), sentence)
 
@@ -74,11 +76,21 @@ def _gates_known(task: Task, evaluation: Evaluation) -> Iterator[Contradiction]:
 
 
 def _performance_known(task: Task, monitoring: Monitoring) -> Iterator[Contradiction]:
-    key: Key = ("monitoring", "performance")
-    yield from _metrics_known(task, key, monitoring.performance)
-    for name, rule in monitoring.performance.items():
+    yield from _rules_fit(task, ("monitoring", "performance"), monitoring.performance)
+    yield from _rules_fit(task, ("monitoring", "estimated"), monitoring.estimated)
+
+
+def _losses_known(task: Task, retraining: Retraining) -> Iterator[Contradiction]:
+    yield from _rules_fit(task, ("retraining", "at_once"), retraining.at_once)
+
+
+def _rules_fit(task: Task, key: Key, rules: Mapping[str, PerformanceRule]) -> Iterator[Contradiction]:
+    yield from _metrics_known(task, key, rules)
+    for name, rule in rules.items():
         if name in METRICS and not METRICS[name].rises and rule.max_drop is not None:
-            yield Contradiction((*key, name, "max_drop"), f"less {name} is better, so a drop is good: give max")
+            yield Contradiction((*key, name, "max_drop"), f"less {name} is better: give max_rise or max")
+        if name in METRICS and METRICS[name].rises and rule.max_rise is not None:
+            yield Contradiction((*key, name, "max_rise"), f"more {name} is better: give max_drop or min")
 
 
 def _metrics_known(task: Task, key: Key, names: Iterable[str]) -> Iterator[Contradiction]:
@@ -102,10 +114,31 @@ def _groups_to_judge(task: Task, data: Data, training: Training, evaluation: Eva
             yield Contradiction(key, "there is no group to judge: name columns in data.protected")
 
 
+def _watched_groups(task: Task, data: Data, monitoring: Monitoring) -> Iterator[Contradiction]:
+    if monitoring.fairness is not None and task != "binary_classification":
+        yield Contradiction(("monitoring", "fairness"), f"a {task} model makes no yes-or-no decision to judge")
+    elif monitoring.fairness is not None and not data.protected:
+        yield Contradiction(("monitoring", "fairness"), "there is no group to judge: name columns in data.protected")
+
+
+def _limits_of_features(data: Data, monitoring: Monitoring) -> Iterator[Contradiction]:
+    for name in monitoring.drift.features:
+        if name not in data.features:
+            sentence = f"{name} is no feature: its drift is not looked at"
+            yield Contradiction(("monitoring", "drift", "features", name), sentence, nearest(name, data.features))
+
+
+def _classes_named(task: Task, data: Data) -> Iterator[Contradiction]:
+    if (task == "multiclass_classification") != (data.label.classes is not None):
+        sentence = f"a {task} model has no list of classes" if data.label.classes else "name the classes it tells apart"
+        yield Contradiction(("data", "label", "classes"), sentence)
+
+
 def _nobody_waits_for_a_batch(deployment: Deployment, monitoring: Monitoring) -> Iterator[Contradiction]:
-    if deployment.target == "batch" and monitoring.p99_latency is not None:
-        sentence = "nobody waits for the answers of a batch target: there is no latency to judge"
-        yield Contradiction(("monitoring", "p99_latency"), sentence)
+    for name in ("p50_latency", "p95_latency", "p99_latency"):
+        if deployment.target == "batch" and getattr(monitoring, name) is not None:
+            sentence = "nobody waits for the answers of a batch target: there is no latency to judge"
+            yield Contradiction(("monitoring", name), sentence)
 
 
 def _not_its_own_upstream(model: str, upstream: tuple[str, ...]) -> Iterator[Contradiction]:
@@ -136,6 +169,10 @@ RULES: tuple[Rule, ...] = (
     Rule(("data", "evaluation"), _slices_known),
     Rule(("task", "evaluation"), _gates_known),
     Rule(("task", "monitoring"), _performance_known),
+    Rule(("task", "retraining"), _losses_known),
+    Rule(("task", "data", "monitoring"), _watched_groups),
+    Rule(("data", "monitoring"), _limits_of_features),
+    Rule(("task", "data"), _classes_named),
     Rule(("task", "data", "training", "evaluation"), _groups_to_judge),
     Rule(("deployment", "monitoring"), _nobody_waits_for_a_batch),
     Rule(("model", "upstream"), _not_its_own_upstream),

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from steward.spec.crosschecks import disagreements
 from steward.spec.deployment import Deployment
+from steward.spec.fairness import Fairness
 from steward.spec.fields import (
     EMAIL_PATTERN,
     TEAM_PATTERN,
@@ -20,13 +21,14 @@ from steward.spec.fields import (
     Duration,
     Function,
     Identifier,
-    Schedule,
     Section,
     Share,
     format_duration,
     parse_duration,
 )
-from steward.spec.limits import Days, Floor, LatencyLimit, Limit
+from steward.spec.limits import Days
+from steward.spec.monitoring import Monitoring
+from steward.spec.retraining import Retraining
 from steward.types import RiskTier, digest_of
 
 __all__ = ["Duration", "Section", "format_duration", "parse_duration"]  # others are defined below
@@ -77,6 +79,15 @@ class Feature(Section):
 class Label(Section):
     column: Column
     arrives_after: Duration = Field(default=timedelta(0), description="Outcomes are awaited this long")
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="Of a multiclass model, in the order its outcomes are numbered; never reordered"
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.classes is not None and len(set(self.classes)) != len(self.classes):
+            yield Contradiction(("classes",), "a class is listed twice")
+        if self.classes is not None and len(self.classes) < 3:
+            yield Contradiction(("classes",), "a multiclass model tells three classes apart, or more")
 
 
 class Data(Section):
@@ -171,27 +182,6 @@ class MetricGate(Section):
             yield Contradiction(("min",), f"min {self.min:g} is above max {self.max:g}")
 
 
-class Fairness(Section):
-    """Gates on the groups of every column in `data.protected`, and on their intersections."""
-
-    favourable: Literal[0, 1] = Field(default=1, description="The decision that is good for the person")
-    demographic_parity_ratio: Floor | None = Field(
-        default=None, description="Lowest share of favourable decisions over the highest; four fifths is 0.8"
-    )
-    demographic_parity_difference: Limit | None = Field(default=None, description="Highest share less the lowest")
-    equalized_odds_difference: Limit | None = Field(
-        default=None, description="The larger of the gaps in true and in false positive rates"
-    )
-    adverse_action_rate: Limit | None = Field(default=None, description="Share refused, in every group")
-    accuracy_difference: Limit | None = Field(default=None, description="Highest group accuracy less the lowest")
-    min_rows: Count = Field(default=30, description="A rate with a smaller denominator is inconclusive")
-    intersections: bool = Field(default=True, description="Judge the protected columns crossed with one another too")
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        if self.demographic_parity_ratio and not 0 < self.demographic_parity_ratio.min <= 1:
-            yield Contradiction(("demographic_parity_ratio", "min"), "a ratio of shares is between 0 and 1")
-
-
 class Evaluation(Section):
     holdout: Days = Field(description="The last days of the training window, kept for judging")
     metrics: dict[Identifier, MetricGate] = Field(min_length=1)
@@ -204,59 +194,6 @@ class Evaluation(Section):
 class Approval(Section):
     approvers: Count | None = Field(default=None, description="More than the tier asks for")
     expires_after: Duration | None = Field(default=None, description="Shorter than the tier's")
-
-
-class Drift(Section):
-    psi: Limit = Field(default=Limit(max=0.25), description="Population stability index, per feature")
-
-
-class PerformanceRule(Section):
-    max_drop: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="Largest fall below the version's own evaluation; for metrics where more is better",
-    )
-    max: float | None = Field(default=None, description="Absolute upper limit, for metrics where less is better")
-    min: float | None = Field(default=None, description="Absolute lower limit")
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        if self.max_drop is None and self.max is None and self.min is None:
-            yield Contradiction((), "give at least one of max_drop, max, min")
-
-
-class Monitoring(Section):
-    schedule: Schedule = Field(default="@daily", description="Cron of the monitor")
-    window: Days = Field(default=Days(days=7), description="Days of served requests a check reads")
-    min_rows: Count = Field(default=1000, description="A smaller window is inconclusive")
-    drift: Drift = Drift()
-    performance: dict[Identifier, PerformanceRule] = Field(default={}, description="Per metric, once labels are in")
-    error_rate: Limit | None = Field(default=None, description="Share of requests that failed")
-    p99_latency: LatencyLimit | None = None
-
-
-class FailedWindows(Section):
-    failed_windows: Count
-    of: Count
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        if self.failed_windows > self.of:
-            sentence = f"{self.failed_windows} failed windows of {self.of} can never happen"
-            yield Contradiction(("failed_windows",), sentence)
-
-
-class Budget(Section):
-    runs: int = Field(ge=0, description="Retrainings that may start by themselves; 0 switches them off")
-    per: Duration
-    cpu_hours: Annotated[float, Field(gt=0)] | None = None
-
-
-class Retraining(Section):
-    when: FailedWindows = Field(
-        default=FailedWindows(failed_windows=2, of=3),
-        description="Windows with lost performance, of the last",
-    )
-    cooldown: Duration = Field(default=timedelta(days=3), description="Quiet time after a retraining")
-    budget: Budget = Budget(runs=4, per=timedelta(days=30))
-    schedule: Schedule | None = Field(default=None, description="Cron, if retraining is also wanted on a clock")
 
 
 class Retirement(Section):

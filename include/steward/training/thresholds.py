@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from steward.errors import DataError, ModelCodeError
 from steward.gates.fairness import parity_ratio
 from steward.gates.groups import Flags, Names, group_names, groups_of
-from steward.spec.model import Fairness, ModelSpec, Task
+from steward.spec.fairness import Fairness
+from steward.spec.model import ModelSpec, Task
 from steward.types import JsonObject
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tests.unit.specs import a_data_section, a_spec
 
 from steward.errors import DataError
 from steward.gates import Finding, Outcome, Verdict
-from steward.monitoring.checks import causes, feature_frame, judge
+from steward.monitoring.checks.judging import causes, feature_frame, judge
 from steward.monitoring.profile import build_profile, typical
 from steward.monitoring.windows import Cause
 from steward.spec import FeatureType, ModelSpec

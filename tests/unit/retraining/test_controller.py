@@ -10,7 +10,7 @@ import pytest
 from steward.gates import Outcome
 from steward.monitoring.windows import Cause, JudgedWindow
 from steward.retraining import RetrainingHistory, decide
-from steward.spec.model import Retraining
+from steward.spec.retraining import Retraining
 from steward.types import Window
 
 START = datetime(2013, 4, 1, tzinfo=UTC)

@@ -19,11 +19,11 @@ from steward.errors import DataError
 from steward.gates import Finding, Outcome, Verdict
 from steward.gates.measurement import Floats
 from steward.monitoring.bins import Bins
-from steward.monitoring.inputs import judge_inputs, looked_at_together
-from steward.monitoring.operation import judge_operation
-from steward.monitoring.performance import judge_performance
+from steward.monitoring.checks.inputs import judge_inputs, looked_at_together
+from steward.monitoring.checks.operation import judge_operation
+from steward.monitoring.checks.performance import judge_performance
+from steward.monitoring.checks.shift import judge_shift
 from steward.monitoring.profile import FORMAT
-from steward.monitoring.shift import judge_shift
 from steward.monitoring.windows import Cause
 from steward.spec.model import ModelSpec
 from steward.types import JsonObject

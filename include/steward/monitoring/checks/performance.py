@@ -14,7 +14,8 @@ from steward.gates import Finding, Outcome
 from steward.gates.measurement import Floats, Measurement, known_rows, measure
 from steward.gates.metrics import Metric, metric_named
 from steward.monitoring.psi import ALPHA, normal_quantile
-from steward.spec.model import ModelSpec, PerformanceRule
+from steward.spec.model import ModelSpec
+from steward.spec.monitoring import PerformanceRule
 from steward.types import JsonObject
 
 MIN_LABELLED_SHARE = 0.5  # outcomes that come early are not like those that come late

@@ -13,8 +13,8 @@ import numpy as np
 from steward.errors import DataError
 from steward.gates import Finding, Outcome
 from steward.monitoring.bins import Bins, Vector, is_known, read_column
+from steward.monitoring.checks.shift import judge_shift
 from steward.monitoring.psi import ALPHA, normal_quantile
-from steward.monitoring.shift import judge_shift
 from steward.spec.model import Feature, ModelSpec
 from steward.types import JsonObject
 

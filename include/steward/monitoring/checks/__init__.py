@@ -1,0 +1,1 @@
+"""The families of checks, and the judgement over all of them."""

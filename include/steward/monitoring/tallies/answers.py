@@ -1,0 +1,167 @@
+"""The answers of a set of rows, and what became of them: enough for every metric, without the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from steward.monitoring.tallies.columns import add_counts
+from steward.monitoring.tallies.moments import CoMoments, Moments
+from steward.types import JsonObject
+
+CELLS = 1000
+"""Cells of equal width over [0, 1] that scores of a binary model fall into: cell i holds i/1000 <= score < (i+1)/1000,
+the last one 1.0 too. Ranking metrics read them, so two scores within a cell count as a tie."""
+
+
+def add_cells(left: Mapping[int, int], right: Mapping[int, int]) -> dict[int, int]:
+    return {cell: left.get(cell, 0) + right.get(cell, 0) for cell in sorted({*left, *right})}
+
+
+def _cells(value: JsonObject) -> dict[int, int]:
+    return {int(cell): count for cell, count in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTally:
+    """Rows answered without an error. `unscored`: without a finite score. `counts` aligns with the bins of the
+    profile's score (of a multiclass model: its classes). `cells` only of a binary model. `confidence` is the
+    probability of the class that was decided for; empty for a regression."""
+
+    rows: int = 0
+    unscored: int = 0
+    counts: tuple[int, ...] = ()
+    cells: Mapping[int, int] = field(default_factory=dict)
+    scores: Moments = field(default_factory=Moments)
+    confidence: Moments = field(default_factory=Moments)
+
+    def __add__(self, other: AnswerTally) -> AnswerTally:
+        return AnswerTally(
+            self.rows + other.rows,
+            self.unscored + other.unscored,
+            add_counts(self.counts, other.counts),
+            add_cells(self.cells, other.cells),
+            self.scores + other.scores,
+            self.confidence + other.confidence,
+        )
+
+    def to_json(self) -> JsonObject:
+        return {
+            "rows": self.rows,
+            "unscored": self.unscored,
+            "counts": list(self.counts),
+            "cells": {str(cell): count for cell, count in self.cells.items()},
+            "scores": self.scores.to_json(),
+            "confidence": self.confidence.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> Self:
+        return cls(
+            value["rows"],
+            value["unscored"],
+            tuple(value["counts"]),
+            _cells(value["cells"]),
+            Moments.from_json(value["scores"]),
+            Moments.from_json(value["confidence"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeTally:
+    """Of one slice: answered rows in all, and of those with an outcome
+
+    - `per_row`: moments of a loss or gain of each row, by name: `accuracy` `squared_error` `absolute_error` `log_loss`
+      `residual` (prediction less outcome), as far as the task has it;
+    - `negatives`, `positives`: rows per cell of the score, of a binary model;
+    - `confusion`: rows per (decided class, true class), row-major, of a multiclass model;
+    - `calibration`: per bin of the profile's calibration, moments of the score (or confidence) and of the outcome (or
+      whether the decision was right);
+    - `business`: the score with the value that the business counts.
+    """
+
+    answered: int = 0
+    labels: Moments = field(default_factory=Moments)
+    per_row: Mapping[str, Moments] = field(default_factory=dict)
+    negatives: Mapping[int, int] = field(default_factory=dict)
+    positives: Mapping[int, int] = field(default_factory=dict)
+    confusion: tuple[int, ...] = ()
+    calibration: tuple[tuple[Moments, Moments], ...] = ()
+    business: CoMoments = field(default_factory=CoMoments)
+
+    @property
+    def rows(self) -> int:
+        """With an outcome and a score."""
+        return self.labels.n
+
+    def __add__(self, other: OutcomeTally) -> OutcomeTally:
+        names = dict.fromkeys([*self.per_row, *other.per_row])
+        nothing = Moments()
+        return OutcomeTally(
+            self.answered + other.answered,
+            self.labels + other.labels,
+            {name: self.per_row.get(name, nothing) + other.per_row.get(name, nothing) for name in names},
+            add_cells(self.negatives, other.negatives),
+            add_cells(self.positives, other.positives),
+            add_counts(self.confusion, other.confusion),
+            _paired(self.calibration, other.calibration),
+            self.business + other.business,
+        )
+
+    def to_json(self) -> JsonObject:
+        return {
+            "answered": self.answered,
+            "labels": self.labels.to_json(),
+            "per_row": {name: moments.to_json() for name, moments in self.per_row.items()},
+            "negatives": {str(cell): count for cell, count in self.negatives.items()},
+            "positives": {str(cell): count for cell, count in self.positives.items()},
+            "confusion": list(self.confusion),
+            "calibration": [[said.to_json(), seen.to_json()] for said, seen in self.calibration],
+            "business": self.business.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> Self:
+        return cls(
+            value["answered"],
+            Moments.from_json(value["labels"]),
+            {name: Moments.from_json(moments) for name, moments in value["per_row"].items()},
+            _cells(value["negatives"]),
+            _cells(value["positives"]),
+            tuple(value["confusion"]),
+            tuple((Moments.from_json(said), Moments.from_json(seen)) for said, seen in value["calibration"]),
+            CoMoments.from_json(value["business"]),
+        )
+
+
+_Pairs = tuple[tuple[Moments, Moments], ...]
+
+
+def _paired(left: _Pairs, right: _Pairs) -> _Pairs:
+    if not left or not right:
+        return left or right
+    return tuple((a + c, b + d) for (a, b), (c, d) in zip(left, right, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTally:
+    """Of one group of a protected column, told from the favourable side: `selected` of all decided `rows`; of those
+    with an outcome, the four cells of the confusion matrix."""
+
+    rows: int = 0
+    selected: int = 0
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+
+    def __add__(self, other: GroupTally) -> GroupTally:
+        return GroupTally(*(a + b for a, b in zip(self.to_json(), other.to_json(), strict=True)))
+
+    def to_json(self) -> list[int]:
+        return [self.rows, self.selected, self.tp, self.fp, self.fn, self.tn]
+
+    @classmethod
+    def from_json(cls, value: list[int]) -> Self:
+        return cls(*value)
