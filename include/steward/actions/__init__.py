@@ -23,7 +23,8 @@ from steward.actions.scoring import record_outcomes, score_window
 from steward.actions.scoring_incidents import note_scoring
 from steward.actions.upkeep import reassert_aliases, release_standbys, verify_ledger
 from steward.actions.waiving import grant_waiver, revoke_waiver
-from steward.actions.watching import judge_window, open_incident, write_report
+from steward.actions.watching import judge_window, write_report
+from steward.actions.window_incidents import open_incident
 
 __all__ = [
     "analyse_canary",
