@@ -211,7 +211,7 @@ def _known_frameworks(spec: ModelSpec) -> Iterable[Contradiction]:
 
 def _readable_slices(spec: ModelSpec) -> Iterator[Contradiction]:
     """Slices as the evaluation room reads them."""
-    from steward.evaluation.slices import check_slice
+    from steward.gates.slices import check_slice
     from steward.spec.fields import Contradiction
 
     types = {name: feature.type for name, feature in spec.data.features.items()}

@@ -17,10 +17,10 @@ from steward.evaluation.bootstrap import Comparison, Pair, compare, judge_non_in
 from steward.evaluation.calibration import calibration_table
 from steward.evaluation.decision import SMALL_SLICE
 from steward.evaluation.fairness import assess_fairness
-from steward.evaluation.slices import Slice, cut
 from steward.gates import OVERALL, Finding, Outcome, Verdict, at_least, at_most
 from steward.gates.measurement import Floats, Measurement, known_rows, measure
 from steward.gates.metrics import METRICS, metric_named
+from steward.gates.slices import Slice, cut
 from steward.spec.model import MetricGate, ModelSpec
 from steward.types import JsonObject, to_json
 

@@ -16,7 +16,7 @@ HEAVY = ("pandas", "numpy", "scipy", "sklearn", "great_expectations", "evidently
         "steward.monitoring.windows",
         "steward.retraining",
         "steward.evaluation.decision",
-        "steward.evaluation.slices",
+        "steward.gates.slices",
         "steward.data.contract",
         "steward.gates.metrics",
         "steward.adapters.gx_contract",

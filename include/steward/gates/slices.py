@@ -1,4 +1,4 @@
-"""Slices of an evaluation frame, from the few words a spec may use.
+"""Slices of a frame of rows, from the few words a spec may use.
 
 `origin` is one slice per level of the column, `distance > 1500 and carrier == "UA"` is one slice. Grammar:
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.errors import DataError, SpecError
-from steward.evaluation.slices import check_slice, cut, parse_slice
+from steward.gates.slices import check_slice, cut, parse_slice
 from steward.spec.model import FeatureType
 
 FRAME = pd.DataFrame(
