@@ -9,8 +9,9 @@ import pytest
 
 from steward.errors import ConflictError, NotFoundError
 from steward.gates import Evidence, Outcome
+from steward.monitoring.tallies import Tally
 from steward.monitoring.windows import Cause, IncidentState
-from steward.testing.builders import MODEL, NOON, WEEK, a_judged_window, an_incident
+from steward.testing.builders import MODEL, NOON, WEEK, a_day_tally, a_judged_window, an_incident
 from steward.types import Window, digest_of
 
 
@@ -110,7 +111,8 @@ class TestWindows:
         return a_judged_window(window=Window(WEEK.start + step, WEEK.end + step), **changes)
 
     def test_a_window_is_read_back_as_it_was_judged(self, database):
-        judged = a_judged_window(causes=(Cause.DRIFT, Cause.PERFORMANCE))
+        outcomes = {Cause.DATA: Outcome.PASSED, Cause.DRIFT: Outcome.FAILED, Cause.PERFORMANCE: Outcome.FAILED}
+        judged = a_judged_window(causes=(Cause.DRIFT, Cause.PERFORMANCE), outcomes=outcomes)
         with database.begin() as tx:
             tx.windows.record(judged)
         with database.begin() as tx:
@@ -133,6 +135,56 @@ class TestWindows:
             assert tx.windows.recent(MODEL, 2, version=1) == weeks[2:]
             assert tx.windows.recent(MODEL, 1) == [replace(weeks[3], version=2)]
             assert tx.windows.recent(MODEL, 0) == []
+
+
+class TestTallies:
+    LAST = WEEK.end.date() - timedelta(days=1)
+
+    def days(self, count, **changes):
+        return [a_day_tally(day=self.LAST - timedelta(days=back), **changes) for back in reversed(range(count))]
+
+    def test_a_day_is_read_back_as_it_was_counted(self, database):
+        counted = a_day_tally(sample=b"\x00rows\xff")
+        with database.begin() as tx:
+            tx.tallies.record(counted)
+        with database.begin() as tx:
+            assert tx.tallies.days(MODEL, 1, counted.day, counted.day) == [counted]
+
+    def test_counting_again_replaces(self, database):
+        again = a_day_tally(counted_at=NOON + timedelta(days=1), tally=Tally(digest_of("another profile")))
+        with database.begin() as tx:
+            tx.tallies.record(a_day_tally(sample=b"rows"))
+            tx.tallies.record(again)
+            assert tx.tallies.days(MODEL, 1, self.LAST, self.LAST) == [again]
+
+    def test_days_are_of_one_version_oldest_first_both_ends_included(self, database):
+        days = self.days(4)
+        with database.begin() as tx:
+            for counted in (days[2], days[0], days[3], days[1]):
+                tx.tallies.record(counted)
+            tx.tallies.record(replace(days[1], version=2))
+            tx.tallies.record(replace(days[1], model="other"))
+            assert tx.tallies.days(MODEL, 1, days[1].day, days[2].day) == days[1:3]
+            assert tx.tallies.days(MODEL, 1, self.LAST + timedelta(days=1), self.LAST + timedelta(days=9)) == []
+
+    def test_a_day_in_a_form_that_is_read_no_more_is_not_there(self, database):
+        class OlderTally(Tally):
+            def to_json(self):
+                return {"format": 0, "profile": self.profile}
+
+        with database.begin() as tx:
+            tx.tallies.record(a_day_tally(tally=OlderTally(digest_of("profile"))))
+            assert tx.tallies.days(MODEL, 1, self.LAST, self.LAST) == []
+
+    def test_expired_days_are_gone_from_every_version_of_one_model(self, database):
+        days = self.days(3)
+        with database.begin() as tx:
+            for counted in (*days, replace(days[0], version=2), replace(days[0], model="other")):
+                tx.tallies.record(counted)
+            assert tx.tallies.expire(MODEL, days[1].day) == 2
+            assert tx.tallies.days(MODEL, 1, days[0].day, days[2].day) == days[1:]
+            assert len(tx.tallies.days("other", 1, days[0].day, days[2].day)) == 1
+            assert tx.tallies.expire(MODEL, days[1].day) == 0
 
 
 class TestIncidents:

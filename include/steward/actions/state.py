@@ -28,6 +28,7 @@ from steward.ledger import (
     Verification,
     Weakness,
 )
+from steward.monitoring.tallies import TallyTable
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
 from steward.reporting.packs import PackCatalogue, shipped_packs
@@ -135,6 +136,11 @@ class Transaction(Protocol):
 
     @property
     def windows(self) -> WindowTable: ...
+
+    @property
+    def tallies(self) -> TallyTable:
+        """Evidence that can be counted again, no state: nothing in the ledger speaks of it."""
+        ...
 
     @property
     def incidents(self) -> IncidentTable: ...

@@ -7,8 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from steward.approval import Answer, ApprovalRequest
-from steward.gates import Outcome
+from steward.gates import OVERALL, Outcome
 from steward.ledger import EventDraft, EventType
+from steward.monitoring.tallies import (
+    AnswerTally,
+    ColumnTally,
+    DayTally,
+    GroupTally,
+    Moments,
+    OperationTally,
+    OutcomeTally,
+    Tally,
+)
 from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
 from steward.registry import NewVersion, State
 from steward.rollout import Rollout, RolloutState, Route
@@ -74,6 +84,18 @@ def a_route(**changes: Any) -> Route:
 def a_judged_window(**changes: Any) -> JudgedWindow:
     judged = JudgedWindow(MODEL, 1, WEEK, Outcome.FAILED, (Cause.DRIFT,), digest_of("window"), NOON)
     return replace(judged, **changes)
+
+
+def a_day_tally(**changes: Any) -> DayTally:
+    tally = Tally(
+        digest_of("profile"),
+        columns={"hour": ColumnTally(rows=3, missing=1, counts=(1, 1), moments=Moments(2, 0.5, 0.5, 0.0, 1.0))},
+        answers=AnswerTally(3, 0, (2, 1), {300: 2, 999: 1}, Moments(3, 0.6, 0.1, 0.3, 0.999)),
+        outcomes={OVERALL: OutcomeTally(3, Moments(2, 0.5, 0.5, 0.0, 1.0), negatives={300: 1}, positives={999: 1})},
+        groups={"sex": {"f": GroupTally(2, 1), "m": GroupTally(1, 1)}},
+        operation=OperationTally(3, {"boom": 1}, {"": 3}, {"": 1}, {-20: 3}, {"2013-05-31T05": 3}, WEEK.end),
+    )
+    return replace(DayTally(MODEL, 1, WEEK.end.date() - timedelta(days=1), tally, NOON), **changes)
 
 
 def an_incident(**changes: Any) -> Incident:

@@ -7,19 +7,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 
 from steward.approval import Answer, ApprovalRequest
 from steward.clock import Clock
 from steward.errors import UnavailableError
 from steward.gates import Evidence
 from steward.ledger import Link
+from steward.monitoring.tallies import DayTally
 from steward.monitoring.windows import Incident, JudgedWindow
 from steward.registry import ModelVersion
 from steward.rollout import Rollout, Route
 from steward.testing.clock import FrozenClock
 from steward.testing.record import FakeEventLog, FakeEvidenceStore, FakeOperationTable, FakeOutbox
 from steward.testing.release import FakeApprovalTable, FakeRolloutTable, FakeRouteTable, FakeVersionTable
-from steward.testing.watch import FakeIncidentTable, FakeWindowTable
+from steward.testing.watch import FakeIncidentTable, FakeTallyTable, FakeWindowTable
 from steward.types import JsonObject, VersionRef, Window
 
 FAKE_KEY = b"a key for tests that guards nothing"
@@ -37,6 +39,7 @@ class State:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     routes: dict[str, Route] = field(default_factory=dict)
     windows: dict[tuple[str, int, Window], JudgedWindow] = field(default_factory=dict)
+    tallies: dict[tuple[str, int, date], tuple[DayTally, str]] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     operations: dict[str, tuple[str, JsonObject]] = field(default_factory=dict)
     outbox: dict[int, tuple[str, JsonObject]] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class FakeTransaction:
         self.rollouts = FakeRolloutTable(state.rollouts)
         self.routes = FakeRouteTable(state.routes, state.notices)
         self.windows = FakeWindowTable(state.windows)
+        self.tallies = FakeTallyTable(state.tallies)
         self.incidents = FakeIncidentTable(state.incidents)
         self.operations = FakeOperationTable(state.operations)
         self.outbox = FakeOutbox(state.outbox, state.delivered)

@@ -1,13 +1,17 @@
-"""Fakes of what was seen in service: judged windows and incidents."""
+"""Fakes of what was seen in service: counted days, judged windows and incidents."""
 
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
+from datetime import date
 
 from steward.errors import ConflictError
+from steward.monitoring.tallies import DayTally, Tally
+from steward.monitoring.tallies.tally import FORMAT
 from steward.monitoring.windows import Incident, IncidentState, JudgedWindow
-from steward.types import Window, to_json
+from steward.types import Window, canonical, to_json
 
 
 class FakeWindowTable:
@@ -25,6 +29,31 @@ class FakeWindowTable:
     def latest_everywhere(self) -> list[JudgedWindow]:
         known = sorted({(w.model, w.version) for w in self._windows.values()})
         return [self.recent(model, 1, version)[0] for model, version in known]
+
+
+class FakeTallyTable:
+    """Keeps tallies as the JSON they are stored as."""
+
+    def __init__(self, tallies: dict[tuple[str, int, date], tuple[DayTally, str]]) -> None:
+        self._tallies = tallies
+
+    def record(self, counted: DayTally) -> None:
+        body = canonical(counted.tally.to_json()).decode()
+        self._tallies[counted.model, counted.version, counted.day] = (counted, body)
+
+    def days(self, model: str, version: int, first: date, last: date) -> list[DayTally]:
+        found = [(key, value) for key, value in self._tallies.items() if key[:2] == (model, version)]
+        return [
+            replace(counted, tally=Tally.from_json(json.loads(body)))
+            for (_, _, day), (counted, body) in sorted(found, key=lambda item: item[0])
+            if first <= day <= last and json.loads(body)["format"] == FORMAT
+        ]
+
+    def expire(self, model: str, before: date) -> int:
+        old = [key for key in self._tallies if key[0] == model and key[2] < before]
+        for key in old:
+            del self._tallies[key]
+        return len(old)
 
 
 class FakeIncidentTable:

@@ -21,7 +21,7 @@ from steward.adapters.postgres.release import (
     PostgresRouteTable,
     PostgresVersionTable,
 )
-from steward.adapters.postgres.watch import PostgresIncidentTable, PostgresWindowTable
+from steward.adapters.postgres.watch import PostgresIncidentTable, PostgresTallyTable, PostgresWindowTable
 from steward.clock import Clock, SystemClock
 
 
@@ -37,6 +37,7 @@ class PostgresTransaction:
         self.rollouts = PostgresRolloutTable(work)
         self.routes = PostgresRouteTable(work)
         self.windows = PostgresWindowTable(work)
+        self.tallies = PostgresTallyTable(work)
         self.incidents = PostgresIncidentTable(work)
         self.operations = PostgresOperationTable(work)
         self.outbox = PostgresOutbox(work)

@@ -11,11 +11,13 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -156,8 +158,24 @@ windows = Table(
     Column("causes", DOCUMENT, nullable=False),
     Column("evidence", Text, nullable=False),
     Column("judged_at", INSTANT, nullable=False),
+    Column("outcomes", DOCUMENT),
     PrimaryKeyConstraint("model", "version", "window_start", "window_end", name="windows_pkey"),
     Index("windows_by_end", "model", "window_end"),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("counted_at", INSTANT, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("body", DOCUMENT, nullable=False),
+    Column("sample", LargeBinary),
+    PrimaryKeyConstraint("model", "version", "day", name="tallies_pkey"),
+    Index("tallies_by_day", "model", "day"),
 )
 
 incidents = Table(

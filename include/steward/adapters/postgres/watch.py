@@ -1,11 +1,12 @@
-"""What was seen in service: judged windows and incidents."""
+"""What was seen in service: counted days, judged windows and incidents."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -13,6 +14,8 @@ from steward.adapters.postgres import tables
 from steward.adapters.postgres.connection import Work
 from steward.errors import ConflictError
 from steward.gates import Outcome
+from steward.monitoring.tallies import DayTally, Tally
+from steward.monitoring.tallies.tally import FORMAT
 from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
 from steward.types import Window
 
@@ -31,6 +34,7 @@ class PostgresWindowTable:
             "causes": [cause.value for cause in judged.causes],
             "evidence": judged.evidence,
             "judged_at": judged.judged_at,
+            "outcomes": {cause.value: outcome.value for cause, outcome in judged.outcomes.items()},
         }
         one_per_window = ["model", "version", "window_start", "window_end"]
         self._work.write(
@@ -61,7 +65,43 @@ def _judged(row: Row[Any]) -> JudgedWindow:
         causes=tuple(Cause(cause) for cause in row.causes),
         evidence=row.evidence,
         judged_at=row.judged_at,
+        outcomes={Cause(cause): Outcome(outcome) for cause, outcome in (row.outcomes or {}).items()},
     )
+
+
+class PostgresTallyTable:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def record(self, counted: DayTally) -> None:
+        row = {
+            "model": counted.model,
+            "version": counted.version,
+            "day": counted.day,
+            "profile": counted.tally.profile,
+            "counted_at": counted.counted_at,
+            "rows": counted.tally.rows,
+            "body": counted.tally.to_json(),
+            "sample": counted.sample,
+        }
+        one_per_day = ["model", "version", "day"]
+        self._work.write(upsert(tables.tallies).values(row).on_conflict_do_update(index_elements=one_per_day, set_=row))
+
+    def days(self, model: str, version: int, first: date, last: date) -> list[DayTally]:
+        columns = tables.tallies.c
+        wanted = select(tables.tallies).where(
+            columns.model == model, columns.version == version, columns.day.between(first, last)
+        )
+        rows = self._work.rows(wanted.order_by(columns.day))
+        return [_counted(row) for row in rows if row.body.get("format") == FORMAT]
+
+    def expire(self, model: str, before: date) -> int:
+        columns = tables.tallies.c
+        return self._work.write(delete(tables.tallies).where(columns.model == model, columns.day < before)).rowcount
+
+
+def _counted(row: Row[Any]) -> DayTally:
+    return DayTally(row.model, row.version, row.day, Tally.from_json(row.body), row.counted_at, row.sample)
 
 
 class PostgresIncidentTable:

@@ -126,7 +126,8 @@ class TallyTable(Protocol):
         ...
 
     def days(self, model: str, version: int, first: date, last: date) -> list[DayTally]:
-        """Both ends included, oldest first; days that were not counted are not there."""
+        """Both ends included, oldest first. Days that were not counted, or in a form that is read no more, are not
+        there: they are counted again."""
         ...
 
     def expire(self, model: str, before: date) -> int:
