@@ -213,13 +213,13 @@ class Story:
             "reason": failed.reason,
         }
 
-    def _evaluation(self, version: int) -> str:
+    def _evaluation(self, version: int, *shown: str) -> str:
         from steward.types import VersionRef
 
         with self.database.begin() as tx:
             known = tx.versions.get(VersionRef(self.spec.model, version))
             body = tx.evidence.get(known.evidence["evaluation"]).body
-        shown = ("roc_auc", "brier", "calibration_gap")
+        shown = shown or ("roc_auc", "brier", "calibration_gap")
         return ", ".join(f"{name} {body['metrics'][name]['value']:.3f}" for name in shown)
 
     def _name(self, answer: JsonObject) -> str:

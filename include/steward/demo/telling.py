@@ -11,7 +11,7 @@ from steward import wiring
 from steward.actions import verify_ledger
 from steward.adapters.airflow_rest import AirflowClient
 from steward.clock import ReplayClock
-from steward.demo import mortgages
+from steward.demo import mortgages, winds
 from steward.demo.aftermath import compare_weeks
 from steward.demo.desk import Desk
 from steward.demo.display import Narrator
@@ -19,6 +19,7 @@ from steward.demo.flights import FlightStream
 from steward.demo.mortgages import Mortgages
 from steward.demo.report import write_report
 from steward.demo.story import WEEKS_AFTER, People, Story
+from steward.demo.winds import Winds
 from steward.ledger import AuditEvent, serving_at, timeline
 from steward.local import Stack
 from steward.training import ModelCode
@@ -46,6 +47,7 @@ def tell(stack: Stack, narrator: Narrator, report: Path) -> None:
     story.live_with_it()
     weeks = _aftermath(story, stream, narrator)
     story.catch_a_skewed_release()
+    _winds(stack, clock, narrator, services).tell()
     _mortgages(stack, narrator, services).tell(clock.now())
     events = _verified(story, narrator)
     _print_timeline(narrator, events)
@@ -60,6 +62,13 @@ def _people(stack: Stack) -> People:
 
 def _client(stack: Stack, user: str) -> AirflowClient:
     return AirflowClient(stack.urls.airflow, user=user, password=stack.passwords[user])
+
+
+def _winds(stack: Stack, clock: ReplayClock, narrator: Narrator, services: Services) -> Winds:
+    spec = services.specs.get(winds.MODEL)
+    stream = FlightStream(spec, ModelCode(services.specs.module_path(winds.MODEL)))
+    desk = Desk(stack.urls.server, stream, clock)
+    return Winds(spec, _people(stack), desk, clock, narrator, services.database)
 
 
 def _mortgages(stack: Stack, narrator: Narrator, services: Services) -> Mortgages:
