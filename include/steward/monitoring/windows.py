@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -55,6 +55,9 @@ class WindowTable(Protocol):
         ...
 
 
+LINK_KINDS = ("evidence", "deployment", "report", "rollback", "retraining", "rollout")
+
+
 class IncidentState(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
@@ -63,6 +66,13 @@ class IncidentState(StrEnum):
 
 @dataclass(frozen=True)
 class Incident:
+    """One trouble of one version, from its first bad window until it is over.
+
+    Of a monitored one: `windows` failed, the last `passed` in a row did not, up to and with the one that ends at
+    `judged_to`. `evidence` is the latest; `links` are what belongs to it: `{kind, ref, at}`, kind one of
+    LINK_KINDS, oldest first.
+    """
+
     id: str
     model: str
     version: int
@@ -77,6 +87,21 @@ class Incident:
     report: str | None = None
     resolved_at: datetime | None = None
     detail: JsonObject | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    passed: int = 0
+    judged_to: datetime | None = None
+    links: tuple[JsonObject, ...] = ()
+
+    @property
+    def unresolved(self) -> bool:
+        return self.state is not IncidentState.RESOLVED
+
+    def linked(self, kind: str, ref: str, at: datetime) -> Incident:
+        """With one link more; the same thing is linked once."""
+        if any((link["kind"], link["ref"]) == (kind, ref) for link in self.links):
+            return self
+        return replace(self, links=(*self.links, {"kind": kind, "ref": ref, "at": at.isoformat()}))
 
 
 class IncidentTable(Protocol):

@@ -112,5 +112,7 @@ def an_incident(**changes: Any) -> Incident:
         windows=1,
         evidence=digest_of("window"),
         detail={"checks": ["psi distance"]},
+        judged_to=WEEK.end,
+        links=({"kind": "evidence", "ref": digest_of("window"), "at": NOON.isoformat()},),
     )
     return replace(incident, **changes)

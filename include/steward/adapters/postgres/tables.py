@@ -196,6 +196,11 @@ incidents = Table(
     Column("report", Text),
     Column("resolved_at", INSTANT),
     Column("detail", DOCUMENT),
+    Column("acknowledged_at", INSTANT),
+    Column("acknowledged_by", Text),
+    Column("passed", Integer, nullable=False, server_default=text("0")),
+    Column("judged_to", INSTANT),
+    Column("links", DOCUMENT, nullable=False, server_default=text("'[]'")),
     Index(
         "incidents_one_unresolved",
         "model",
@@ -222,5 +227,8 @@ outbox = Table(
     Column("kind", Text, nullable=False),
     Column("body", DOCUMENT, nullable=False),
     Column("delivered_at", INSTANT),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Column("retry_at", INSTANT),
     Index("outbox_pending", "id", postgresql_where=text("delivered_at IS NULL")),
 )

@@ -150,4 +150,5 @@ class PostgresIncidentTable:
 def _incident(row: Row[Any]) -> Incident:
     values = {**row._mapping, "first_bad": Window(row.window_start, row.window_end)}
     values["state"] = IncidentState(row.state)
+    values["links"] = tuple(row.links)
     return Incident(**{field.name: values[field.name] for field in fields(Incident)})
