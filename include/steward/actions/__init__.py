@@ -7,6 +7,7 @@ from steward.actions.archiving import archive_model, verify_archive
 from steward.actions.auditing import audit_inventory
 from steward.actions.documents import file_document
 from steward.actions.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
+from steward.actions.drift_reports import write_report
 from steward.actions.maintaining import forget_subject, load_outcomes, maintain_log
 from steward.actions.overriding import break_glass, review_model
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
@@ -23,7 +24,7 @@ from steward.actions.scoring import record_outcomes, score_window
 from steward.actions.scoring_incidents import note_scoring
 from steward.actions.upkeep import reassert_aliases, release_standbys, verify_ledger
 from steward.actions.waiving import grant_waiver, revoke_waiver
-from steward.actions.watching import judge_window, write_report
+from steward.actions.watching import judge_window
 from steward.actions.window_incidents import open_incident
 
 __all__ = [

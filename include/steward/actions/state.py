@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from steward.approval import ApprovalTable
 from steward.clock import Clock
 from steward.data import DataValidator, PredictionLog, SnapshotStore
-from steward.gates import Evidence
+from steward.gates import Evidence, Finding
 from steward.inventory import ArchiveStore, ServedEstate
 from steward.inventory.external import ExternalModels
 from steward.ledger import (
@@ -161,7 +161,17 @@ class Database(Protocol):
 class DriftReporter(Protocol):
     """Writes an HTML report for people (Evidently behind it)."""
 
-    def write(self, reference: Any, current: Any, columns: Mapping[str, str], path: Path, title: str) -> None: ...
+    def write(
+        self,
+        reference: Any,
+        current: Any,
+        columns: Mapping[str, str],
+        path: Path,
+        title: str,
+        findings: Sequence[Finding],
+    ) -> None:
+        """`findings` of the window: the report shows their numbers, and no others of the same name."""
+        ...
 
 
 class Notifier(Protocol):

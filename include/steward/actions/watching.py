@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steward.actions.operation import Operation, day_of, ended_since
-from steward.actions.preparing import snapshot_of
 from steward.actions.state import Services, Transaction
-from steward.actions.window_incidents import monitored_incidents
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import EventType
 from steward.monitoring.windows import Cause, JudgedWindow
@@ -89,35 +85,3 @@ def _judge(
 def _served_by(services: Services, spec: ModelSpec, version: ModelVersion, window: Window) -> pd.DataFrame:
     served = services.predictions.served(spec.model, window)
     return served[served["version"] == version.number]
-
-
-def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
-    """Evidently's HTML report of the window against the version's training rows; linked from its incidents."""
-    op = Operation.begin(services, "write_report", spec.model, run, actor, evidence=evidence)
-    if done := op.earlier():
-        return done
-    with services.database.begin() as tx:
-        body = tx.evidence.get(evidence).body
-        version = next(v for v in tx.versions.all(spec.model) if v.number == body["version"])
-    window = Window.from_json(body["window"])
-    name = f"{spec.model}/{window.end:%Y-%m-%d}-v{version.number}.html"
-    _write_html(services, spec, version, window, services.reports_dir / name)
-
-    def write(tx: Transaction) -> JsonObject:
-        for incident in monitored_incidents(tx, spec.model):
-            detail = {**(incident.detail or {}), "report_at": services.clock.now().isoformat()}
-            tx.incidents.save(replace(incident, report=name, detail=detail))
-        tx.events.append(op.event(EventType.REPORT_MADE, name, version=version.number, evidence=evidence, report=name))
-        return {"report": name}
-
-    return op.commit(write)
-
-
-def _write_html(services: Services, spec: ModelSpec, version: ModelVersion, window: Window, path: Path) -> None:
-    from steward.monitoring.checks.judging import feature_frame
-
-    reference = services.snapshots.read(snapshot_of(services, version.evidence["snapshot"]), list(spec.data.features))
-    current = feature_frame(_served_by(services, spec, version, window), spec)
-    columns = {name: feature.type.value for name, feature in spec.data.features.items()}
-    title = f"{version.ref}: {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d} against its training window"
-    services.reporter.write(reference, current, columns, path, title)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steward.errors import IntegrityError, ModelCodeError, NotFoundError, UnavailableError
+from steward.gates import Finding
 from steward.spec import FeatureType
 from steward.training import LoggedModel, TrainingRecord
 from steward.types import digest_of
@@ -83,7 +84,9 @@ class FakeReporter:
     def __init__(self) -> None:
         self.written: list[Path] = []
 
-    def write(self, reference: Any, current: Any, columns: Any, path: Path, title: str) -> None:
+    def write(
+        self, reference: Any, current: Any, columns: Any, path: Path, title: str, findings: Sequence[Finding]
+    ) -> None:
         self.written.append(path)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from steward.adapters.evidently_reports import EvidentlyDriftReporter
 from steward.errors import DataError
+from steward.gates import Finding, Outcome
 from steward.monitoring.psi import psi
 
 COLUMNS = {"temp": "number", "origin": "category", "remark": "text", "gone": "number", "hub": "boolean"}
@@ -26,27 +28,52 @@ def a_side(shift: float = 0.0, rows: int = 300) -> pd.DataFrame:
     )
 
 
+def findings(**values: float) -> list[Finding]:
+    """0.1 is allowed; a column called `temp` failed whatever its value."""
+    return [
+        Finding(f"drift.psi:{name}", Outcome.FAILED if name == "temp" else Outcome.PASSED, "…", value, 0.1)
+        for name, value in values.items()
+    ]
+
+
+ALL = findings(temp=0.4321, origin=0.0123, hub=0.05)
+
+
 def test_the_report_opens_offline_and_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "report.html"
-    EvidentlyDriftReporter(max_rows=200).write(a_side(), a_side(2), COLUMNS, path, "flight_delays@3 <April>")
+    EvidentlyDriftReporter(max_rows=200).write(a_side(), a_side(2), COLUMNS, path, "flight_delays@3 <April>", ALL)
     page = path.read_text(encoding="utf-8")
     title = "flight_delays@3 &lt;April&gt; (a sample: 200 of 300 reference rows, 200 of 300 current rows)"
     assert f"<title>{title}</title>" in page
     assert f">{title}</h1>" in page
     assert "temp" in page
     assert re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page) == []
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["report.html", "report.json"]
+    assert "Not drawn, see the verdict: gone, remark." in page
+
+
+def test_the_numbers_are_those_of_the_verdict_and_the_snapshot_opens_again(tmp_path: Path) -> None:
+    """Sampled to 200 rows, and still the PSI of the whole window; what failed by chance's rule alone failed here."""
+    from evidently.core.report import Snapshot
+
+    EvidentlyDriftReporter(max_rows=200).write(a_side(), a_side(2), COLUMNS, tmp_path / "r.html", "April", ALL)
+    found = json.loads(Snapshot.load(tmp_path / "r.json").json())["metrics"]
+    drifts = {m["config"]["column"]: m for m in found if m["config"]["type"].endswith("ValueDrift")}
+    assert {name: m["value"] for name, m in drifts.items()} == {"temp": 0.4321, "origin": 0.0123, "hub": 0.05}
+    assert {m["config"]["threshold"] for m in drifts.values()} == {0.1}
+    assert found[0]["value"]["count"] == 1
+    assert "0.432" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_column_that_changed_its_type_is_still_drawn(tmp_path: Path) -> None:
     broken = a_side().assign(temp=["warm"] * 150 + [1] * 150, origin=3)
-    EvidentlyDriftReporter().write(a_side(), broken, COLUMNS, tmp_path / "r.html", "broken")
+    EvidentlyDriftReporter().write(a_side(), broken, COLUMNS, tmp_path / "r.html", "broken", ALL)
     assert (tmp_path / "r.html").stat().st_size > 100_000
 
 
 def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no column has values on both sides"):
-        EvidentlyDriftReporter().write(a_side(), a_side(), {"gone": "number"}, tmp_path / "r.html", "none")
+    with pytest.raises(DataError, match="no column has a judged drift"):
+        EvidentlyDriftReporter().write(a_side(), a_side(), {"gone": "number"}, tmp_path / "r.html", "none", ALL)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, 1.0])

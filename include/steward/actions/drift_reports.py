@@ -1,0 +1,68 @@
+"""The picture of a judged window for people: drawn by Evidently, with the numbers of the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steward.actions.operation import Operation
+from steward.actions.preparing import snapshot_of
+from steward.actions.state import Services, Transaction
+from steward.actions.window_incidents import monitored_incidents
+from steward.errors import DataError
+from steward.gates import Verdict
+from steward.ledger import EventType
+from steward.registry import ModelVersion
+from steward.spec import ModelSpec
+from steward.types import JsonObject, VersionRef, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
+    """Evidently's HTML report of the window against the version's training rows; linked from its incidents.
+
+    `report` is None, with the reason, for a window in which no drift was judged.
+    """
+    op = Operation.begin(services, "write_report", spec.model, run, actor, evidence=evidence)
+    if done := op.earlier():
+        return done
+    with services.database.begin() as tx:
+        body = tx.evidence.get(evidence).body
+        version = tx.versions.get(VersionRef(spec.model, body["version"])) if body["version"] is not None else None
+    if version is None:
+        return {"report": None, "reason": "no version served in the window"}
+    window = Window.from_json(body["window"])
+    name = f"{spec.model}/{window.end:%Y-%m-%d}-v{version.number}.html"
+    try:
+        _draw(services, spec, version, window, Verdict.from_json(body["verdict"]), services.reports_dir / name)
+    except DataError as error:
+        return {"report": None, "reason": error.what}
+
+    def write(tx: Transaction) -> JsonObject:
+        for incident in monitored_incidents(tx, spec.model):
+            detail = {**(incident.detail or {}), "report_at": services.clock.now().isoformat()}
+            tx.incidents.save(replace(incident, report=name, detail=detail))
+        tx.events.append(op.event(EventType.REPORT_MADE, name, version=version.number, evidence=evidence, report=name))
+        return {"report": name}
+
+    return op.commit(write)
+
+
+def _draw(
+    services: Services, spec: ModelSpec, version: ModelVersion, window: Window, verdict: Verdict, path: Path
+) -> None:
+    reference = services.snapshots.read(snapshot_of(services, version.evidence["snapshot"]), list(spec.data.features))
+    current = _served(services, spec, version, window)
+    columns = {name: feature.type.value for name, feature in spec.data.features.items()}
+    title = f"{version.ref}: {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d} against its training window"
+    services.reporter.write(reference, current, columns, path, title, verdict.findings)
+
+
+def _served(services: Services, spec: ModelSpec, version: ModelVersion, window: Window) -> pd.DataFrame:
+    """The features of what the version answered, by plain name."""
+    logged = {f"f_{name}": name for name in spec.data.features}
+    served = services.predictions.served(spec.model, window, ["version", *logged])
+    return served[served["version"] == version.number].rename(columns=logged)
