@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from steward.monitoring.tallies.moments import Moments
+from steward.monitoring.tallies.moments import CoMoments, Moments
 from steward.types import JsonObject
 
 MOST_STRANGE = 20  # unseen levels that are kept by name; more are only counted
@@ -28,21 +28,46 @@ def add_named(left: Mapping[str, int], right: Mapping[str, int], most: int | Non
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Of a text feature: words in all, those the reference never had, and counts per hashed bucket."""
+    """Of a text feature: words in all, those the reference never had, and counts per hashed bucket.
+
+    The words of one text go together, so how much a share may vary is told by the texts: `per_text` pairs the words of
+    each text with its unseen ones, `spread` is Σ over texts and buckets of (count − p · words)² / p, where p is the
+    reference's share of the bucket.
+    """
 
     total: int = 0
     unseen: int = 0
     buckets: tuple[int, ...] = ()
+    per_text: CoMoments = field(default_factory=CoMoments)
+    spread: float = 0.0
+
+    @property
+    def texts(self) -> int:
+        """With a word at least."""
+        return self.per_text.x.n
 
     def __add__(self, other: Words) -> Words:
-        return Words(self.total + other.total, self.unseen + other.unseen, add_counts(self.buckets, other.buckets))
+        return Words(
+            self.total + other.total,
+            self.unseen + other.unseen,
+            add_counts(self.buckets, other.buckets),
+            self.per_text + other.per_text,
+            self.spread + other.spread,
+        )
 
     def to_json(self) -> JsonObject:
-        return {"total": self.total, "unseen": self.unseen, "buckets": list(self.buckets)}
+        return {
+            "total": self.total,
+            "unseen": self.unseen,
+            "buckets": list(self.buckets),
+            "per_text": self.per_text.to_json(),
+            "spread": self.spread,
+        }
 
     @classmethod
     def from_json(cls, value: JsonObject) -> Self:
-        return cls(value["total"], value["unseen"], tuple(value["buckets"]))
+        per_text = CoMoments.from_json(value["per_text"])
+        return cls(value["total"], value["unseen"], tuple(value["buckets"]), per_text, value["spread"])
 
 
 @dataclass(frozen=True, slots=True)
