@@ -48,8 +48,9 @@ def compare(
 
     `thresholds` are the candidate's and the champion's: each is judged by the decisions it makes itself.
     """
-    for who, scores in (("the candidate", candidate), ("the champion", champion)):
-        if problem := find_problem(metric, labels, scores):
+    beside = zip(("the candidate", "the champion"), (candidate, champion), thresholds, strict=True)
+    for who, scores, threshold in beside:
+        if problem := find_problem(metric, labels, scores, threshold=threshold):
             return f"{who}: {problem}"
     sign = METRICS[metric].better.sign
     whole = np.ones((1, len(labels)))

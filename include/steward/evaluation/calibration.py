@@ -1,4 +1,4 @@
-"""Predicted against seen, in bins of the prediction."""
+"""Predicted against seen, in bins of the prediction; of several classes, confidence against how often it was right."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ def calibration_table(labels: Floats, scores: Floats, bins: int = 10) -> list[Js
 
     Rows whose score is not finite are left out: a gate reports them.
     """
+    if scores.ndim == 2:
+        labels, scores = (scores.argmax(axis=1) == labels).astype(np.float64), scores.max(axis=1, initial=0.0)
     usable = np.isfinite(scores)
     labels, scores = labels[usable], scores[usable]
     if len(scores) == 0:

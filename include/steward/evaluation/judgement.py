@@ -55,8 +55,8 @@ def evaluate(
     """→ the evidence body (the verdict in it) and the verdict. All vectors align with the rows of `frame`.
 
     Rows with an unknown outcome (NaN) are left out and counted. From its threshold on (the candidate's, the champion's)
-    a score is a yes. Raises SpecError for a metric that does not exist, DataError when vectors do not align or a slice
-    cannot be cut.
+    a score is a yes. Of a multiclass model labels are indices of classes, scores (rows, classes). Raises SpecError for
+    a metric that does not exist, DataError when vectors do not align or a slice cannot be cut.
     """
     holdout = _known(frame, labels, scores, champion_scores, champion_name, thresholds)
     slices = [s for text in spec.evaluation.slices for s in cut(text, holdout.frame)]
@@ -69,7 +69,7 @@ def evaluate(
     body = {
         "rows": len(frame),
         "labelled": len(holdout.labels),
-        "label_mean": float(holdout.labels.mean()) if len(holdout.labels) else None,
+        "label_mean": _label_mean(holdout),
         "threshold": thresholds[0],
         "metrics": {name: found.to_json() for name, found in overall.items()},
         "slices": [_slice_json(s, found) for s, found in by_slice],
@@ -91,20 +91,28 @@ def _known(
 ) -> _Holdout:
     outcome = _aligned("labels", labels, len(frame))
     known = known_rows(outcome)
-    beside = None if champion_scores is None else _aligned("champion scores", champion_scores, len(frame))[known]
+    beside = None
+    if champion_scores is not None:
+        beside = _aligned("champion scores", champion_scores, len(frame), per_row=2)[known]
     return _Holdout(
         frame=frame[known].reset_index(drop=True),
         labels=outcome[known],
-        scores=_aligned("scores", scores, len(frame))[known],
+        scores=_aligned("scores", scores, len(frame), per_row=2)[known],
         champion_scores=beside,
         champion=champion or ("the champion" if beside is not None else None),
         thresholds=thresholds,
     )
 
 
-def _aligned(what: str, values: ArrayLike, rows: int) -> Floats:
+def _label_mean(holdout: _Holdout) -> float | None:
+    """Of a multiclass model a mean says nothing."""
+    return float(holdout.labels.mean()) if len(holdout.labels) and holdout.scores.ndim == 1 else None
+
+
+def _aligned(what: str, values: ArrayLike, rows: int, per_row: int = 1) -> Floats:
+    """`per_row`: the most dimensions there may be."""
     vector = np.asarray(values, dtype=np.float64)
-    if vector.shape != (rows,):
+    if vector.shape[:1] != (rows,) or vector.ndim > per_row:
         raise DataError(
             f"{what} have shape {vector.shape}, the hold-out has {rows} rows", hint="give one number per row"
         )

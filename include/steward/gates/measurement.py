@@ -1,8 +1,9 @@
 """Computing the named metrics: a value with its sampling error, or the reason there is none.
 
-`labels` and `scores` are aligned vectors of n rows; `weights` is (r, n): each row weighs the n rows for one
-resample, which gives r values at once. Scores of a binary model are probabilities of the positive class,
-labels 0 or 1; from `threshold` on a score is a yes.
+`labels` and `scores` align over n rows; `weights` is (r, n): each row weighs the n rows for one resample, which gives
+r values at once. Scores of a binary model are probabilities of the positive class, labels 0 or 1; from `threshold` on
+a score is a yes. Scores of a multiclass model are (n, k) probabilities, labels the index of the class; the decision is
+the most probable one.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steward.gates.confusion import DECISION_METRICS, confusion, ratio, ratio_error
 from steward.types import JsonObject
 
 Floats = NDArray[np.float64]
 
 MIN_ROWS = 30  # below this no metric is worth a number
 _TINY = float(np.finfo(np.float64).eps)
-_NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision"})
-_READS_DECISIONS = frozenset({"accuracy"})
+_RANKS = frozenset({"roc_auc", "average_precision"})
+_READS_DECISIONS = DECISION_METRICS | {"accuracy"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def measure(
 ) -> Measurement:
     """KeyError for a metric that is not in `steward.gates.metrics.METRICS`."""
     labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
-    problem = find_problem(metric, labels, scores, min_rows=min_rows)
+    problem = find_problem(metric, labels, scores, min_rows=min_rows, threshold=threshold)
     if problem is not None:
         return Measurement(metric, None, None, len(labels), problem)
     scores = _as_read(metric, scores, threshold)
@@ -59,16 +61,40 @@ def measure(
     return Measurement(metric, value, float(_ERRORS[metric](labels, scores)), len(labels))
 
 
-def find_problem(metric: str, labels: Floats, scores: Floats, *, min_rows: int = MIN_ROWS) -> str | None:
+def find_problem(
+    metric: str, labels: Floats, scores: Floats, *, min_rows: int = MIN_ROWS, threshold: float = 0.5
+) -> str | None:
     """Why the metric has no value on these rows; None when it has one."""
     if len(labels) < min_rows:
         return f"{len(labels)} rows with a known outcome, {min_rows} are needed"
-    if broken := int((~np.isfinite(scores)).sum()):
+    finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+    if broken := int((~finite).sum()):
         return f"{broken} of {len(scores)} scores are not finite numbers"
     if np.isnan(labels).any():
         return f"{int(np.isnan(labels).sum())} of {len(labels)} outcomes are unknown"
-    if metric in _NEEDS_BOTH_CLASSES and len(np.unique(labels)) < 2:
+    return _undefined(metric, labels, scores, threshold)
+
+
+def _undefined(metric: str, labels: Floats, scores: Floats, threshold: float) -> str | None:
+    if scores.ndim == 2 and not np.isin(labels, np.arange(scores.shape[1])).all():
+        return f"an outcome is none of the {scores.shape[1]} classes that are scored"
+    if metric in _RANKS and len(np.unique(labels)) < 2:
         return f"all {len(labels)} outcomes are {labels[0]:g}: ranking needs both classes"
+    if metric in DECISION_METRICS:
+        return empty_ratio(metric, _counted(labels, decided(scores, threshold)))
+    return None
+
+
+def empty_ratio(metric: str, counts: Floats) -> str | None:
+    """Why a metric of decisions has no value on these counts; None when it has one."""
+    seen = counts.sum(axis=0)
+    if metric == "balanced_accuracy" and (seen > 0).sum() < 2:
+        return f"all {seen.sum():g} outcomes are of one class: balanced accuracy needs two"
+    if np.isnan(ratio(metric, counts)):
+        return {
+            "precision": "nothing was decided a yes: precision has no value",
+            "recall": "no outcome is positive: recall has no value",
+        }.get(metric, "nothing is positive, neither decided nor so: F1 has no value")
     return None
 
 
@@ -80,9 +106,18 @@ def resampled(metric: str, labels: Floats, scores: Floats, weights: Floats, *, t
     return _VALUES[metric](labels, _as_read(metric, scores, threshold), weights)
 
 
+def decided(scores: Floats, threshold: float) -> Floats:
+    """The class of each row: 1 from the threshold on; of several classes the most probable."""
+    return scores.argmax(axis=1).astype(np.float64) if scores.ndim == 2 else (scores >= threshold).astype(np.float64)
+
+
 def _as_read(metric: str, scores: Floats, threshold: float) -> Floats:
-    """A metric of decisions is handed 1 and 0."""
-    return (scores >= threshold).astype(np.float64) if metric in _READS_DECISIONS else scores
+    """A metric of decisions is handed the decisions."""
+    return decided(scores, threshold) if metric in _READS_DECISIONS else scores
+
+
+def _counted(labels: Floats, decisions: Floats) -> Floats:
+    return confusion(labels, decisions, np.ones((1, len(labels))))[0]
 
 
 # --- values --------------------------------------------------------------------------------------
@@ -93,6 +128,9 @@ def _mean(per_row: Floats, weights: Floats) -> Floats:
 
 
 def _log_losses(labels: Floats, scores: Floats) -> Floats:
+    if scores.ndim == 2:
+        of_truth = scores[np.arange(len(labels)), labels.astype(np.intp)]
+        return -np.log(np.clip(of_truth, _TINY, 1.0))
     p = np.clip(scores, _TINY, 1 - _TINY)
     return -(labels * np.log(p) + (1 - labels) * np.log1p(-p))
 
@@ -149,6 +187,7 @@ _VALUES: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
     "rmse": lambda y, p, w: np.sqrt(_mean((p - y) ** 2, w)),
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
+    **{name: lambda y, d, w, m=name: ratio(m, confusion(y, d, w)) for name in DECISION_METRICS},  # type: ignore[misc]
 }
 
 
@@ -200,4 +239,5 @@ _ERRORS: dict[str, Callable[[Floats, Floats], float]] = {
     "rmse": _rmse_error,
     "roc_auc": _auc_error,
     "average_precision": _average_precision_error,
+    **{name: lambda y, d, m=name: ratio_error(m, _counted(y, d)) for name in DECISION_METRICS},  # type: ignore[misc]
 }

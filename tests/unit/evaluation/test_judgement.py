@@ -53,6 +53,26 @@ def test_calibration_bins_share_the_rows_and_agree_for_a_calibrated_model() -> N
     assert all(abs(row["predicted"] - row["seen"]) < 0.1 for row in table)
 
 
+def test_a_model_of_several_classes_is_judged_by_its_own_metrics_on_every_slice() -> None:
+    data = a_data_section({"distance": {"type": "number"}, "carrier": {"type": "category"}})
+    data["label"] = {"column": "late", "classes": ["early", "on time", "late"]}
+    gates = {"macro_f1": {"min": 0.5, "not_worse_than_champion": 0.01}, "log_loss": {"max": 1.0}}
+    spec = a_spec(
+        task="multiclass_classification", data=data, evaluation=an_evaluation(metrics=gates, slices=["carrier"])
+    )
+    frame, _, _ = a_holdout()
+    draw = np.random.default_rng(1)
+    labels = draw.integers(0, 3, ROWS)
+    odds = draw.normal(size=(ROWS, 3)) + 2 * np.eye(3)[labels]
+    scores = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+    body, verdict = evaluate(spec, frame, labels, scores, champion_scores=scores[:, ::-1], seed=0)
+    assert verdict.passed
+    assert set(body["metrics"]) == {"macro_f1", "log_loss", "accuracy", "balanced_accuracy"}
+    assert {part["slice"] for part in body["slices"]} == {"carrier = AA", "carrier = DL", "carrier = UA"}
+    assert body["calibration"][-1]["seen"] > body["calibration"][0]["seen"]
+    json.dumps(body, allow_nan=False)
+
+
 def test_a_candidate_weak_on_one_slice_is_refused_with_metric_slice_value_and_limit() -> None:
     spec = a_spec(evaluation=an_evaluation(metrics={"roc_auc": {"min": 0.65}}, slices=["carrier"]))
     frame, labels, scores = a_holdout()

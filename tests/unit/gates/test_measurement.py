@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from steward.errors import SpecError
 from steward.gates.measurement import measure, resampled, resamples
 from steward.gates.metrics import METRICS, metric_named
+from steward.spec import metrics_of
 
 REFERENCE = {
     "roc_auc": sk.roc_auc_score,
@@ -20,8 +21,21 @@ REFERENCE = {
     "log_loss": sk.log_loss,
     "accuracy": lambda y, p: sk.accuracy_score(y, p >= 0.5),
     "calibration_gap": lambda y, p: abs(p.mean() - y.mean()),
+    "balanced_accuracy": lambda y, p: sk.balanced_accuracy_score(y, p >= 0.5),
+    "precision": lambda y, p: sk.precision_score(y, p >= 0.5),
+    "recall": lambda y, p: sk.recall_score(y, p >= 0.5),
+    "f1": lambda y, p: sk.f1_score(y, p >= 0.5),
+    "macro_f1": lambda y, p: sk.f1_score(y, p >= 0.5, average="macro"),
     "mae": sk.mean_absolute_error,
     "rmse": sk.root_mean_squared_error,
+}
+
+
+OF_CLASSES = {
+    "accuracy": lambda y, p: sk.accuracy_score(y, p.argmax(axis=1)),
+    "balanced_accuracy": lambda y, p: sk.balanced_accuracy_score(y, p.argmax(axis=1)),
+    "macro_f1": lambda y, p: sk.f1_score(y, p.argmax(axis=1), average="macro"),
+    "log_loss": lambda y, p: sk.log_loss(y, p, labels=range(p.shape[1])),
 }
 
 
@@ -33,8 +47,63 @@ def scored(rows: int = 2000, seed: int = 0, decimals: int = 2) -> tuple[np.ndarr
     return labels, np.round(scores, decimals)
 
 
+def classified(rows: int = 2000, seed: int = 0, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Outcomes of uneven classes, and probabilities that know something of them."""
+    draw = np.random.default_rng(seed)
+    labels = draw.choice(classes, rows, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
+    odds = draw.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[labels]
+    return labels.astype(float), np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+
+
 def test_every_metric_of_the_table_is_held_to_scikit_learn() -> None:
     assert REFERENCE.keys() == METRICS.keys()
+    assert OF_CLASSES.keys() == set(metrics_of("multiclass_classification"))
+
+
+@pytest.mark.parametrize("name", sorted(OF_CLASSES))
+@pytest.mark.parametrize("seed", range(3))
+def test_of_several_classes_too_value_is_scikit_learns_and_error_the_spread_of_resamples(name: str, seed: int) -> None:
+    labels, scores = classified(seed=seed)
+    found = measure(name, labels, scores)
+    assert found.value == pytest.approx(OF_CLASSES[name](labels, scores), abs=1e-12)
+    spread = resampled(name, labels, scores, resamples(2000, 500, seed=2)).std(ddof=1)
+    assert found.error == pytest.approx(spread, rel=0.15)
+
+
+def test_a_class_nobody_met_is_left_out_as_scikit_learn_does() -> None:
+    labels, scores = classified()
+    wider = np.c_[scores, np.zeros(len(scores))]
+    for name in ("balanced_accuracy", "macro_f1"):
+        assert measure(name, labels, wider).value == pytest.approx(OF_CLASSES[name](labels, wider), abs=1e-12)
+
+
+def test_an_outcome_beyond_the_classes_that_are_scored_is_named() -> None:
+    labels, scores = classified()
+    found = measure("accuracy", labels, scores[:, :3])
+    assert found.problem == "an outcome is none of the 3 classes that are scored"
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "score", "said"),
+    [
+        ("precision", 1.0, 0.1, "nothing was decided a yes"),
+        ("recall", 0.0, 0.9, "no outcome is positive"),
+        ("f1", 0.0, 0.1, "nothing is positive"),
+        ("balanced_accuracy", 1.0, 0.1, "all 50 outcomes are of one class"),
+    ],
+)
+def test_a_rate_of_nothing_has_no_value(name: str, label: float, score: float, said: str) -> None:
+    found = measure(name, np.full(50, label), np.full(50, score))
+    assert (found.value, found.error) == (None, None)
+    assert said in (found.problem or "")
+
+
+def test_two_decisions_that_were_both_right_are_not_certain() -> None:
+    labels, scores = np.zeros(100), np.zeros(100)
+    labels[:2], scores[:2] = 1, 1
+    found = measure("precision", labels, scores)
+    assert found.value == 1
+    assert (found.error or 0) > 0.1
 
 
 @pytest.mark.parametrize("name", sorted(REFERENCE))
