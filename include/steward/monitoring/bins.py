@@ -131,15 +131,18 @@ class Bins:
         return sum(self.counts)
 
     def count(self, values: Vector) -> NDArray[np.int64]:
-        """How many of the known values fall into each bin."""
+        """How many of the known values fall into each bin.
+
+        A comparison of all values with one cut at a time: a processor does many of those at once, and needs no memory
+        for a place of each value.
+        """
         if self.kind == "levels":
             return self._count_levels(values)
-        cuts = np.asarray(self.cuts, np.float64)
         if self.kind == "edges":
-            return np.bincount(np.searchsorted(cuts, values, side="right"), minlength=len(cuts) + 1)
-        at = np.minimum(np.searchsorted(cuts, values), max(len(cuts) - 1, 0))
-        seen = cuts[at] == values if len(cuts) else np.zeros(len(values), dtype=bool)
-        return np.bincount(np.where(seen, at, len(cuts)), minlength=len(cuts) + 1)
+            above = np.array([len(values), *(np.count_nonzero(values >= cut) for cut in self.cuts), 0])
+            return above[:-1] - above[1:]
+        own = np.array([np.count_nonzero(values == cut) for cut in self.cuts], np.int64)
+        return np.append(own, len(values) - own.sum())
 
     def _count_levels(self, values: Vector) -> NDArray[np.int64]:
         import pandas as pd
@@ -147,3 +150,7 @@ class Bins:
         found = pd.Series(values, dtype=object).value_counts()
         own = found.reindex(list(self.cuts), fill_value=0).to_numpy(np.int64)
         return np.append(own, len(values) - own.sum())
+
+    def places(self) -> dict[Any, int]:
+        """The bin of each cut that has one of its own."""
+        return {cut: place for place, cut in enumerate(self.cuts)}

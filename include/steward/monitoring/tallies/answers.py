@@ -15,19 +15,33 @@ CELLS = 1000
 the last one 1.0 too. Ranking metrics read them, so two scores within a cell count as a tie."""
 
 
+MOST_GROUPS = 400
+"""Groups of one protected column that are counted by name; of more, the rarest are counted as OTHERS."""
+OTHERS = "all others"
+
+
 def add_cells(left: Mapping[int, int], right: Mapping[int, int]) -> dict[int, int]:
     return {cell: left.get(cell, 0) + right.get(cell, 0) for cell in sorted({*left, *right})}
 
 
-def _cells(value: JsonObject) -> dict[int, int]:
-    return {int(cell): count for cell, count in value.items()}
+def pack_cells(cells: Mapping[int, int]) -> list[int]:
+    """The first cell, then the counts from it on: two or three characters a cell in a JSON text."""
+    if not cells:
+        return []
+    first = min(cells)
+    return [first, *(cells.get(cell, 0) for cell in range(first, max(cells) + 1))]
+
+
+def unpack_cells(packed: list[int]) -> dict[int, int]:
+    return {packed[0] + place: count for place, count in enumerate(packed[1:]) if count}
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerTally:
-    """Rows answered without an error. `unscored`: without a finite score. `counts` aligns with the bins of the
-    profile's score (of a multiclass model: its classes). `cells` only of a binary model. `confidence` is the
-    probability of the class that was decided for; empty for a regression."""
+    """Rows answered without an error. `unscored`: without a score that can be used, which is a finite one, of a binary
+    model a probability, of a multiclass model the number of a class. `counts` aligns with the bins of the profile's
+    score (of a multiclass model: its classes). `cells` only of a binary model. `confidence` is the probability of the
+    class that was decided for; empty for a regression."""
 
     rows: int = 0
     unscored: int = 0
@@ -51,7 +65,7 @@ class AnswerTally:
             "rows": self.rows,
             "unscored": self.unscored,
             "counts": list(self.counts),
-            "cells": {str(cell): count for cell, count in self.cells.items()},
+            "cells": pack_cells(self.cells),
             "scores": self.scores.to_json(),
             "confidence": self.confidence.to_json(),
         }
@@ -62,7 +76,7 @@ class AnswerTally:
             value["rows"],
             value["unscored"],
             tuple(value["counts"]),
-            _cells(value["cells"]),
+            unpack_cells(value["cells"]),
             Moments.from_json(value["scores"]),
             Moments.from_json(value["confidence"]),
         )
@@ -70,15 +84,16 @@ class AnswerTally:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeTally:
-    """Of one slice: answered rows in all, and of those with an outcome
+    """Of one slice: rows `answered` with a score, and of those with an outcome
 
     - `per_row`: moments of a loss or gain of each row, by name: `accuracy` `squared_error` `absolute_error` `log_loss`
       `residual` (prediction less outcome), as far as the task has it;
     - `negatives`, `positives`: rows per cell of the score, of a binary model;
     - `confusion`: rows per (decided class, true class), row-major, of a multiclass model;
     - `calibration`: per bin of the profile's calibration, moments of the score (or confidence) and of the outcome (or
-      whether the decision was right);
-    - `business`: the score with the value that the business counts.
+      whether the decision was right); of OVERALL alone;
+    - `business`: the score with the value that the business counts, of all rows that have one; of OVERALL alone;
+    - `unusable`: outcomes that the task does not have (neither 0 nor 1, no class, not finite); in nothing else.
     """
 
     answered: int = 0
@@ -89,6 +104,7 @@ class OutcomeTally:
     confusion: tuple[int, ...] = ()
     calibration: tuple[tuple[Moments, Moments], ...] = ()
     business: CoMoments = field(default_factory=CoMoments)
+    unusable: int = 0
 
     @property
     def rows(self) -> int:
@@ -107,6 +123,7 @@ class OutcomeTally:
             add_counts(self.confusion, other.confusion),
             _paired(self.calibration, other.calibration),
             self.business + other.business,
+            self.unusable + other.unusable,
         )
 
     def to_json(self) -> JsonObject:
@@ -114,11 +131,12 @@ class OutcomeTally:
             "answered": self.answered,
             "labels": self.labels.to_json(),
             "per_row": {name: moments.to_json() for name, moments in self.per_row.items()},
-            "negatives": {str(cell): count for cell, count in self.negatives.items()},
-            "positives": {str(cell): count for cell, count in self.positives.items()},
+            "negatives": pack_cells(self.negatives),
+            "positives": pack_cells(self.positives),
             "confusion": list(self.confusion),
             "calibration": [[said.to_json(), seen.to_json()] for said, seen in self.calibration],
             "business": self.business.to_json(),
+            "unusable": self.unusable,
         }
 
     @classmethod
@@ -127,11 +145,12 @@ class OutcomeTally:
             value["answered"],
             Moments.from_json(value["labels"]),
             {name: Moments.from_json(moments) for name, moments in value["per_row"].items()},
-            _cells(value["negatives"]),
-            _cells(value["positives"]),
+            unpack_cells(value["negatives"]),
+            unpack_cells(value["positives"]),
             tuple(value["confusion"]),
             tuple((Moments.from_json(said), Moments.from_json(seen)) for said, seen in value["calibration"]),
             CoMoments.from_json(value["business"]),
+            value["unusable"],
         )
 
 

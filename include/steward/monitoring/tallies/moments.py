@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+FARTHEST = 1e140
+"""A number beyond counts as this one: the squares of millions of them still have a finite sum."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moments:
     """`m2` is Σ (x − mean)². Merged as Chan, Golub and LeVeque 1979: as exact as one pass over all rows."""
@@ -30,9 +34,12 @@ class Moments:
         """Of finite numbers."""
         if not len(values):
             return cls()
+        low, high = float(values.min()), float(values.max())
+        if low < -FARTHEST or high > FARTHEST:
+            return cls.of(values.clip(-FARTHEST, FARTHEST))
         mean = float(values.mean())
         centred = values - mean
-        return cls(len(values), mean, float(centred @ centred), float(values.min()), float(values.max()))
+        return cls(len(values), mean, float(centred @ centred), low, high)
 
     @property
     def variance(self) -> float:
@@ -76,6 +83,7 @@ class CoMoments:
     def of(cls, x: Floats, y: Floats) -> Self:
         if not len(x):
             return cls()
+        x, y = x.clip(-FARTHEST, FARTHEST), y.clip(-FARTHEST, FARTHEST)
         return cls(Moments.of(x), Moments.of(y), float((x - x.mean()) @ (y - y.mean())))
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-from steward.monitoring.tallies.answers import add_cells
+from steward.monitoring.tallies.answers import add_cells, pack_cells, unpack_cells
 from steward.monitoring.tallies.columns import add_named
 from steward.types import JsonObject, format_instant, parse_instant
 
@@ -76,7 +76,7 @@ class OperationTally:
             "errors": dict(self.errors),
             "asked": dict(self.asked),
             "failed": dict(self.failed),
-            "latency": {str(cell): count for cell, count in self.latency.items()},
+            "latency": pack_cells(self.latency),
             "hours": dict(self.hours),
             "newest": format_instant(self.newest) if self.newest else None,
             "ahead": self.ahead,
@@ -89,5 +89,5 @@ class OperationTally:
     @classmethod
     def from_json(cls, value: JsonObject) -> Self:
         newest = value["newest"]
-        latency = {int(cell): count for cell, count in value["latency"].items()}
+        latency = unpack_cells(value["latency"])
         return cls(**{**value, "latency": latency, "newest": parse_instant(newest) if newest else None})

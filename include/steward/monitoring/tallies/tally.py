@@ -10,7 +10,7 @@ from typing import Protocol, Self, TypeVar
 
 from steward.errors import DataError
 from steward.gates.verdict import OVERALL
-from steward.monitoring.tallies.answers import AnswerTally, GroupTally, OutcomeTally
+from steward.monitoring.tallies.answers import MOST_GROUPS, OTHERS, AnswerTally, GroupTally, OutcomeTally
 from steward.monitoring.tallies.columns import ColumnTally
 from steward.monitoring.tallies.operation import OperationTally
 from steward.types import JsonObject
@@ -51,7 +51,7 @@ class Tally:
             _added(self.columns, other.columns),
             self.answers + other.answers,
             _added(self.outcomes, other.outcomes),
-            {name: _added(self.groups.get(name, {}), other.groups.get(name, {})) for name in by_column},
+            {name: _fewer(_added(self.groups.get(name, {}), other.groups.get(name, {}))) for name in by_column},
             self.operation + other.operation,
         )
 
@@ -103,6 +103,14 @@ def _added(left: Mapping[str, _Part], right: Mapping[str, _Part]) -> dict[str, _
         name: left[name] + right[name] if name in left and name in right else left.get(name) or right[name]
         for name in dict.fromkeys([*left, *right])
     }
+
+
+def _fewer(groups: dict[str, GroupTally]) -> dict[str, GroupTally]:
+    if len(groups) <= MOST_GROUPS + 1:
+        return groups
+    rarest = sorted((name for name in groups if name != OTHERS), key=lambda name: (-groups[name].rows, name))
+    rest = sum((groups[name] for name in rarest[MOST_GROUPS:]), groups.get(OTHERS, GroupTally()))
+    return {**{name: groups[name] for name in rarest[:MOST_GROUPS]}, OTHERS: rest}
 
 
 @dataclass(frozen=True, slots=True)
