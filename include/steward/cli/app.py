@@ -12,6 +12,7 @@ from steward.cli import (
     decisions,
     documents,
     explain,
+    figures,
     governance,
     inventory,
     plans,
@@ -79,6 +80,7 @@ for _module in (
     explain,
     scoring,
     upkeep,
+    figures,
     stack,
 ):
     _module.add_to(app)

@@ -82,11 +82,13 @@ class FakeApprovalTable:
         found = self._requests[request_id]
         return replace(found, policy=copy.deepcopy(found.policy), door=copy.deepcopy(found.door))
 
-    def find(self, model: str, version: int | None = None, state: RequestState | None = None) -> list[ApprovalRequest]:
+    def find(
+        self, model: str | None, version: int | None = None, state: RequestState | None = None
+    ) -> list[ApprovalRequest]:
         found = [
             self.get(request.id)
             for request in self._requests.values()
-            if request.model == model and version in (None, request.version) and state in (None, request.state)
+            if model in (None, request.model) and version in (None, request.version) and state in (None, request.state)
         ]
         return sorted(found, key=lambda request: (request.requested_at, request.id))
 

@@ -30,6 +30,7 @@ REQUIRED = {
     "object-store",
     "bucket",
     "model-server",
+    "exporter",
     "prometheus",
     "grafana",
 }

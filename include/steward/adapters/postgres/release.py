@@ -120,10 +120,13 @@ class PostgresApprovalTable:
             )
         return _request(row)
 
-    def find(self, model: str, version: int | None = None, state: RequestState | None = None) -> list[ApprovalRequest]:
-        """Oldest first."""
+    def find(
+        self, model: str | None, version: int | None = None, state: RequestState | None = None
+    ) -> list[ApprovalRequest]:
         columns = tables.approval_requests.c
-        wanted = select(tables.approval_requests).where(columns.model == model)
+        wanted = select(tables.approval_requests)
+        if model is not None:
+            wanted = wanted.where(columns.model == model)
         if version is not None:
             wanted = wanted.where(columns.version == version)
         if state is not None:

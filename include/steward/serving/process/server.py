@@ -39,7 +39,7 @@ def serve(host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> int:
     settings = wiring.settings()
     set_up(settings.log_format, settings.log_level)
     token = (settings.server_token.get_secret_value() if settings.server_token else "") or None
-    _check_address(host, token)
+    check_address(host, token)
     with closing(listen(host, port, settings.home, token)) as listener:
         if workers > 1:
             return Supervisor(main_command(host, port), listener, workers).run()
@@ -142,7 +142,8 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _check_address(host: str, token: str | None) -> None:
+def check_address(host: str, token: str | None) -> None:
+    """Raises PolicyError for an address that others reach while no token is set."""
     try:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
