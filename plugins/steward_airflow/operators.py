@@ -39,6 +39,12 @@ class ActionOperator(BaseOperator):
     def execute(self, context: Context) -> JsonObject:
         return self.call(context)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Asked by the OpenLineage provider, where one is configured."""
+        from steward_airflow.lineage import lineage_of
+
+        return lineage_of(self.action, self.model, getattr(self, "answer", None))
+
     def call(self, context: Context) -> JsonObject:
         self.answer = call_action(self.action, self.model, self.arguments, AirflowRun(context))
         self.log.info("%s: %s", self.action, self.answer)
@@ -89,6 +95,7 @@ class RetrainingOperator(ActionOperator):
             raise AirflowSkipException(decision["reason"])
         context["outlet_events"][Asset(self.asset)].extra = {
             "reason": decision["reason"],
+            "request": decision["request"],
             "detail": decision["detail"],
             "window": AirflowRun(context).answer("judge_window"),
             "run": context["dag_run"].run_id,

@@ -104,3 +104,11 @@ def test_every_command_an_alert_names_is_there() -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = {word for rule in RULES for word in re.findall(r"`steward (\w+)", rule["annotations"]["action"])}
     assert named <= known
+
+
+def test_the_page_lists_every_figure_of_the_estate() -> None:
+    page = (ROOT / "docs" / "estate-metrics.md").read_text()
+    rows = re.findall(r"^\| `(steward_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", page, re.M)
+    told = {name: (kind, re.findall(r"`(\w+)`", labels), says) for name, kind, labels, says in rows}
+    told.pop("steward_record_up")
+    assert told == {f.name: (f.kind.value, list(f.labels), f.says) for f in FIGURES}
