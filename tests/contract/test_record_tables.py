@@ -82,7 +82,7 @@ class TestOutbox:
             tx.outbox.put("notify", {"text": "é"})
         with database.begin() as tx:
             (first, *_), second = tx.outbox.pending()
-            assert second[1:] == ("notify", {"text": "é"})
+            assert (second.kind, second.body) == ("notify", {"text": "é"})
             tx.outbox.delivered(first)
             tx.outbox.delivered(first)  # at least once: twice is no error
         with database.begin() as tx:
@@ -92,7 +92,35 @@ class TestOutbox:
         with database.begin() as tx:
             for number in range(3):
                 tx.outbox.put("alias", {"number": number})
-            assert [body["number"] for _, _, body in tx.outbox.pending(limit=2)] == [0, 1]
+            assert [effect.body["number"] for effect in tx.outbox.pending(limit=2)] == [0, 1]
+            first, *_ = tx.outbox.pending(limit=1)
+            assert [effect.body["number"] for effect in tx.outbox.pending(after=first.id)] == [1, 2]
+
+    def test_a_delivery_is_begun_by_one(self, database):
+        later = NOON + timedelta(minutes=5)
+        with database.begin() as tx:
+            tx.outbox.put("alias", {})
+            (effect,) = tx.outbox.pending()
+            assert (effect.attempts, effect.error, effect.retry_at) == (0, None, None)
+            assert tx.outbox.take(effect.id, NOON, later)
+            assert not tx.outbox.take(effect.id, NOON, later)
+            (begun,) = tx.outbox.pending()
+            assert (begun.attempts, begun.retry_at) == (1, later)
+            assert tx.outbox.take(effect.id, later, later)
+            tx.outbox.delivered(effect.id)
+            assert not tx.outbox.take(effect.id, later + timedelta(days=1), later)
+
+    def test_a_failed_delivery_stays_with_its_reason(self, database):
+        with database.begin() as tx:
+            tx.outbox.put("alias", {})
+            (effect,) = tx.outbox.pending()
+            tx.outbox.failed(effect.id, "it answered 500", NOON)
+        with database.begin() as tx:
+            (failed,) = tx.outbox.pending()
+            assert (failed.error, failed.retry_at) == ("it answered 500", NOON)
+            with pytest.raises(NotFoundError):
+                tx.outbox.failed(failed.id + 1, "", NOON)
+            assert not tx.outbox.take(failed.id + 1, NOON, NOON)
 
     def test_an_effect_of_a_rolled_back_change_is_never_wanted(self, database):
         with pytest.raises(ConflictError, match="quicker"):
@@ -176,6 +204,18 @@ class TestTallies:
             tx.tallies.record(a_day_tally(tally=OlderTally(digest_of("profile"))))
             assert tx.tallies.days(MODEL, 1, self.LAST, self.LAST) == []
 
+    def test_confirmed_days_keep_their_counts_and_sample(self, database):
+        days, later = self.days(3, sample=b"rows"), NOON + timedelta(days=1)
+        with database.begin() as tx:
+            for counted in (*days, replace(days[0], version=2)):
+                tx.tallies.record(counted)
+            tx.tallies.confirm(MODEL, 1, [days[0].day, days[2].day, days[2].day + timedelta(days=1)], later)
+            tx.tallies.confirm(MODEL, 1, [], later)
+        with database.begin() as tx:
+            known = tx.tallies.days(MODEL, 1, days[0].day, days[2].day)
+            assert known == [replace(days[0], counted_at=later), days[1], replace(days[2], counted_at=later)]
+            assert tx.tallies.days(MODEL, 2, days[0].day, days[2].day) == [replace(days[0], version=2)]
+
     def test_expired_days_are_gone_from_every_version_of_one_model(self, database):
         days = self.days(3)
         with database.begin() as tx:
@@ -200,6 +240,28 @@ class TestIncidents:
             tx.incidents.save(an_incident())
             tx.incidents.save(seen_again)
             assert tx.incidents.all(MODEL) == [seen_again]
+
+    def test_what_people_did_and_what_belongs_to_it_is_kept(self, database):
+        taken = an_incident(
+            state=IncidentState.ACKNOWLEDGED,
+            acknowledged_at=NOON,
+            acknowledged_by="dana",
+            passed=1,
+            judged_to=NOON,
+        ).linked("rollback", "event 7", NOON)
+        with database.begin() as tx:
+            tx.incidents.save(taken)
+        with database.begin() as tx:
+            assert tx.incidents.all(MODEL) == [taken]
+        assert taken.linked("rollback", "event 7", NOON + timedelta(days=1)) is taken
+
+    def test_an_incident_is_found_by_the_beginning_of_its_id(self, database):
+        with database.begin() as tx:
+            tx.incidents.save(an_incident(id="abc%1"))
+            tx.incidents.save(an_incident(id="abc%2", model="other"))
+            tx.incidents.save(an_incident(id="abcd3", version=2))
+            assert [incident.id for incident in tx.incidents.find("abc%")] == ["abc%1", "abc%2"]
+            assert tx.incidents.find("zzz") == []
 
     def test_one_unresolved_incident_per_model_version_and_cause(self, database):
         with database.begin() as tx:

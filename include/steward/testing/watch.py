@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 from steward.errors import ConflictError
 from steward.monitoring.tallies import DayTally, Tally
@@ -49,6 +50,12 @@ class FakeTallyTable:
             if first <= day <= last and json.loads(body)["format"] == FORMAT
         ]
 
+    def confirm(self, model: str, version: int, days: Sequence[date], at: datetime) -> None:
+        for key in ((model, version, day) for day in days):
+            if key in self._tallies:
+                counted, body = self._tallies[key]
+                self._tallies[key] = (replace(counted, counted_at=at), body)
+
     def expire(self, model: str, before: date) -> int:
         old = [key for key in self._tallies if key[0] == model and key[2] < before]
         for key in old:
@@ -69,6 +76,10 @@ class FakeIncidentTable:
 
     def unresolved_everywhere(self) -> list[Incident]:
         found = [copy.deepcopy(i) for i in self._incidents.values() if i.state is not IncidentState.RESOLVED]
+        return sorted(found, key=lambda incident: (incident.opened_at, incident.id))
+
+    def find(self, prefix: str) -> list[Incident]:
+        found = [copy.deepcopy(i) for i in self._incidents.values() if i.id.startswith(prefix)]
         return sorted(found, key=lambda incident: (incident.opened_at, incident.id))
 
     def save(self, incident: Incident) -> Incident:

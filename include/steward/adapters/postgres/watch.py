@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -95,6 +96,11 @@ class PostgresTallyTable:
         rows = self._work.rows(wanted.order_by(columns.day))
         return [_counted(row) for row in rows if row.body.get("format") == FORMAT]
 
+    def confirm(self, model: str, version: int, days: Sequence[date], at: datetime) -> None:
+        columns = tables.tallies.c
+        theirs = (columns.model == model, columns.version == version, columns.day.in_(days))
+        self._work.write(update(tables.tallies).where(*theirs).values(counted_at=at))
+
     def expire(self, model: str, before: date) -> int:
         columns = tables.tallies.c
         return self._work.write(delete(tables.tallies).where(columns.model == model, columns.day < before)).rowcount
@@ -121,6 +127,11 @@ class PostgresIncidentTable:
     def unresolved_everywhere(self) -> list[Incident]:
         columns = tables.incidents.c
         wanted = select(tables.incidents).where(columns.state != IncidentState.RESOLVED.value)
+        return [_incident(row) for row in self._work.rows(wanted.order_by(columns.opened_at, columns.id))]
+
+    def find(self, prefix: str) -> list[Incident]:
+        columns = tables.incidents.c
+        wanted = select(tables.incidents).where(columns.id.startswith(prefix, autoescape=True))
         return [_incident(row) for row in self._work.rows(wanted.order_by(columns.opened_at, columns.id))]
 
     def save(self, incident: Incident) -> Incident:

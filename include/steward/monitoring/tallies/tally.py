@@ -3,7 +3,7 @@ weeks, shards to a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol, Self, TypeVar
@@ -115,7 +115,7 @@ def _fewer(groups: dict[str, GroupTally]) -> dict[str, GroupTally]:
 
 @dataclass(frozen=True, slots=True)
 class DayTally:
-    """One UTC day of one version as it was counted at `counted_at`, with the outcomes known by then.
+    """One UTC day of one version, with the outcomes known at `counted_at`.
 
     `sample`: up to SAMPLE_ROWS of its rows, as `steward.monitoring.samples` packs them; None where no check asks.
     """
@@ -136,6 +136,10 @@ class TallyTable(Protocol):
     def days(self, model: str, version: int, first: date, last: date) -> list[DayTally]:
         """Both ends included, oldest first. Days that were not counted, or in a form that is read no more, are not
         there: they are counted again."""
+        ...
+
+    def confirm(self, model: str, version: int, days: Sequence[date], at: datetime) -> None:
+        """Nothing came for these days until `at`: their counts are those of `at`."""
         ...
 
     def expire(self, model: str, before: date) -> int:
