@@ -1,87 +1,173 @@
-"""Judging served windows, reports for people."""
+"""Judging served windows: the nightly one, and those before it that were missed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from steward.actions.missed_windows import Standing, standing_of
 from steward.actions.operation import Operation, day_of, ended_since
 from steward.actions.state import Services, Transaction
+from steward.actions.window_readings import Readings
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import EventType
-from steward.monitoring.windows import Cause, JudgedWindow
+from steward.monitoring.windows import JudgedWindow
 from steward.registry import ModelVersion
 from steward.spec import ModelSpec
-from steward.types import JsonObject, Window
+from steward.types import JsonObject, Window, digest_of, format_instant, to_json
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from steward.monitoring.reading import Reading
+    from steward.monitoring.windows import Cause
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One window, before anything of it is recorded. Without a reading nothing was judged: no version served, or it
+    has no profile."""
+
+    model: str
+    window: Window
+    version: ModelVersion | None
+    verdict: Verdict
+    outcomes: Mapping[Cause, Outcome]
+    reading: Reading | None = None
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        return tuple(cause for cause, outcome in self.outcomes.items() if outcome is Outcome.FAILED)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        body = {
+            "version": self.version.number if self.version else None,
+            "window": self.window.to_json(),
+            "verdict": self.verdict.to_json(),
+            "causes": self.causes,
+            "outcomes": self.outcomes,
+            **(_basis(self.reading) if self.reading else {}),
+        }
+        return Evidence("window", self.model, body)
+
+
+def _basis(reading: Reading) -> JsonObject:
+    """What the verdict rests on: rows, and the counts of every day by digest, so that it can be told whether a day
+    was counted again since."""
+    days = {str(counted.day): digest_of(counted.tally.to_json()) for counted in reading.days}
+    return {"rows": reading.tally.rows, "counted": {"against": reading.tally.profile, "days": days}}
 
 
 def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, as_of: str | None = None) -> JsonObject:
     """Judge what the champion served in the window that ends with the last full day before `as_of`.
 
-    A model whose endpoint was closed for good has nothing to judge: its monitor ends quietly and writes nothing.
+    Windows that the schedule asked for since the last judged one and that no run judged come first, oldest first, each
+    for the version that served when it ended. A model whose endpoint was closed for good has nothing to judge: its
+    monitor ends quietly and writes nothing.
     """
     if ended := ended_since(services, spec.model):
         return {"outcome": Outcome.INCONCLUSIVE.value, "version": None, "causes": [], "reasons": [ended]}
     op = Operation.begin(services, "judge_window", spec.model, run, actor, as_of=as_of)
     if done := op.earlier():
         return done
-    window = Window.ending(day_of(services, as_of), spec.monitoring.window.length)
-    with services.database.begin() as tx:
-        champion = tx.versions.champion(spec.model)
-        profile = tx.evidence.get(champion.profile).body if champion and champion.profile else None
-    verdict, causes = _judge(services, spec, champion, profile, window)
-    number = champion.number if champion else None
-    body = {"version": number, "window": window.to_json(), "verdict": verdict.to_json(), "causes": causes}
-    evidence = Evidence("window", spec.model, body)
+    standing = standing_of(services, spec, day_of(services, as_of))
+    found = _judge_all(services, spec, standing)
 
     def write(tx: Transaction) -> JsonObject:
-        digest = tx.evidence.put(evidence)
-        if number is not None:
-            judged = JudgedWindow(spec.model, number, window, verdict.outcome, causes, digest, services.clock.now())
-            tx.windows.record(judged)
-        reasons = list(verdict.reasons)
-        reason = "; ".join(reasons[:3]) or "every check held"
-        tx.events.append(
-            op.event(
-                EventType.WINDOW_JUDGED,
-                reason,
-                version=number,
-                evidence=digest,
-                window=window.to_json(),
-                outcome=verdict.outcome,
-                causes=causes,
-            )
-        )
-        return {
-            "outcome": verdict.outcome.value,
-            "causes": [cause.value for cause in causes],
-            "evidence": digest,
-            "version": number,
-            "window": window.to_json(),
-            "reasons": reasons[:20],
-        }
+        answers = [_record(services, tx, op, standing, judged) for judged in found]
+        return {**answers[-1], "caught_up": len(found) - 1}
 
     return op.commit(write)
 
 
+def judge_now(services: Services, spec: ModelSpec, as_of: str | None = None) -> Judgement:
+    """As `judge_window` would judge the window that ends before `as_of`. Nothing of it is recorded."""
+    standing = standing_of(services, spec, day_of(services, as_of))
+    readings = Readings(services, spec, standing, keep=False)
+    return _judge(readings, standing.end, standing.champion, standing.windows)
+
+
+def last_judged(services: Services, model: str) -> JudgedWindow | None:
+    """The window that ends last, of whichever version."""
+    with services.database.begin() as tx:
+        return next(iter(tx.windows.recent(model, 1)), None)
+
+
+# --- judging ------------------------------------------------------------------------------------------
+
+
+def _judge_all(services: Services, spec: ModelSpec, standing: Standing) -> list[Judgement]:
+    """Those that are caught up are judged from counts alone; each is history to those after it."""
+    readings, judged = Readings(services, spec, standing), list(standing.windows)
+    found = []
+    for end, version in standing.missed:
+        found.append(_judge(readings, end, version, judged, from_rows=False))
+        judged.append(_as_recorded(services, found[-1], version))
+    return [*found, _judge(readings, standing.end, standing.champion, judged)]
+
+
 def _judge(
-    services: Services,
-    spec: ModelSpec,
-    champion: ModelVersion | None,
-    profile: JsonObject | None,
-    window: Window,
-) -> tuple[Verdict, tuple[Cause, ...]]:
-    from steward.monitoring.checks.judging import causes, judge
+    readings: Readings,
+    end: datetime,
+    version: ModelVersion | None,
+    judged: Sequence[JudgedWindow],
+    *,
+    from_rows: bool = True,
+) -> Judgement:
+    from steward.monitoring.checks.judging import judge, outcome_by_cause
 
-    if champion is None or profile is None:
-        return Verdict(), ()
-    served = _served_by(services, spec, champion, window)
-    verdict = judge(spec, profile, served)
-    return verdict, causes(verdict)
+    window = readings.window(end)
+    reading = readings.of(version, window, judged) if version else None
+    verdict = judge(reading, from_rows=from_rows) if reading else Verdict()
+    return Judgement(readings.model, window, version, verdict, outcome_by_cause(verdict), reading)
 
 
-def _served_by(services: Services, spec: ModelSpec, version: ModelVersion, window: Window) -> pd.DataFrame:
-    served = services.predictions.served(spec.model, window)
-    return served[served["version"] == version.number]
+def _as_recorded(services: Services, judgement: Judgement, version: ModelVersion) -> JudgedWindow:
+    return JudgedWindow(
+        judgement.model,
+        version.number,
+        judgement.window,
+        judgement.verdict.outcome,
+        judgement.causes,
+        judgement.evidence.digest,
+        services.clock.now(),
+        judgement.outcomes,
+    )
+
+
+# --- recording ----------------------------------------------------------------------------------------
+
+
+def _record(services: Services, tx: Transaction, op: Operation, standing: Standing, judgement: Judgement) -> JsonObject:
+    """Evidence, window and event of one judgement; the answer of a run that judged no other."""
+    version, window, verdict = judgement.version, judgement.window, judgement.verdict
+    digest = tx.evidence.put(judgement.evidence)
+    if version is not None:
+        tx.windows.record(_as_recorded(services, judgement, version))
+    reasons, number = list(verdict.reasons), version.number if version else None
+    told = {"window": window.to_json(), "outcome": verdict.outcome, "causes": judgement.causes}
+    event = op.event(
+        EventType.WINDOW_JUDGED,
+        "; ".join(reasons[:3]) or "every check held",
+        version=number,
+        evidence=digest,
+        **told,
+        **_circumstances(standing, window),
+    )
+    tx.events.append(event)
+    return {**to_json(told), "evidence": digest, "version": number, "reasons": reasons[:20]}
+
+
+def _circumstances(standing: Standing, window: Window) -> JsonObject:
+    """What was unusual about judging it."""
+    said: JsonObject = {}
+    if window.end < standing.end:
+        said["caught_up"] = True
+    elif standing.given_up:
+        said["never_judged"] = standing.given_up
+    if standing.behind and window.end == standing.end:
+        said["behind"] = format_instant(standing.behind)
+    return said

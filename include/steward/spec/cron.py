@@ -36,6 +36,13 @@ def fires(schedule: str, after: datetime, until: datetime) -> Iterator[datetime]
         day += timedelta(days=1)
 
 
+def fire_days(schedule: str, first: date, last: date) -> list[date]:
+    """Days (UTC) on which it fires at least once, both ends included."""
+    cron = _Cron.of(schedule)
+    days = (first + timedelta(days=place) for place in range((last - first).days + 1))
+    return [day for day in days if cron.falls_on(day)]
+
+
 def last_fire(schedule: str, until: datetime) -> datetime | None:
     """The newest instant at or before `until`; None for a date that never comes, such as 31 February."""
     cron = _Cron.of(schedule)

@@ -8,7 +8,7 @@ import pytest
 from croniter import croniter
 
 from steward.errors import DataError
-from steward.spec.cron import fires, last_fire
+from steward.spec.cron import fire_days, fires, last_fire
 
 START = datetime(2013, 1, 15, 7, 13, tzinfo=UTC)
 SCHEDULES = [
@@ -39,6 +39,15 @@ def test_an_instant_belongs_to_the_span_that_ends_with_it() -> None:
     assert list(fires("@daily", midnight, midnight + day)) == [midnight + day]
     assert last_fire("@daily", midnight) == midnight
     assert list(fires("@daily", midnight + day, midnight)) == []
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_days_are_those_of_its_instants(schedule: str) -> None:
+    first = START.replace(hour=0, minute=0)
+    days = {at.date() for at in fires(schedule, first - timedelta(seconds=1), first + timedelta(days=70))}
+    end = (first + timedelta(days=70)).date()
+    assert fire_days(schedule, first.date(), end) == sorted(days)
+    assert fire_days(schedule, end, first.date()) == []
 
 
 def test_a_date_that_never_comes_never_fires() -> None:

@@ -1,94 +1,58 @@
-"""Judges one served window of one version; a gate's name tells the cause of the trouble.
+"""Judges one window of one version; the part of a gate's name before the first dot is the cause of the trouble.
 
-| gate | cause |
-|---|---|
-| `data.column:x` `data.type:x` `data.missing:x` `data.range:x` `data.levels:x` | DATA |
-| `drift.psi:x` `drift.missing:x` `drift.levels:x` `drift.prediction_psi` | DRIFT |
-| `performance.<metric>` | PERFORMANCE |
-| `operation.error_rate` `operation.p99_latency` `operation.unscored` | OPERATION |
-| `window.rows` | none: nothing could be judged |
+Families are asked in this order: those that speak at any size of window, those that need `monitoring.min_rows`, and
+last those that need rows and not only counts, which are dear and therefore declared. What is not declared is not
+judged, and one that could not decide says so with its reason: a window without a failed finding is not a sound one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-import numpy as np
-
-from steward.errors import DataError
 from steward.gates import Finding, Outcome, Verdict
-from steward.gates.measurement import Floats
-from steward.monitoring.bins import Bins
-from steward.monitoring.checks.inputs import judge_inputs, looked_at_together
-from steward.monitoring.checks.operation import judge_operation
-from steward.monitoring.checks.performance import judge_performance
-from steward.monitoring.checks.shift import judge_shift
-from steward.monitoring.profile import FORMAT
+from steward.monitoring.checks.watch import has_enough, judge_monitor
+from steward.monitoring.reading import Check, Reading
 from steward.monitoring.windows import Cause
-from steward.spec.model import ModelSpec
-from steward.types import JsonObject
 
-if TYPE_CHECKING:
-    import pandas as pd
+AT_ANY_SIZE: tuple[Check, ...] = (judge_monitor,)
+"""Speak of a window however few its rows are: of the monitor, of data that did not come, of failed requests."""
 
+FAMILIES: tuple[Check, ...] = ()
+"""Compare shares and means: only of windows with rows enough. From counts alone."""
 
-def judge(spec: ModelSpec, profile: JsonObject, served: pd.DataFrame) -> Verdict:
-    """`served` holds one row per answer of one version: features as `f_<feature>` (or by plain name),
-    `score`, `label` (NaN while unknown), `latency_ms`, `error`.
-
-    Below `monitoring.min_rows` nothing is judged. Raises DataError for a profile of another format.
-    """
-    if profile.get("format") != FORMAT:
-        raise DataError(
-            f"the version's profile has format {profile.get('format')!r}, this release reads {FORMAT}",
-            hint="retrain the model: its new version gets a profile of this format",
-        )
-    rows, needed = len(served), spec.monitoring.min_rows
-    if rows < needed:
-        reason = f"{rows} rows were answered in the window, {needed} are needed: nothing was judged"
-        return Verdict.of([Finding("window.rows", Outcome.INCONCLUSIVE, reason, rows, needed, rows=rows)])
-    scores, labels = _vector(served, "score"), _vector(served, "label")
-    return Verdict.of(
-        [
-            *judge_inputs(spec, profile, feature_frame(served, spec)),
-            _judge_predictions(spec, profile, scores),
-            *judge_performance(spec, profile, labels, scores),
-            *judge_operation(spec, served),
-        ]
-    )
+FROM_ROWS: tuple[Check, ...] = ()
+"""Ask for rows of the window, and of the reference."""
 
 
-def feature_frame(served: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
-    """The declared features that are there, by plain name.
+def judge(reading: Reading, *, from_rows: bool = True) -> Verdict:
+    """`from_rows=False` leaves out the families that need rows, for windows that are caught up."""
+    findings = [finding for check in AT_ANY_SIZE for finding in check(reading)]
+    if not has_enough(reading):
+        return Verdict.of(map(_unproven, findings))
+    for check in (*FAMILIES, *(FROM_ROWS if from_rows else ())):
+        findings += check(reading)
+    return Verdict.of(findings)
 
-    From `f_<feature>` columns when the frame has any.
-    """
-    logged = {f"f_{name}": name for name in spec.data.features if f"f_{name}" in served.columns}
-    if logged:
-        return served[list(logged)].rename(columns=logged)
-    return served[[name for name in spec.data.features if name in served.columns]]
+
+def _unproven(finding: Finding) -> Finding:
+    """So few answers that none of them failed prove nothing; that too many failed they may well prove."""
+    if finding.outcome is not Outcome.PASSED or not finding.gate.startswith(f"{Cause.OPERATION.value}."):
+        return finding
+    return replace(finding, outcome=Outcome.INCONCLUSIVE, reason=f"too few rows to rely on: {finding.reason}")
 
 
 def causes(verdict: Verdict) -> tuple[Cause, ...]:
     """Every cause with a failed check, in the order of `Cause`."""
-    kinds = {finding.gate.split(".", 1)[0] for finding in verdict.failed()}
-    return tuple(cause for cause in Cause if cause.value in kinds)
+    return tuple(cause for cause, outcome in outcome_by_cause(verdict).items() if outcome is Outcome.FAILED)
 
 
-def _vector(served: pd.DataFrame, column: str) -> Floats:
-    """NaN everywhere when the column is absent."""
-    if column not in served.columns:
-        return np.full(len(served), np.nan)
-    return served[column].to_numpy(np.float64, na_value=np.nan)
+def outcome_by_cause(verdict: Verdict) -> dict[Cause, Outcome]:
+    """Of every cause that was judged at all."""
+    by_cause: dict[Cause, list[Finding]] = {cause: [] for cause in Cause}
+    for finding in verdict.findings:
+        by_cause[cause_of(finding)].append(finding)
+    return {cause: Verdict.of(findings).outcome for cause, findings in by_cause.items() if findings}
 
 
-def _judge_predictions(spec: ModelSpec, profile: JsonObject, scores: Floats) -> Finding:
-    bins = Bins.from_json(profile["score"]["bins"])
-    return judge_shift(
-        "drift.prediction_psi",
-        "the prediction",
-        bins,
-        scores[np.isfinite(scores)],
-        limit=spec.monitoring.drift.psi.max,
-        checks=looked_at_together(spec),
-    )
+def cause_of(finding: Finding) -> Cause:
+    return Cause(finding.gate.split(".", 1)[0])
