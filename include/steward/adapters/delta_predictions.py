@@ -8,8 +8,8 @@ later, when no reader can still be at it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,13 @@ from steward.adapters.delta_upkeep import (
     unknown_decisions,
 )
 from steward.adapters.delta_windows import laid_out, refusals_of, replace_rows
+from steward.adapters.prediction_batches import Source, days_of, nothing_of, pieces, read_batches
 from steward.adapters.prediction_rows import (
     DAY,
     OUTCOMES,
     PREDICTIONS,
+    TOLD,
     Scan,
-    all_of,
     between,
     conform,
     empty_frame,
@@ -37,12 +38,12 @@ from steward.adapters.prediction_rows import (
     newest_labels,
     of_roles,
     one_per_answer,
-    partitions,
     with_day,
 )
 from steward.data import (
     ANSWER_KEY,
     ARM_COLUMNS,
+    JOINED_COLUMNS,
     OUTCOME_COLUMNS,
     PAIR_COLUMNS,
     PREDICTION_COLUMNS,
@@ -97,14 +98,39 @@ class DeltaPredictionLog:
         self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
     ) -> pd.DataFrame:
         """A column that the log does not have (a feature declared later) is all missing."""
-        wanted = None if columns is None else [c for c in columns if c != "label"]
+        wanted = None if columns is None else [c for c in columns if c not in TOLD]
         rows = self._by_time(model, window.start, window.end, wanted, roles)
         if rows is None:
-            return empty_frame(columns if columns is not None else [*PREDICTION_COLUMNS, "label"])
-        if columns is None or "label" in columns:
+            return empty_frame(columns if columns is not None else [*PREDICTION_COLUMNS, *TOLD])
+        if columns is None or any(told in columns for told in TOLD):
             observed = between("observed_at", window.start - _EARLIEST_OUTCOME, None)
             rows = rows.merge(self._labels(model, observed, window.start), on="decision_id", how="left")
         return rows[columns] if columns is not None else rows
+
+    def batches(
+        self,
+        model: str,
+        window: Window,
+        columns: Sequence[str] | None = None,
+        roles: Sequence[Role] = USERS,
+        version: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        import pyarrow.dataset as ds
+
+        served = between("at", window.start, window.end)
+        wanted = served if version is None else served & (ds.field("version") == version)
+        asked = Scan(columns, wanted, of_roles(roles), (window.start, window.end))
+        rows = self._source(f"{PREDICTIONS}/{model}")
+        if rows is None:
+            return
+        earliest = window.start - _EARLIEST_OUTCOME
+        since = Scan(wanted=between("observed_at", earliest, None), days=(earliest, None))
+        joins = columns is None or any(name in columns for name in JOINED_COLUMNS)
+        yield from read_batches(rows, self._source(f"{OUTCOMES}/{model}") if joins else None, asked, since)
+
+    def days_told(self, model: str, since: datetime, first: date) -> set[date]:
+        told, rows = self._source(f"{OUTCOMES}/{model}"), self._source(f"{PREDICTIONS}/{model}")
+        return days_of(rows, told, since, first) if told and rows else set()
 
     def arm(self, model: str, epoch: int, since: datetime, roles: Sequence[Role] = USERS) -> pd.DataFrame:
         rows = self._routed(model, epoch, since, roles)
@@ -126,7 +152,9 @@ class DeltaPredictionLog:
     def outcomes_since(self, model: str, observed_from: datetime) -> pd.DataFrame:
         observed = Scan(wanted=between("observed_at", observed_from, None), days=(observed_from, None))
         found = self._scan(f"{OUTCOMES}/{model}", observed)
-        return empty_frame(list(OUTCOME_COLUMNS), OUTCOME_COLUMNS) if found is None else found.to_pandas()
+        if found is None:
+            return empty_frame(list(OUTCOME_COLUMNS), OUTCOME_COLUMNS)
+        return conform(found, OUTCOMES).to_pandas()  # a table of an earlier release has no `value`
 
     def rotate(self) -> None:
         """Nothing is held open between appends."""
@@ -196,11 +224,11 @@ class DeltaPredictionLog:
         return rows if read is None else rows.reindex(columns=read)
 
     def _labels(self, model: str, wanted: ds.Expression, first: datetime | None = None) -> pd.DataFrame:
-        read = ["decision_id", "label", "recorded_at"]
+        read = ["decision_id", *TOLD, "recorded_at"]
         days = (first - _EARLIEST_OUTCOME, None) if first else None
         found = self._scan(f"{OUTCOMES}/{model}", Scan(read, wanted, days=days))
         rows = empty_frame(read, OUTCOME_COLUMNS) if found is None else found.to_pandas()
-        return newest_labels(rows).astype({"decision_id": "object", "label": "float64"})
+        return newest_labels(rows).astype({"decision_id": "object", **dict.fromkeys(TOLD, "float64")})
 
     def _scan(self, name: str, asked: Scan) -> pa.Table | None:
         """Without order; columns nobody has are left out. None: there is no table.
@@ -218,6 +246,11 @@ class DeltaPredictionLog:
     def _scan_once(self, name: str, asked: Scan) -> pa.Table | None:
         table = self._open(name)
         return None if table is None else _rows_of(table.to_pyarrow_dataset(), asked, self._unforgotten(name))
+
+    def _source(self, name: str) -> Source | None:
+        """One version of the table, to be read more than once. None: there is no table."""
+        table = self._open(name)
+        return None if table is None else Source(name, table.to_pyarrow_dataset(), None, self._unforgotten(name))
 
     def _append(self, name: str, rows: pa.Table) -> None:
         self._store(name, with_day(rows, kind_of(name)))
@@ -297,13 +330,4 @@ def _rows_of(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None) -> p
     """Batch by batch, so that memory holds what was asked for and no more."""
     import pyarrow as pa
 
-    known = [name for name in dataset.schema.names if name != DAY]
-    read = asked.read(known)
-    hides = shown is not None and "subject" in known
-    read += [name for name in ("subject", "recorded_at") if hides and name not in read]
-    schema = pa.schema([dataset.schema.field(name) for name in read])
-    tables = [asked.select(schema.empty_table())]
-    for batch in dataset.to_batches(columns=read, filter=all_of(asked.wanted, partitions(asked.days))):
-        rows = asked.of_texts(pa.Table.from_batches([batch], schema))
-        tables.append(asked.select(rows.filter(shown) if hides else rows))
-    return pa.concat_tables(tables)
+    return pa.concat_tables([nothing_of(dataset, asked), *pieces(dataset, asked, shown)])

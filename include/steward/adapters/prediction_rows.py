@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DAY = "day"
 PREDICTIONS, OUTCOMES = "predictions", "outcomes"
 DECLARED: dict[str, dict[str, str]] = {PREDICTIONS: PREDICTION_COLUMNS, OUTCOMES: OUTCOME_COLUMNS}
+TOLD = ("label", "value")  # what an outcome adds to the answer it is about
 TIME = {PREDICTIONS: "at", OUTCOMES: "observed_at"}
 
 
@@ -68,7 +69,7 @@ def one_per_answer(rows: pd.DataFrame) -> pd.DataFrame:
 
 def newest_labels(outcomes: pd.DataFrame) -> pd.DataFrame:
     newest = outcomes.sort_values("recorded_at", kind="stable").drop_duplicates("decision_id", keep="last")
-    return newest[["decision_id", "label"]]
+    return newest.reindex(columns=["decision_id", *TOLD])
 
 
 def between(time: str, start: datetime, end: datetime | None) -> ds.Expression:
@@ -143,7 +144,7 @@ def arrow_type(name: str) -> pa.DataType:
 def empty_frame(columns: Sequence[str], declared: Mapping[str, str] = PREDICTION_COLUMNS) -> pd.DataFrame:
     import pandas as pd
 
-    known = {**declared, "label": "float64"}
+    known = {**declared, **dict.fromkeys(TOLD, "float64")}
     return pd.DataFrame({name: pd.Series(dtype=_pandas_type(known.get(name, "object"))) for name in columns})
 
 

@@ -29,7 +29,18 @@ from steward.adapters.log_segments import (
     is_held,
     read_batches,
 )
-from steward.adapters.prediction_rows import OUTCOMES, PREDICTIONS, Scan, all_of, conform, instant, kind_of, with_day
+from steward.adapters.prediction_batches import Source
+from steward.adapters.prediction_rows import (
+    OUTCOMES,
+    PREDICTIONS,
+    TOLD,
+    Scan,
+    all_of,
+    conform,
+    instant,
+    kind_of,
+    with_day,
+)
 from steward.data import ANSWER_KEY, Forgotten, Upkeep
 from steward.errors import UnavailableError
 from steward.types import Window, format_instant, parse_instant
@@ -173,6 +184,13 @@ class SegmentedPredictionLog(DeltaPredictionLog):
         found = [rows for rows in (stored, waiting) if rows is not None]
         return fit(found, {}) if found else None
 
+    def _source(self, name: str) -> Source | None:
+        """Segments before the table, as in every read; they are an hour's rows at most, and stay in memory."""
+        shown = self._unforgotten(name)
+        waiting = self._rows_of(name, self._folder(name).segments(), Scan(), shown)
+        stored = super()._source(name)
+        return Source(name, stored and stored.stored, waiting, shown) if stored or waiting is not None else None
+
     def _rows_of(
         self, name: str, segments: Sequence[Segment], asked: Scan, shown: ds.Expression | None
     ) -> pa.Table | None:
@@ -269,7 +287,7 @@ def _last_of(segments: Sequence[Segment]) -> dict[str, int]:
 
 def _once(rows: pa.Table, name: str) -> pa.Table:
     """Of an answer or an outcome that was recorded twice in these rows the newest; a correction is no repetition."""
-    key = ["decision_id", "label", "observed_at"] if kind_of(name) == OUTCOMES else list(ANSWER_KEY)
+    key = ["decision_id", *TOLD, "observed_at"] if kind_of(name) == OUTCOMES else list(ANSWER_KEY)
     keys = rows.select([*key, "recorded_at"]).to_pandas().sort_values("recorded_at", kind="stable")
     newest = keys.drop_duplicates(key, keep="last").index.sort_values()
     return rows if len(newest) == rows.num_rows else rows.take(newest.to_numpy())

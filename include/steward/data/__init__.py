@@ -3,6 +3,7 @@
 from steward.data.predictions import (
     ANSWER_KEY,
     ARM_COLUMNS,
+    JOINED_COLUMNS,
     OUTCOME_COLUMNS,
     PAIR_COLUMNS,
     PREDICTION_COLUMNS,
@@ -23,6 +24,7 @@ from steward.data.snapshots import DataValidator, Snapshot, SnapshotStore
 __all__ = [
     "ANSWER_KEY",
     "ARM_COLUMNS",
+    "JOINED_COLUMNS",
     "OUTCOME_COLUMNS",
     "PAIR_COLUMNS",
     "PREDICTION_COLUMNS",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from steward.types import JsonObject, Role, Window
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# Columns of the prediction log beside one `f_<feature>` column per declared feature. One row per answered row.
+# Columns of the prediction log beside one `f_<feature>` column per declared feature, and one `g_<column>` per protected
+# column that is no feature. One row per answered row.
 PREDICTION_COLUMNS = {
     "decision_id": "string",  # names the answer; outcomes come back under it
     "request_key": "string",  # what the sticky split hashes
@@ -33,7 +34,10 @@ OUTCOME_COLUMNS = {
     "label": "float64",
     "observed_at": "timestamp[us, tz=UTC]",
     "recorded_at": "timestamp[us, tz=UTC]",
+    "value": "float64",  # the business's own number of it, if it was told: revenue, minutes saved, less the cost
 }
+# What `batches` adds of the outcome of each answer: how often one was `told`, and how many different labels.
+JOINED_COLUMNS = ("label", "value", "observed_at", "told", "labels_told")
 # What `arm` and `pairs` tell of each decision.
 ARM_COLUMNS = ("version", "role", "error", "latency_ms", "score", "label")
 PAIR_COLUMNS = (
@@ -87,7 +91,7 @@ class PredictionReader(Protocol):
     def served(
         self, model: str, window: Window, columns: list[str] | None = None, roles: Sequence[Role] = USERS
     ) -> pd.DataFrame:
-        """Rows with `at` in the window, outcomes joined as `label` (NaN when unknown).
+        """Rows with `at` in the window, outcomes joined as `label` and `value` (NaN when unknown).
 
         A later outcome for the same decision replaces an earlier one.
         """
@@ -120,6 +124,29 @@ class PredictionReader(Protocol):
 
     def traffic(self, model: str, since: datetime) -> Traffic:
         """Rows with `at` from `since` on, a shadow's copies left out. Reads few columns of the days it needs."""
+        ...
+
+
+class RowReader(Protocol):
+    """The way out of whole days, for what is counted: in memory that does not grow with the columns."""
+
+    def batches(
+        self,
+        model: str,
+        window: Window,
+        columns: Sequence[str] | None = None,
+        roles: Sequence[Role] = USERS,
+        version: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of `served`, in no order, with JOINED_COLUMNS of the outcome recorded last, null without one.
+
+        Columns that the log does not have are left out; batches need not be alike. Raises UnavailableError when rows
+        are erased while they are read.
+        """
+        ...
+
+    def days_told(self, model: str, since: datetime, first: date) -> set[date]:
+        """UTC days, from `first` on, with a decision whose outcome was recorded after `since`: to be counted again."""
         ...
 
 
@@ -174,7 +201,7 @@ class WindowWriter(Protocol):
         ...
 
 
-class PredictionLog(PredictionWriter, PredictionReader, PredictionKeeper, WindowWriter, Protocol):
+class PredictionLog(PredictionWriter, PredictionReader, RowReader, PredictionKeeper, WindowWriter, Protocol):
     """Per model, a table of predictions and one of outcomes, by day of `at` and `observed_at`."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from steward.adapters.delta_snapshots import canonical_table, rows_digest
@@ -119,7 +119,7 @@ class FakePredictionLog:
         return before - sum(table.num_rows for table in tables)
 
     def outcomes_since(self, model: str, observed_from: datetime) -> pd.DataFrame:
-        rows = _joined(self.outcomes[model], list(OUTCOME_COLUMNS))
+        rows = _joined(self.outcomes[model], list(OUTCOME_COLUMNS)).reindex(columns=list(OUTCOME_COLUMNS))
         return rows[rows["observed_at"] >= observed_from].reset_index(drop=True)
 
     def served(
@@ -128,6 +128,35 @@ class FakePredictionLog:
         rows = self._answers(model, roles)
         rows = rows[(rows["at"] >= window.start) & (rows["at"] < window.end)].reset_index(drop=True)
         return rows.reindex(columns=columns) if columns is not None else rows
+
+    def batches(
+        self,
+        model: str,
+        window: Window,
+        columns: Sequence[str] | None = None,
+        roles: Sequence[Role] = USERS,
+        version: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        import pandas as pd
+        import pyarrow as pa
+
+        rows = self._answers(model, roles).drop(columns=["label", "value"])
+        rows = rows[(rows["at"] >= window.start) & (rows["at"] < window.end)]
+        rows = rows if version is None else rows[rows["version"] == version]
+        told = _joined(self.outcomes[model], list(OUTCOME_COLUMNS)).sort_values("recorded_at", kind="stable")
+        told = told[told["observed_at"] >= window.start - timedelta(days=1)]
+        told = told.reindex(columns=list(OUTCOME_COLUMNS)).drop(columns="recorded_at")
+        each = told.groupby("decision_id")["label"]
+        counts = pd.DataFrame({"told": each.size(), "labels_told": each.nunique(dropna=False)}).reset_index()
+        newest = told.drop_duplicates("decision_id", keep="last").merge(counts, on="decision_id")
+        found = rows.merge(newest, on="decision_id", how="left")
+        kept = [name for name in found.columns if columns is None or name in columns]
+        yield from pa.Table.from_pandas(found[kept], preserve_index=False).to_batches()
+
+    def days_told(self, model: str, since: datetime, first: date) -> set[date]:
+        told = {row["decision_id"] for row in _rows(self.outcomes[model]) if row["recorded_at"] > since}
+        days = {row["at"].date() for row in _rows(self.rows[model]) if row["decision_id"] in told}
+        return {day for day in days if day >= first}
 
     def arm(self, model: str, epoch: int, since: datetime, roles: Sequence[Role] = USERS) -> pd.DataFrame:
         return self._routed(model, epoch, since, roles)[list(ARM_COLUMNS)]
@@ -158,9 +187,10 @@ class FakePredictionLog:
         return rows[rows["role"].isin(roles)].merge(self._labels(model), on="decision_id", how="left")
 
     def _labels(self, model: str) -> pd.DataFrame:
-        rows = _joined(self.outcomes[model], ["decision_id", "label", "recorded_at"])
+        rows = _joined(self.outcomes[model], list(OUTCOME_COLUMNS))
         rows = rows.sort_values("recorded_at", kind="stable").drop_duplicates("decision_id", keep="last")
-        return rows[["decision_id", "label"]].astype({"decision_id": "object", "label": "float64"})
+        told = rows.reindex(columns=["decision_id", "label", "value"])
+        return told.astype({"decision_id": "object", "label": "float64", "value": "float64"})
 
 
 def _rows(tables: list[pa.Table]) -> list[JsonObject]:
