@@ -38,7 +38,7 @@ FLOWS: dict[str, Flow] = {
 }
 
 
-def lineage_of(action: str, model: Any, answer: JsonObject | None) -> OperatorLineage | None:
+def lineage_of(action: str, model: Any, answer: JsonObject | None) -> OperatorLineage[Any, Any] | None:
     """None for a step that moves no data, or whose model only the run knows."""
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import InputDataset, OutputDataset

@@ -33,6 +33,7 @@ class FakeServingSources:
         self.references: dict[VersionRef, JsonObject] = {}
         self.switched_off: dict[str, str] = {}
         self.fetched: list[VersionRef] = []
+        self.champions: list[int] = []  # of every model, newest first
 
     def register(
         self,
@@ -108,6 +109,10 @@ class FakeServingSources:
     def reference(self, version: ModelVersion) -> JsonObject | None:
         self._check()
         return self.references.get(version.ref)
+
+    def earlier(self, champion: VersionRef) -> list[VersionRef]:
+        self._check()
+        return [VersionRef(champion.model, number) for number in self.champions if number != champion.number]
 
     def closed(self, model: str) -> str | None:
         self._check()

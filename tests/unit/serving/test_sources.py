@@ -210,3 +210,18 @@ def test_another_artefact_than_the_one_registered_is_refused(
     sources.check_released(version)
     with pytest.raises(IntegrityError, match="the table says artefact other"):
         sources.check_released(replace(version, artefact_digest="other"))
+
+
+def test_earlier_champions_are_those_that_may_come_back_the_newest_first(
+    fake_database: FakeDatabase, sources: LedgerSources
+) -> None:
+    for number in (1, 2, 3, 4):
+        release(fake_database, None)
+        with fake_database.begin() as tx:
+            ref = VersionRef(MODEL, number)
+            if champion := tx.versions.champion(MODEL):
+                after = State.REJECTED if champion.number == 2 else State.SUPERSEDED  # 2 was rolled back for cause
+                tx.versions.move(champion.ref, State.CHAMPION, after)
+            tx.versions.move(ref, State.CHALLENGER, State.CHAMPION)
+            tx.events.append(EventDraft(EventType.VERSION_PROMOTED, MODEL, "t", "it took over", number))
+    assert sources.earlier(VersionRef(MODEL, 4)) == [VersionRef(MODEL, 3), VersionRef(MODEL, 1)]

@@ -93,18 +93,21 @@ class ActiveRoute:
 
 
 def _asked(spec: ModelSpec, others: list[LoadedVersion]) -> ModelSpec:
-    """The champion's features, and those that a version beside it knows as well: whoever sends them already is heard.
+    """The champion's features and groups, and those of a version beside it: whoever sends them already is heard.
 
     None of the others' is required. What is logged of them is what their own spec allows.
     """
     features, privacy = dict(spec.data.features), dict(spec.data.privacy)
+    protected = tuple(dict.fromkeys([*spec.data.protected, *(c for other in others for c in other.spec.data.protected)]))
     for other in others:
         added = {name: one for name, one in other.spec.data.features.items() if name not in features}
         features |= added
-        privacy |= {name: rule for name, rule in other.spec.data.privacy.items() if name in added}
-    if len(features) == len(spec.data.features):
+        new = {*added, *(name for name in other.spec.data.protected if name not in spec.data.protected)}
+        privacy |= {name: rule for name, rule in other.spec.data.privacy.items() if name in new and name not in privacy}
+    if len(features) == len(spec.data.features) and len(protected) == len(spec.data.protected):
         return spec
-    return spec.model_copy(update={"data": spec.data.model_copy(update={"features": features, "privacy": privacy})})
+    heard = {"features": features, "privacy": privacy, "protected": protected}
+    return spec.model_copy(update={"data": spec.data.model_copy(update=heard)})
 
 
 def shares(route: Route) -> list[tuple[int, str, int]]:

@@ -1,7 +1,8 @@
 """The routing table in force, and the thread that follows the control plane.
 
 A new route takes effect only when its versions are loaded, verified, tried and warm; until then, and whenever the
-control plane is away, the table stays as it is. Epochs only rise.
+control plane is away, the table stays as it is. Epochs only rise. A server that has nothing to stay with, and whose
+champion cannot be loaded, is stood in for by the last good version: users are answered, and everybody is told.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from steward.serving.routing.saved_table import SavedTable
 from steward.serving.routing.sources import ServingSources
 from steward.serving.routing.trip_reports import Trip
 from steward.spec import ModelSpec
-from steward.types import JsonObject, VersionRef
+from steward.types import JsonObject, Role, VersionRef
 
 __all__ = ["ActiveRoute", "RoutingTable"]
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+MOST_STAND_INS = 3
+"""Earlier champions that are tried: the newest ones."""
 _PRUNE_SECONDS = 3600.0
 
 
@@ -53,7 +56,9 @@ class RoutingTable:
         self._sources, self._cache, self._saved = sources, cache, saved
         self.closed: dict[str, str] = saved.closed
         self._hash_key, self._on_routed, self._known_trip = hash_key, on_routed, known_trip
+        self.missing: dict[str, VersionRef] = {}
         self._wanted: dict[str, Route] = {}
+        self._stand_ins: dict[str, tuple[int, list[VersionRef]]] = {}
         self._lock = threading.RLock()
         self._loader = VersionLoader(sources, cache, saved, hash_key, memory, self._lock, self._rank, self._arrived)
         self._prune_at = 0.0
@@ -72,6 +77,9 @@ class RoutingTable:
         for model, route in waiting.items():
             reason = self.problems.get(model, "its versions are being loaded")
             rows += [index_row(model, number, role, share, None, reason) for number, role, share in shares(route)]
+        for model, ref in sorted(self.missing.items()):
+            if model in self.active and self.active[model].version(ref.number) is None:
+                rows.append(index_row(model, ref.number, Role.CHAMPION, 0, None, self.problems.get(model, "")))
         return rows
 
     def loaded(self) -> list[LoadedVersion]:
@@ -155,8 +163,41 @@ class RoutingTable:
         if (champion and champion.fault) or (canary and canary.fault and (canary.passing or route.champion is None)):
             fault = champion.fault if champion and champion.fault else canary and canary.fault
             self.problems[route.model] = f"epoch {route.epoch} is not in force: {fault}"
+            if champion and champion.fault and route.champion is not None:
+                self._miss(route, VersionRef(route.model, route.champion))
         elif all(load is None or load.settled for load in (champion, canary)):
             self._activate(route, loads)
+
+    def _miss(self, route: Route, champion: VersionRef) -> None:
+        """Go on with what serves; where nothing does, with the newest earlier champion that can be loaded."""
+        self.missing[route.model] = champion
+        if active := self.active.get(route.model):
+            serving = active.champion or active.canary
+            self.problems[route.model] += f"; {serving.ref} answers instead" if serving else ""
+            return
+        for ref in self._earlier(route, champion):
+            load = self._loader.load(ref)
+            if load.version:
+                log.error("%s cannot be loaded, %s stands in for it", champion, ref)
+                stand_in = Route(route.model, ref.number, None, 0, route.epoch - 1, route.updated_at)
+                self._put(stand_in, {ref.number: load.version}, {}, CanaryBreaker(None))
+                self.problems[route.model] = f"{champion} cannot be loaded, {ref} answers instead"
+            if not load.fault:
+                return
+
+    def _earlier(self, route: Route, champion: VersionRef) -> list[VersionRef]:
+        """Asked once an epoch. The version that stands by first: it is the one to go back to."""
+        epoch, known = self._stand_ins.get(route.model, (0, []))
+        if epoch == route.epoch:
+            return known
+        beside = [VersionRef(route.model, route.standby)] if route.standby is not None else []
+        try:
+            found = list(dict.fromkeys([*beside, *self._sources.earlier(champion)]))[:MOST_STAND_INS]
+        except StewardError as error:
+            log.warning("earlier champions of %s are not known: %s", route.model, error)
+            return beside
+        self._stand_ins[route.model] = route.epoch, found
+        return found
 
     def _loads_of(self, route: Route) -> dict[int, Load]:
         return {number: self._loader.load(VersionRef(route.model, number)) for number in route.versions}
@@ -183,6 +224,7 @@ class RoutingTable:
             return False
         log.info("%s: %s", model, said)
         self.closed[model] = said
+        self.missing.pop(model, None)
         self.active.pop(model, None)
         self.problems.pop(model, None)
         self._forget_unrouted()
@@ -197,11 +239,15 @@ class RoutingTable:
         """What a version is to the routes in force and to those that are wanted."""
         active = self.active.get(ref.model)
         routes = [route for route in (active and active.route, self._wanted.get(ref.model)) if route]
+        if active is None and ref in self._stand_ins.get(ref.model, (0, []))[1]:
+            return SERVES
         return min((_rank_in(route, ref.number) for route in routes), default=UNNAMED)
 
     def _activate(self, route: Route, loads: Mapping[int, Load]) -> None:
         present = {number: load.version for number, load in loads.items() if load.version}
         judged = present.get(route.canary or route.shadow or 0)
+        self.missing.pop(route.model, None)
+        self._stand_ins.pop(route.model, None)
         self._put(route, present, _faults(loads), self._breaker(route, judged.spec if judged else None))
         self._on_routed(route.model, route.epoch)
 
@@ -228,7 +274,9 @@ class RoutingTable:
 
     def _forget_unrouted(self) -> None:
         routes = [active.route for active in self.active.values()] + list(self._wanted.values())
-        self._loader.keep_only({VersionRef(route.model, number) for route in routes for number in route.versions})
+        named = {VersionRef(route.model, number) for route in routes for number in route.versions}
+        waiting = {ref for model, (_, refs) in self._stand_ins.items() if model not in self.active for ref in refs}
+        self._loader.keep_only(named | waiting)
 
 
 def _names_nobody(route: Route) -> bool:

@@ -49,6 +49,10 @@ class ServingSources(Protocol):
         """A typical value per feature, which decisions are explained against; None for a version without one."""
         ...
 
+    def earlier(self, champion: VersionRef) -> list[VersionRef]:
+        """Champions before it that may serve again, the newest first."""
+        ...
+
     def closed(self, model: str) -> str | None:
         """That and why the model was switched off for good, in one sentence; None while it may serve."""
         ...
@@ -126,6 +130,13 @@ class LedgerSources:
             return None
         with self._services.database.begin() as transaction:
             return transaction.evidence.get(version.profile).body.get("reference")
+
+    def earlier(self, champion: VersionRef) -> list[VersionRef]:
+        with self._services.database.begin() as transaction:
+            promoted = transaction.events.read(model=champion.model, types=[EventType.VERSION_PROMOTED])
+            states = {version.number: version.state for version in transaction.versions.all(champion.model)}
+        numbers = dict.fromkeys(event.version for event in reversed(promoted) if event.version is not None)
+        return [VersionRef(champion.model, n) for n in numbers if states.get(n) is State.SUPERSEDED]
 
     def closed(self, model: str) -> str | None:
         with self._services.database.begin() as transaction:

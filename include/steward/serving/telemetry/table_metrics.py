@@ -31,6 +31,10 @@ class TableMetrics(Collector):
         routes = [active for _, active in sorted(self._table.active.items())]
         yield from _of_versions(routes)
         yield from _of_routes(routes)
+        missing = _gauge("steward_champion_missing", "Servers that cannot load the champion of the route", _VERSION)
+        for _, ref in sorted(self._table.missing.items()):
+            missing.add_metric([ref.model, str(ref.number)], 1)
+        yield missing
         in_flight = _gauge("steward_requests_in_flight", "Requests that are being answered", ("model",))
         for model, count in sorted(self._in_flight().items()):
             in_flight.add_metric([model], count)
