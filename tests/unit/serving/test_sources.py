@@ -216,8 +216,8 @@ def test_earlier_champions_are_those_that_may_come_back_the_newest_first(
     fake_database: FakeDatabase, sources: LedgerSources
 ) -> None:
     for number in (1, 2, 3, 4):
-        release(fake_database, None)
         with fake_database.begin() as tx:
+            tx.versions.add(NewVersion(MODEL, State.CHALLENGER, "ada", "spec", f"run-{number}", "uri", "digest", QUARTER))
             ref = VersionRef(MODEL, number)
             if champion := tx.versions.champion(MODEL):
                 after = State.REJECTED if champion.number == 2 else State.SUPERSEDED  # 2 was rolled back for cause

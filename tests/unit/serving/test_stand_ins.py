@@ -1,4 +1,4 @@
-"""A server whose champion cannot be loaded: the last good version answers, and the server says so until it is mended."""
+"""A server whose champion cannot be loaded: the last good version answers, and it says so until that is mended."""
 
 from __future__ import annotations
 
