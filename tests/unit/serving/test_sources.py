@@ -217,7 +217,8 @@ def test_earlier_champions_are_those_that_may_come_back_the_newest_first(
 ) -> None:
     for number in (1, 2, 3, 4):
         with fake_database.begin() as tx:
-            tx.versions.add(NewVersion(MODEL, State.CHALLENGER, "ada", "spec", f"run-{number}", "uri", "digest", QUARTER))
+            run = f"run-{number}"
+            tx.versions.add(NewVersion(MODEL, State.CHALLENGER, "ada", "spec", run, "uri", "digest", QUARTER))
             ref = VersionRef(MODEL, number)
             if champion := tx.versions.champion(MODEL):
                 after = State.REJECTED if champion.number == 2 else State.SUPERSEDED  # 2 was rolled back for cause
