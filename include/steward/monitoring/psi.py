@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 FLOOR = 1e-4
-ALPHA = 0.05  # chance of at least one false alarm in a window, over all checks of one kind
 
 
 def psi(reference: ArrayLike, current: ArrayLike) -> float:
@@ -20,7 +19,7 @@ def psi(reference: ArrayLike, current: ArrayLike) -> float:
     return float(((c - r) * np.log(c / r)).sum())
 
 
-def psi_by_chance(bins: int, reference_rows: int, current_rows: int, checks: int, alpha: float = ALPHA) -> float:
+def psi_by_chance(bins: int, reference_rows: int, current_rows: int, checks: int, alpha: float = 0.05) -> float:
     """The 1 − α/m quantile of PSI without drift, about χ²(B−1) · (1/N + 1/M), `checks` = m looked at
     together.
     """

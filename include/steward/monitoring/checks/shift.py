@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from steward.gates import Finding, Outcome
-from steward.monitoring.bins import Bins, Vector
-from steward.monitoring.psi import psi, psi_by_chance
+from steward.monitoring.noise import psi_without_drift
+from steward.monitoring.psi import psi
+
+if TYPE_CHECKING:
+    from steward.types import JsonObject
 
 
-def judge_shift(gate: str, what: str, bins: Bins, known: Vector, *, limit: float, checks: int) -> Finding:
-    """FAILED only above both the limit and the chance quantile with `checks` looked at together.
+def judge_shift(
+    gate: str, what: str, bins: JsonObject, counts: Sequence[int], *, limit: float, alpha: float
+) -> Finding:
+    """FAILED only above both the limit and what chance exceeds with `alpha` while nothing moved.
 
-    INCONCLUSIVE without values on either side, and when so few rows came that chance alone may pass the
-    limit.
+    INCONCLUSIVE without values on either side, and when so few rows came that chance alone may pass the limit.
+    `bins` as the profile holds them; `counts` of the window align with them.
     """
-    rows = len(known)
-    if not rows or not bins.rows:
-        side = "window" if bins.rows else "reference"
+    reference, rows = bins["counts"], sum(counts)
+    if not rows or not sum(reference):
+        side = "window" if sum(reference) else "reference"
         return Finding(gate, Outcome.INCONCLUSIVE, f"{what} has no values in the {side}", None, limit, rows=rows)
-    counts = bins.count(known)
-    value = psi([n / bins.rows for n in bins.counts], counts / rows)
-    used = sum(1 for before, now in zip(bins.counts, counts, strict=True) if before or now)
-    chance = psi_by_chance(used, bins.rows, rows, checks)
+    value = psi_of_counts(reference, counts)
+    chance = psi_without_drift(reference, rows, alpha, levels=bins["kind"] == "levels")
     said = f"PSI {value:.3g}, limit {limit:g}, chance gives up to {chance:.2g} at {rows} rows"
     if value > max(limit, chance):
         return Finding(gate, Outcome.FAILED, f"{what} moved: {said}", value, limit, rows=rows)
@@ -28,3 +34,9 @@ def judge_shift(gate: str, what: str, bins: Bins, known: Vector, *, limit: float
         reason = f"{what} cannot be told from chance: {said}"
         return Finding(gate, Outcome.INCONCLUSIVE, reason, value, limit, rows=rows)
     return Finding(gate, Outcome.PASSED, f"{what} is steady: {said}", value, limit, rows=rows)
+
+
+def psi_of_counts(reference: Sequence[int], counts: Sequence[int]) -> float:
+    """Of two counts over the same bins, neither of them empty."""
+    before, now = sum(reference), sum(counts)
+    return psi([count / before for count in reference], [count / now for count in counts])
