@@ -66,6 +66,7 @@ DECISIONS: dict[str, Decision] = {
     "reviews": Decision("review_model", bodies.Review),
     "consumers/confirm": Decision("confirm_consumer", bodies.Confirmation),
     "retirement/call-off": Decision("call_off_retirement", bodies.CalledOff),
+    "retraining/allow": Decision("allow_retraining", bodies.Permission),
 }
 
 

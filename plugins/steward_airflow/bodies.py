@@ -70,6 +70,10 @@ class CalledOff(Body):
     reason: Reason
 
 
+class Permission(Body):
+    reason: Reason
+
+
 Fields = TypeVar("Fields", bound=Body)
 
 

@@ -34,6 +34,8 @@ class AirflowRun:
             return self._as_of()
         if name == "reason":
             return self._reason()
+        if name == "began":
+            return self._began()
         return self.context["params"][name]
 
     def door(self, step: str) -> JsonObject:
@@ -51,6 +53,19 @@ class AirflowRun:
     def _reason(self) -> str:
         given = self.context["params"].get("reason")
         return given or "; ".join(self._event_reasons()) or f"{self.dag_run.run_type} run"
+
+    def _began(self) -> JsonObject:
+        """What made the run: requests of the controller by their event in the ledger, the clock, or a person."""
+        if self.dag_run.run_type == "asset_triggered":
+            return {"trigger": "request", "requests": list(self._requests())}
+        if self.dag_run.run_type == "scheduled":
+            return {"trigger": "schedule"}
+        return {"trigger": "manual", "reason": self.context["params"].get("reason") or ""}
+
+    def _requests(self) -> Iterator[int]:
+        """Anybody may emit an asset event: what it cites is looked up before it counts."""
+        for events in self.context.get("triggering_asset_events", {}).values():
+            yield from (number for event in events if isinstance(number := (event.extra or {}).get("request"), int))
 
     def _event_reasons(self) -> Iterator[str]:
         """Asset events coalesce: one run may answer several requests."""

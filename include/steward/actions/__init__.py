@@ -18,7 +18,7 @@ from steward.actions.releasing import complete_rollout, start_rollout
 from steward.actions.reporting import write_governance_reports
 from steward.actions.reproducing import reproduce
 from steward.actions.retiring import bury, close_endpoint, start_retirement
-from steward.actions.retrain import decide_retraining
+from steward.actions.retrain import admit_training, allow_retraining, decide_retraining
 from steward.actions.rolling_back import roll_back, settle_rollout, trip_canary
 from steward.actions.scoring import record_outcomes, score_window
 from steward.actions.scoring_incidents import note_scoring
@@ -28,6 +28,8 @@ from steward.actions.watching import judge_window
 from steward.actions.window_incidents import open_incident
 
 __all__ = [
+    "admit_training",
+    "allow_retraining",
     "analyse_canary",
     "answer_approval",
     "archive_model",

@@ -16,6 +16,8 @@ from steward.registry import NewVersion, State
 from steward.spec import ModelSpec
 from steward.types import JsonObject, Window
 
+LAST_FEW = 20  # refusals to let a run in: one that ends now was told so moments ago
+
 
 def register(
     services: Services,
@@ -137,10 +139,18 @@ def close_run(services: Services, spec: ModelSpec, *, run: str, actor: str) -> J
 
 
 def _events_of(tx: Transaction, model: str, run: str) -> list[AuditEvent]:
-    begun = [e.seq for e in tx.events.read(model=model, types=[EventType.SNAPSHOT_TAKEN]) if e.body.get("run") == run]
-    # A model has many events and a run few, and nothing a run ends with is before its snapshot.
+    begun = _begun(tx, model, run)
+    # A model has many events and a run few, and nothing a run ends with is before it was let in.
     later = tx.events.read(model=model, after_seq=begun[0] - 1 if begun else 0)
     return [event for event in later if event.body.get("run") == run]
+
+
+def _begun(tx: Transaction, model: str, run: str) -> list[int]:
+    """Where the run was let in and took its snapshot; of one that was not let in, where it was told so just now."""
+    begun = tx.events.read(model=model, types=[EventType.RETRAINING_ADMITTED, EventType.SNAPSHOT_TAKEN])
+    declined = tx.events.read(model=model, types=[EventType.RETRAINING_DECLINED], limit=LAST_FEW)
+    told = [event for event in declined if "requests" in event.body]
+    return sorted(event.seq for event in (*begun, *told) if event.body.get("run") == run)
 
 
 def _endings_overtaken(mine: list[AuditEvent]) -> list[AuditEvent]:

@@ -1,65 +1,162 @@
-"""Whether to train again: decided from windows and events, recorded either way."""
+"""Whether a training begins: asked by windows, the clock or a person, decided from the record, recorded either way."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from steward.actions.operation import Operation
+from steward.actions.retraining_facts import situation_of
 from steward.actions.state import Services, Transaction
-from steward.approval import RequestState
-from steward.ledger import EventType
-from steward.retraining.controller import RetrainingHistory, decide
+from steward.actions.waiving import said_why
+from steward.errors import ConflictError
+from steward.gates import Outcome
+from steward.ledger import AuditEvent, EventDraft, EventType
+from steward.retraining import Decision, Trigger, decide
 from steward.spec import ModelSpec
 from steward.types import JsonObject
 
-ABANDONED_AFTER = timedelta(days=1)
+UNKNOWN_REQUEST = "no request on record asks for this run: an asset event alone, from wherever it came, starts nothing"
 
 
 def decide_retraining(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
-    """Ask the controller; the answer is an event with its reason, the "no" too."""
+    """Ask the controller after a window was judged; the answer is an event with all it looked at, the "no" too.
+
+    `request` is the event's number: a training run must cite it to be let in.
+    """
     op = Operation.begin(services, "decide_retraining", spec.model, run, actor, evidence=evidence)
 
     def write(tx: Transaction) -> JsonObject:
-        version = tx.evidence.get(evidence).body["version"]
-        windows = tx.windows.recent(spec.model, spec.retraining.when.of, version) if version else []
-        decision = decide(
-            spec.retraining, windows, _history(services, spec, tx), services.clock.now(), champion=version
-        )
+        situation = situation_of(services, spec, tx)
+        decision = decide(situation)
         kind = EventType.RETRAINING_REQUESTED if decision.requested else EventType.RETRAINING_DECLINED
-        tx.events.append(op.event(kind, decision.reason, version=version, evidence=evidence, detail=decision.detail))
-        return {"requested": decision.requested, "reason": decision.reason, "detail": decision.detail}
+        event = tx.events.append(
+            op.event(
+                kind,
+                decision.reason,
+                version=situation.champion,
+                evidence=evidence,
+                trigger=decision.trigger,
+                detail=decision.detail,
+            )
+        )
+        return {
+            "requested": decision.requested,
+            "reason": decision.reason,
+            "request": event.seq if decision.requested else None,
+            "detail": decision.detail,
+        }
 
     return op.commit(write)
 
 
-def _history(services: Services, spec: ModelSpec, tx: Transaction) -> RetrainingHistory:
-    now, period = services.clock.now(), spec.retraining.budget.per
-    requests = tx.events.read(model=spec.model, types=[EventType.RETRAINING_REQUESTED])
-    trained = tx.events.read(model=spec.model, types=[EventType.MODEL_TRAINED], since=now - period)
-    promoted = tx.events.read(model=spec.model, types=[EventType.VERSION_PROMOTED], limit=1)
-    return RetrainingHistory(
-        last_requested_at=requests[-1].at if requests else None,
-        last_trained_at=trained[-1].at if trained else None,
-        last_promoted_at=promoted[-1].at if promoted else None,
-        requests_in_period=sum(event.at > now - period for event in requests),
-        cpu_hours_in_period=sum(event.body["cpu_seconds"] for event in trained) / 3600,
-        in_flight=_in_flight(services, spec, tx),
-    )
+@dataclass(frozen=True)
+class Beginning:
+    """How a training run began: `requests` are events that an asset event cited, `said` is a person's own reason."""
+
+    trigger: Trigger
+    requests: tuple[int, ...] = ()
+    said: str = ""
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> Self:
+        return cls(Trigger(value["trigger"]), tuple(value.get("requests", ())), str(value.get("reason") or "").strip())
 
 
-def _in_flight(services: Services, spec: ModelSpec, tx: Transaction) -> str | None:
-    """What is under way already, in words; None when nothing is."""
-    if going := tx.rollouts.running(spec.model):
-        return f"version {going.version} is being rolled out"
-    now = services.clock.now()
-    waiting = [r for r in tx.approvals.find(spec.model, state=RequestState.OPEN) if r.expires_at > now]
-    if waiting:
-        return f"version {waiting[0].version} waits for approval"
-    since = now - ABANDONED_AFTER
-    begun = tx.events.read(
-        model=spec.model, types=[EventType.SNAPSHOT_TAKEN, EventType.RETRAINING_REQUESTED], since=since
+def admit_training(services: Services, spec: ModelSpec, *, run: str, actor: str, began: JsonObject) -> JsonObject:
+    """The first step of a training run. A no ends the run green, with its reason.
+
+    On a request of the controller: it must be on record, of this champion, and unused. On the clock: the controller is
+    asked. By hand: whatever speaks against it is put on record, and a reason goes beyond all but a running rollout.
+    """
+    op = Operation.begin(services, "admit_training", spec.model, run, actor, began=began)
+
+    def write(tx: Transaction) -> JsonObject:
+        beginning = Beginning.from_json(began)
+        if beginning.trigger is Trigger.REQUEST:
+            return _admit_request(op, spec, tx, beginning.requests)
+        situation = situation_of(services, spec, tx, run, asked=beginning.trigger, said=beginning.said)
+        return _admitted(op, tx, decide(situation), situation.champion)
+
+    return op.commit(write)
+
+
+def _admit_request(op: Operation, spec: ModelSpec, tx: Transaction, cited: Sequence[int]) -> JsonObject:
+    """Asset events coalesce: one run may answer several requests, and is about the newest."""
+    champion = tx.versions.champion(spec.model)
+    number = champion.number if champion else None
+    requested = {e.seq: e for e in tx.events.read(model=spec.model, types=[EventType.RETRAINING_REQUESTED])}
+    known = [requested[seq] for seq in sorted({*cited}) if seq in requested]
+    if not known:
+        return _admitted(op, tx, Decision(False, UNKNOWN_REQUEST, Trigger.REQUEST), number)
+    used = _answered_by(tx, spec.model, known)
+    free = [event for event in known if event.seq not in used]
+    if not free:
+        seq, by = next(iter(used.items()))
+        said = f"the request (event {seq}) was answered before, by run {by}: it starts one training, not two"
+        return _admitted(op, tx, Decision(False, said, Trigger.REQUEST), number)
+    newest, numbers = free[-1], [event.seq for event in free]
+    situation = situation_of(
+        op.services, spec, tx, op.run, asked=Trigger.REQUEST, said=newest.reason, requests=numbers, of=newest.version
     )
-    closed = tx.events.read(model=spec.model, types=[EventType.RUN_CLOSED], since=since)
-    if begun and (not closed or begun[-1].seq > closed[-1].seq):
-        return f"a training run began at {begun[-1].at:%Y-%m-%d %H:%M} and has not ended"
-    return None
+    return _admitted(op, tx, decide(situation), number, numbers)
+
+
+def _answered_by(tx: Transaction, model: str, requests: Sequence[AuditEvent]) -> dict[int, str]:
+    wanted = {event.seq for event in requests}
+    kinds = (EventType.RETRAINING_ADMITTED, EventType.RETRAINING_DECLINED)
+    return {
+        seq: event.body["run"]
+        for event in tx.events.read(model=model, types=kinds, after_seq=min(wanted))
+        for seq in event.body.get("requests", ())
+        if seq in wanted
+    }
+
+
+def _admitted(
+    op: Operation, tx: Transaction, decision: Decision, champion: int | None, requests: Sequence[int] = ()
+) -> JsonObject:
+    kind = EventType.RETRAINING_ADMITTED if decision.requested else EventType.RETRAINING_DECLINED
+    tx.events.append(
+        op.event(
+            kind,
+            decision.reason,
+            champion=champion,
+            trigger=decision.trigger,
+            requests=list(requests),
+            detail=decision.detail,
+        )
+    )
+    return {
+        "admitted": decision.requested,
+        "outcome": (Outcome.PASSED if decision.requested else Outcome.FAILED).value,
+        "trigger": decision.trigger.value if decision.trigger else None,
+        "requests": list(requests),
+        "reasons": [] if decision.requested else [f"declined: {decision.reason}"],
+        "reason": decision.reason,
+    }
+
+
+def allow_retraining(services: Services, *, model: str, by: str, via: str, reason: str) -> JsonObject:
+    """A person has looked at why candidates were refused, and lets retraining go on by itself.
+
+    Raises ConflictError when none was refused: a permission is for what happened, not for what may come.
+    """
+    said = said_why(reason)
+    op = Operation.begin(services, "allow_retraining", model, None, f"person:{by}")
+
+    def write(tx: Transaction) -> JsonObject:
+        spec = services.specs.get(model)
+        refused = situation_of(services, spec, tx).history.refused
+        if not refused:
+            raise ConflictError(
+                f"no candidate of {model} was refused since the last promotion: there is nothing to let go on",
+                hint=f"see `steward why {model}`",
+            )
+        versions = [each.version for each in refused]
+        draft = EventDraft(EventType.RETRAINING_ALLOWED, model, op.actor, said, body={"refused": versions, "via": via})
+        tx.events.append(draft)
+        return {"model": model, "refused": versions, "reason": said}
+
+    return op.commit(write)

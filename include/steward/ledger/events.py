@@ -47,6 +47,7 @@ class EventType(StrEnum):
     INCIDENT_RESOLVED = "incident.resolved"
     RETRAINING_REQUESTED = "retraining.requested"
     RETRAINING_DECLINED = "retraining.declined"
+    RETRAINING_ADMITTED = "retraining.admitted"
     RETRAINING_ALLOWED = "retraining.allowed"
     SERVER_FELL_BACK = "server.fell_back"
     RUN_CLOSED = "run.closed"
@@ -99,8 +100,9 @@ MEANING: dict[EventType, str] = {
     EventType.INCIDENT_UPDATED: "The same trouble was seen again, or changed.",
     EventType.INCIDENT_ACKNOWLEDGED: "A person took the incident on; body has their note.",
     EventType.INCIDENT_RESOLVED: "The trouble is over, or the version no longer serves.",
-    EventType.RETRAINING_REQUESTED: "The controller asked for retraining; body says why.",
-    EventType.RETRAINING_DECLINED: "The controller looked and did not ask; body says why not.",
+    EventType.RETRAINING_REQUESTED: "The controller asked for retraining; body has every trigger and safeguard.",
+    EventType.RETRAINING_DECLINED: "No retraining, or a training run was not let in; body has all that was looked at.",
+    EventType.RETRAINING_ADMITTED: "A training run may go on: who or what began it, and the request it answers.",
     EventType.RETRAINING_ALLOWED: "A person let retraining go on after candidates were refused; their reason.",
     EventType.SERVER_FELL_BACK: "A server could not load the champion and answers with the last good version.",
     EventType.RUN_CLOSED: "A training run ended; body says how. One that was given up is closed as abandoned.",

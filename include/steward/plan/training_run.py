@@ -1,8 +1,8 @@
-"""The steps of a training run, from a snapshot of the data to a released champion.
+"""The steps of a training run, from its admission and a snapshot of the data to a released champion.
 
-A gate that says no skips everything up to `settle`; `close` then ends the run green. `settle` runs whatever
-happened and rolls back a rollout that did not complete; `close` runs unless something failed, so that a fault
-ends the run red.
+The first gate lets the run in. A gate that says no skips everything up to `settle`; `close` then ends the run green.
+`settle` runs whatever happened and rolls back a rollout that did not complete; `close` runs unless something failed,
+so that a fault ends the run red.
 """
 
 from __future__ import annotations
@@ -43,6 +43,15 @@ def _candidate(spec: ModelSpec) -> list[Step]:
     model = spec.model
     snapshot, training = answer_of("snapshot", "snapshot"), answer_of("train", "training")
     return [
+        Step(
+            "admit",
+            "admit_training",
+            "Lets the run in: on a request of the controller, on the clock if it agrees, or because a person wants it.",
+            model,
+            {"began": field_of_run("began")},
+            kind=StepKind.GATE,
+            decides="admitted",
+        ),
         Step(
             "snapshot",
             "take_snapshot",

@@ -1,5 +1,26 @@
-"""The controller: when judged windows start a training, and every reason not to."""
+"""The controller: when a training begins, and every reason not to."""
 
-from steward.retraining.controller import Decision, RetrainingHistory, decide
+from steward.retraining.controller import Decision, decide
+from steward.retraining.situation import (
+    Candidate,
+    Labels,
+    Loss,
+    Measured,
+    Refused,
+    RetrainingHistory,
+    Situation,
+    Trigger,
+)
 
-__all__ = ["Decision", "RetrainingHistory", "decide"]
+__all__ = [
+    "Candidate",
+    "Decision",
+    "Labels",
+    "Loss",
+    "Measured",
+    "Refused",
+    "RetrainingHistory",
+    "Situation",
+    "Trigger",
+    "decide",
+]
