@@ -53,7 +53,13 @@ def judge_candidate(
         threshold=threshold,
     )
     profile = build_profile(
-        spec, parts.fit, scores, labels.to_numpy(), importance=importance["features"], threshold=threshold
+        spec,
+        parts.fit,
+        scores,
+        labels.to_numpy(),
+        importance=importance["features"],
+        threshold=threshold,
+        holdout=holdout,
     )
     values = {name: found["value"] for name, found in body["metrics"].items() if found["value"] is not None}
     return Judged({**body, "importance": importance}, verdict, values, profile)
