@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steward.inventory.external import ExternalModels
     from steward.inventory.record import Places
     from steward.inventory.stages import StageCatalogue
+    from steward.monitoring.notifications import Notifications
     from steward.reporting.packs import PackCatalogue
     from steward.spec import ModelSpec, SpecFolder
     from steward.spec.fields import Contradiction
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     policy_file: Path = Path("include/policy.yaml")
     stages_file: Path | None = None
     inventory_file: Path | None = None
+    notifications_file: Path | None = None
     dashboard_url: str | None = None
     packs_dir: Path | None = None  # compliance packs of this institution, beside the shipped ones
     ledger_key_file: Path | None = None
@@ -114,6 +116,15 @@ class Settings(BaseSettings):
     def inventory_path(self) -> Path:
         """Beside the policy, unless it is somewhere else."""
         return self.inventory_file or self.policy_file.with_name("inventory.yaml")
+
+    @property
+    def notifications_path(self) -> Path:
+        """Beside the policy, unless it is somewhere else."""
+        return self.notifications_file or self.policy_file.with_name("notifications.yaml")
+
+    @property
+    def notices_path(self) -> Path:
+        return self.home / "notices.jsonl"
 
     @property
     def reports_path(self) -> Path:
@@ -269,6 +280,21 @@ def external() -> ExternalModels:
     return _current(load_external, settings().inventory_path)
 
 
+def notifications() -> Notifications:
+    """Who hears of what, as the file says now; where there is no file, every address of STEWARD_NOTIFY_URLS."""
+    from steward.monitoring.notifications import Channel, Notifications, load_notifications
+
+    if settings().notifications_path.exists():
+        return _current(load_notifications, settings().notifications_path)
+    return Notifications(channels={name.lower(): Channel(environment=name) for name in notify_addresses()})
+
+
+def notify_addresses() -> dict[str, str]:
+    """The addresses of STEWARD_NOTIFY_URLS by the name of a channel each."""
+    given = enumerate(settings().notify_urls, 1)
+    return {f"NOTIFY_URL_{place}": url.get_secret_value() for place, url in given}
+
+
 def places() -> Places:
     """Where people look at a model: its model server, and its dashboard if there is one."""
     from steward.inventory.record import Places
@@ -318,11 +344,12 @@ def services() -> Services:
         checkpoints=given.home / "checkpoints.jsonl",
         archive=FileArchive(given.archive or f"{storage.rstrip('/')}/archive"),
         served=HttpServedEstate(given.server_urls, _plain(given.server_token)),
-        notifier=AppriseNotifier(given.home / "notices.jsonl", [url.get_secret_value() for url in given.notify_urls]),
+        notifier=AppriseNotifier(given.notices_path, notify_addresses()),
         wall=lambda: datetime.now(UTC),
         log_key=log_key(),
         external=external,
         packs=packs,
+        notifications=notifications,
     )
 
 

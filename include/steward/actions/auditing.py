@@ -16,6 +16,7 @@ from steward.gates import Evidence
 from steward.inventory.rules import RULE_NAMES
 from steward.inventory.zombies import Assessment, Finding
 from steward.ledger import ALL_MODELS, EventDraft, EventType
+from steward.monitoring.severity import worst
 from steward.monitoring.windows import Incident, IncidentState
 from steward.types import JsonObject, Window
 
@@ -66,17 +67,22 @@ class _Audit:
         detail = {"reason": finding.reason, "what_to_do": finding.what_to_do}
         if known is None:
             self._save(EventType.INCIDENT_OPENED, self._opened(finding, detail), finding)
-        elif (known.severity, (known.detail or {}).get("reason")) != (finding.severity, finding.reason):
-            changed = replace(known, severity=finding.severity, detail=detail)
+        elif self._differs(known, finding):
+            changed = replace(known, severity=worst(known.severity, finding.severity), detail=detail)
             changed = replace(changed, evidence=self.evidence, updated_at=self.now)
             self._save(EventType.INCIDENT_UPDATED, changed, finding)
         return known is None
 
+    def _differs(self, known: Incident, finding: Finding) -> bool:
+        rose = worst(known.severity, finding.severity) != known.severity
+        return rose or (known.detail or {}).get("reason") != finding.reason
+
     def resolve(self, incident: Incident) -> Incident:
-        return resolve_incident(self.tx, incident, self.actor, "the audit no longer finds it", self.now)
+        return resolve_incident(self.tx, incident, self.actor, "the audit no longer finds it", self.now, told=False)
 
     def _save(self, kind: EventType, incident: Incident, finding: Finding) -> None:
-        save_incident(self.tx, kind, incident, self.actor, f"{finding.rule}: {finding.reason}")
+        """Owners hear of what is new by one letter a night."""
+        save_incident(self.tx, kind, incident, self.actor, f"{finding.rule}: {finding.reason}", told=False)
 
     def _opened(self, finding: Finding, detail: JsonObject) -> Incident:
         return Incident(

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steward.actions.incidents import monitored_incidents
 from steward.actions.operation import Operation
 from steward.actions.preparing import snapshot_of
 from steward.actions.state import Services, Transaction
-from steward.actions.window_incidents import monitored_incidents
 from steward.errors import DataError
 from steward.gates import Verdict
 from steward.ledger import EventType

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from steward.actions.messaging import NOTICE, address_message, deliver_messages, pending_effects
 from steward.actions.state import Services, Transaction
 from steward.errors import StewardError
+from steward.ledger.outbox import PendingEffect
+from steward.monitoring.messages import Message
 from steward.registry import ModelVersion, State
 from steward.training import LoggedModel
-from steward.types import JsonObject
 
 log = logging.getLogger(__name__)
 
 REGISTER = "registry.register"
 ALIASES = "registry.aliases"
-NOTICE = "notice"
 
 
 def logged_model(version: ModelVersion) -> LoggedModel:
@@ -44,9 +45,14 @@ def want_aliases(tx: Transaction, model: str) -> None:
     tx.outbox.put(ALIASES, {"model": model})
 
 
-def want_notice(tx: Transaction, to: Sequence[str], title: str, body: str) -> None:
-    """Tell people, by their addresses, once the change is committed."""
-    tx.outbox.put(NOTICE, {"to": list(to), "title": title, "body": body})
+def want_notice(tx: Transaction, to: Sequence[str], title: str, body: str, *, severity: str = "medium") -> None:
+    """Write to people, by their addresses, once the change is committed."""
+    tx.outbox.put(NOTICE, {"to": list(to), "title": title, "body": body, "severity": severity})
+
+
+def want_message(tx: Transaction, message: Message) -> None:
+    """Tell whoever the rules of the deployment name, once the change is committed."""
+    tx.outbox.put(NOTICE, {"message": message.to_json()})
 
 
 def aliases(tx: Transaction, model: str) -> dict[str, int | None]:
@@ -57,29 +63,30 @@ def aliases(tx: Transaction, model: str) -> dict[str, int | None]:
 
 
 def deliver(services: Services) -> int:
-    """Deliver what is pending; returns how many are left for later."""
-    with services.database.begin() as tx:
-        pending = tx.outbox.pending()
+    """Deliver what is pending; returns how many could not be and are left for later."""
     left = 0
-    for effect_id, kind, body in pending:
+    for effect in pending_effects(services):
         try:
-            _do(services, kind, body)
+            _do(services, effect)
         except StewardError as error:  # no effect may stand in the way of another: each is safe in any order
-            log.warning("effect %s for %s waits for the next try: %s", kind, body.get("model"), error)
+            log.warning("effect %s for %s waits for the next try: %s", effect.kind, effect.body.get("model"), error)
             left += 1
-            continue
-        with services.database.begin() as tx:
-            tx.outbox.delivered(effect_id)
-    return left
+    return left + deliver_messages(services)
 
 
-def _do(services: Services, kind: str, body: JsonObject) -> None:
-    if kind == REGISTER:
+def _do(services: Services, effect: PendingEffect) -> None:
+    body = effect.body
+    if effect.kind == NOTICE:
+        address_message(services, effect)
+        return
+    if effect.kind == REGISTER:
         logged = LoggedModel(body["run_id"], body["uri"], body["digest"])
         services.mirror.register(logged, body["model"], body["number"], body["tags"])
-    elif kind == ALIASES:
+    elif effect.kind == ALIASES:
         with services.database.begin() as tx:
             wanted = aliases(tx, body["model"])
         services.mirror.assert_aliases(body["model"], wanted)
-    elif kind == NOTICE:
-        services.notifier.notify(body["to"], body["title"], body["body"])
+    else:
+        return  # of a channel: delivered after all, or by who can
+    with services.database.begin() as tx:
+        tx.outbox.delivered(effect.id)

@@ -110,7 +110,7 @@ def _ask_for_review(tx: Transaction, op: Operation, request: ApprovalRequest, by
         detail={"review_by": format_instant(by), "by": person(op.actor)},
     )
     said = f"{REVIEW_DUE}: {person(op.actor)} broke the glass; to be reviewed by {by:%Y-%m-%d %H:%M} UTC"
-    save_incident(tx, EventType.INCIDENT_OPENED, incident, op.actor, said, op.run)
+    save_incident(tx, EventType.INCIDENT_OPENED, incident, op.actor, said, op.run, told=False)
 
 
 def _tell_reviewers(
@@ -121,7 +121,7 @@ def _tell_reviewers(
     known = [policy.people[name].email for name in sorted(able)]
     asked = f"{said}\n\nTo be reviewed by {by:%Y-%m-%d %H:%M} UTC: steward review {spec.model} --reason …"
     to = dict.fromkeys([spec.owner.email, *(each for each in known if each)])
-    want_notice(tx, list(to), f"{candidate.ref} may be released without the approvals it needs", asked)
+    want_notice(tx, list(to), f"{candidate.ref} may be released without the approvals it needs", asked, severity="high")
 
 
 def _due(tx: Transaction, model: str) -> list[Incident]:

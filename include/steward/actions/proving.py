@@ -89,7 +89,8 @@ def _tell_owner(tx: Transaction, spec: ModelSpec, to: int | None, reason: str) -
     """A spec that cannot be read names nobody; whoever rolled back is told in any case."""
     if owner := getattr(spec, "owner", None):
         back = f"{spec.model}@{to}" if to is not None else "no version"
-        want_notice(tx, [owner.email], f"{spec.model} went back to {back}, and this is not proved", reason)
+        title = f"{spec.model} went back to {back}, and this is not proved"
+        want_notice(tx, [owner.email], title, reason, severity="high")
 
 
 def smoke_rows(tx: Transaction, version: ModelVersion) -> list[JsonObject]:

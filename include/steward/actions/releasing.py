@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from steward.actions.approving import require_approval
 from steward.actions.effects import logged_model, want_aliases
+from steward.actions.incidents import end_with_service
 from steward.actions.operation import Operation
 from steward.actions.overriding import glass_broken, overdue_review
 from steward.actions.rollouts import move_route, require_judged, route_said, running_rollout
@@ -208,6 +209,9 @@ def complete_rollout(services: Services, spec: ModelSpec, *, run: str, actor: st
                 route=route_said(tx, spec.model),
             )
         )
+        if going.previous is not None:
+            why = f"version {going.previous} was replaced by {going.version}"
+            end_with_service(tx, op, going.previous, why, kind="rollout", ref=rollout)
         return {"version": going.version, "replaced": going.previous, "epoch": ended.epoch}
 
     return op.commit(write)

@@ -319,4 +319,4 @@ def _end_versions(tx: Transaction, model: str) -> list[int]:
 
 def _resolve_incidents(services: Services, tx: Transaction, op: Operation) -> None:
     for incident in tx.incidents.unresolved(op.model):
-        resolve_incident(tx, incident, op.actor, "the model is retired", services.clock.now(), op.run)
+        resolve_incident(tx, incident, op.actor, "the model is retired", services.clock.now(), op.run, told=False)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from steward.actions.effects import want_aliases
+from steward.actions.incidents import end_with_service
 from steward.actions.operation import Operation
 from steward.actions.rollouts import move_route, route_said, way_back
 from steward.actions.state import Services, Transaction
@@ -92,7 +93,7 @@ def _go_back(
         bad, good, epoch = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
         want_aliases(tx, spec.model)
         seconds = time.monotonic() - started
-        tx.events.append(
+        told = tx.events.append(
             op.event(
                 EventType.ROLLOUT_ROLLED_BACK,
                 reason,
@@ -104,6 +105,7 @@ def _go_back(
                 route=route_said(tx, spec.model),
             )
         )
+        end_with_service(tx, op, bad, f"version {bad} was rolled back", kind="rollback", ref=f"event {told.seq}")
         return {"from": bad, "to": good, "epoch": epoch, "seconds": seconds}
 
     return op.commit(write, deliver_now=deliver_now)

@@ -28,6 +28,9 @@ from steward.ledger import (
     Verification,
     Weakness,
 )
+from steward.ledger.outbox import PendingEffect
+from steward.monitoring.messages import Message
+from steward.monitoring.notifications import Channel, Notifications
 from steward.monitoring.tallies import TallyTable
 from steward.monitoring.windows import IncidentTable, WindowTable
 from steward.registry import VersionTable
@@ -104,7 +107,15 @@ class Outbox(Protocol):
 
     def put(self, kind: str, body: JsonObject) -> None: ...
 
-    def pending(self, limit: int = 100) -> list[tuple[int, str, JsonObject]]: ...
+    def pending(self, limit: int = 100, after: int = 0) -> list[PendingEffect]:
+        """In the order they were wanted, those with an id above `after`."""
+        ...
+
+    def take(self, effect_id: int, now: datetime, until: datetime) -> bool:
+        """Begin a delivery: nobody else begins one before `until`. False when somebody has, or it is delivered."""
+        ...
+
+    def failed(self, effect_id: int, error: str, retry_at: datetime) -> None: ...
 
     def delivered(self, effect_id: int) -> None: ...
 
@@ -175,10 +186,15 @@ class DriftReporter(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells people."""
+    """Tells people, channel by channel."""
 
-    def notify(self, to: Sequence[str], title: str, body: str) -> None:
-        """`to` are addresses. Raises UnavailableError when it could not be handed on; the outbox tries again."""
+    def reaches(self, name: str, channel: Channel | None) -> bool:
+        """Whether this process can deliver to the channel; some only a task of Airflow can."""
+        ...
+
+    def notify(self, name: str, channel: Channel | None, message: Message) -> None:
+        """No channel: the file of notices. Raises UnavailableError when it could not be handed on, without a secret
+        in its words; the outbox tries again."""
         ...
 
 
@@ -207,4 +223,5 @@ class Services:
     wall: Callable[[], datetime]
     log_key: bytes = b""  # of the hashes in the prediction log
     external: Callable[[], ExternalModels] = ExternalModels  # none are declared
+    notifications: Callable[[], Notifications] = Notifications  # no channel but the file of notices
     packs: Callable[[], PackCatalogue] = shipped_packs

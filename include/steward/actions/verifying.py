@@ -23,7 +23,7 @@ from steward.ledger import (
     replay,
     verify_evidence,
 )
-from steward.ledger.replay import APPROVAL_EVENTS, STATE_EVENTS, GivenYesOrNo, RecordedRoute
+from steward.ledger.replay import APPROVAL_EVENTS, STATE_EVENTS, GivenYesOrNo, RecordedIncident, RecordedRoute
 from steward.registry import ModelVersion
 from steward.rollout import Route
 from steward.types import JsonObject
@@ -76,7 +76,8 @@ def altered_evidence(tx: Transaction) -> Break | None:
 
 
 def differences(tx: Transaction) -> list[Difference]:
-    """Everything in the tables of versions, requests, answers, rollouts and routes that the events do not tell.
+    """Everything in the tables of versions, requests, answers, rollouts, routes and incidents that the events do not
+    tell.
 
     Others may go on working: what differs only because something happened between two reads is not told.
     """
@@ -97,13 +98,14 @@ def _head(tx: Transaction) -> int:
 
 def _compared(tx: Transaction) -> Iterator[Difference]:
     recorded = replay(tx.events.read(types=STATE_EVENTS))
-    for route in tx.routes.all():
-        recorded.setdefault(route.model, RecordedState(route.model))
+    for row in (*tx.routes.all(), *tx.incidents.unresolved_everywhere()):
+        recorded.setdefault(row.model, RecordedState(row.model))
     for model in sorted(recorded):
         yield from _of_versions(tx, recorded[model])
         yield from _of_route(tx, recorded[model])
         yield from _of_rollout(tx, recorded[model])
         yield from _of_requests(tx, recorded[model])
+        yield from _of_incidents(tx, recorded[model])
 
 
 def exported(tx: Transaction, extent: Extent, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, bytes]:
@@ -221,6 +223,17 @@ def _of_requests(tx: Transaction, recorded: RecordedState) -> Iterator[Differenc
             said = f"{'yes' if answer.approved else 'no'} of {answer.by}"
             where = ("in the events", "not in the table") if answer in told else ("not in the events", "in the table")
             yield Difference(recorded.model, f"the {said} to {name}", *where)
+
+
+def _of_incidents(tx: Transaction, recorded: RecordedState) -> Iterator[Difference]:
+    """An incident that was made to look over, or harmless, by hand; and one that is gone or was put there."""
+    present = {i.id: RecordedIncident(i.state.value, i.severity) for i in tx.incidents.all(recorded.model)}
+    for incident in sorted({*present, *recorded.incidents}):
+        said, found = recorded.incidents.get(incident), present.get(incident)
+        if said == found:
+            continue
+        name, seq = f"incident {incident}", recorded.settled_by.get(f"incident {incident}")
+        yield Difference(recorded.model, name, said and ", ".join(said), found and ", ".join(found), seq)
 
 
 def _shown(value: Any) -> str:

@@ -3,104 +3,164 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from steward.actions.incidents import resolve_incident, save_incident
+from steward.actions.incidents import monitored_incidents, resolve_incident, save_incident
 from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
-from steward.gates import Outcome, Verdict
+from steward.gates import Verdict
 from steward.ledger import EventType
-from steward.monitoring.windows import MONITORED, Cause, Incident, IncidentState
+from steward.monitoring.episodes import Episode, latest_episode, settled_to
+from steward.monitoring.severity import severity, worst
+from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
 from steward.spec import ModelSpec
-from steward.types import JsonObject, RiskTier, Window, parse_instant
+from steward.types import JsonObject, parse_instant
 
 REPORT_AGAIN_AFTER = timedelta(days=7)
+LOOKED_BACK = 400  # windows: more than a year of daily ones
 
 
 def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
-    """One unresolved incident per cause: opened, kept up to date, or resolved, by what the window showed."""
+    """One unresolved incident per cause: opened, kept up to date, or resolved, by what the windows showed.
+
+    Told from all windows of the version, whatever the order they were judged in. The same window changes nothing twice.
+    """
     op = Operation.begin(services, "open_incident", spec.model, run, actor, evidence=evidence)
 
     def write(tx: Transaction) -> JsonObject:
-        body = tx.evidence.get(evidence).body
-        verdict = Verdict.from_json(body["verdict"])
-        unresolved = {incident.cause: incident for incident in monitored_incidents(tx, spec.model)}
-        failed = {Cause(cause) for cause in body["causes"]}
-        touched = [
-            _note(services, spec, tx, op, unresolved.get(cause), cause, body, evidence) for cause in sorted(failed)
-        ]
-        resolved = [
-            _resolve(services, tx, op, incident, "a window passed")
-            for cause, incident in unresolved.items()
-            if Cause(cause) not in failed and verdict.outcome is not Outcome.INCONCLUSIVE
-        ]
-        wanted = any(_report_wanted(services, incident) for incident in touched)
+        gone = list(_ended_with_their_version(tx, op))
+        seen = _seen(tx, op, spec, tx.evidence.get(evidence).body)
+        followed = [] if seen is None else [i for cause in Cause if (i := seen.follow(cause)) is not None]
+        open_ = [incident for incident in followed if incident.unresolved and not incident.passed]
         return {
-            "incidents": [i.id for i in touched],
-            "resolved": [i.id for i in resolved],
-            "report_wanted": wanted,
+            "incidents": [incident.id for incident in open_],
+            "resolved": [incident.id for incident in (*gone, *followed) if not incident.unresolved],
+            "report_wanted": any(report_wanted(incident, services.clock.now()) for incident in open_),
         }
 
     return op.commit(write)
 
 
-def monitored_incidents(tx: Transaction, model: str) -> list[Incident]:
-    """What windows may open and close; an audit's or a review's incidents are not theirs to end."""
-    return [incident for incident in tx.incidents.unresolved(model) if incident.cause in MONITORED]
-
-
-def _note(
-    services: Services,
-    spec: ModelSpec,
-    tx: Transaction,
-    op: Operation,
-    known: Incident | None,
-    cause: Cause,
-    body: JsonObject,
-    evidence: str,
-) -> Incident:
-    now = services.clock.now()
-    if known and known.version == body["version"]:
-        incident = replace(known, updated_at=now, windows=known.windows + 1, evidence=evidence)
-        kind, said = EventType.INCIDENT_UPDATED, f"{cause} again: {incident.windows} windows now"
-    else:
-        if known:
-            _resolve(services, tx, op, known, f"version {known.version} no longer serves")
-        incident = Incident(
-            id=uuid.uuid4().hex,
-            model=spec.model,
-            version=body["version"],
-            cause=cause.value,
-            severity=_severity(spec.risk_tier, cause),
-            state=IncidentState.OPEN,
-            first_bad=Window.from_json(body["window"]),
-            opened_at=now,
-            updated_at=now,
-            windows=1,
-            evidence=evidence,
-        )
-        kind, said = EventType.INCIDENT_OPENED, f"{cause}: {_first_reason(body, cause)}"
-    return save_incident(tx, kind, incident, op.actor, said, op.run)
-
-
-def _first_reason(body: JsonObject, cause: Cause) -> str:
-    failed = Verdict.from_json(body["verdict"]).failed()
-    return next(f.reason for f in failed if f.gate.startswith(f"{cause.value}."))
-
-
-def _severity(tier: RiskTier, cause: Cause) -> str:
-    """Drift alone is for watching; a loss or a broken input weighs as much as the model does."""
-    if cause is Cause.DRIFT:
-        return "low"
-    return {RiskTier.LOW: "low", RiskTier.MEDIUM: "medium", RiskTier.HIGH: "high"}[tier]
-
-
-def _resolve(services: Services, tx: Transaction, op: Operation, incident: Incident, why: str) -> Incident:
-    return resolve_incident(tx, incident, op.actor, why, services.clock.now(), op.run)
-
-
-def _report_wanted(services: Services, incident: Incident) -> bool:
+def report_wanted(incident: Incident, now: datetime) -> bool:
     """A person looks when trouble begins, then weekly while it lasts."""
     made_at = (incident.detail or {}).get("report_at")
-    return made_at is None or services.clock.now() - parse_instant(made_at) >= REPORT_AGAIN_AFTER
+    return made_at is None or now - parse_instant(made_at) >= REPORT_AGAIN_AFTER
+
+
+def _ended_with_their_version(tx: Transaction, op: Operation) -> Iterator[Incident]:
+    champion, now = tx.versions.champion(op.model), op.services.clock.now()
+    for incident in monitored_incidents(tx, op.model):
+        if champion is None or incident.version != champion.number:
+            why = f"version {incident.version} no longer serves"
+            yield resolve_incident(tx, incident, op.actor, why, now, op.run)
+
+
+def _seen(tx: Transaction, op: Operation, spec: ModelSpec, body: JsonObject) -> _Seen | None:
+    """None for a version that no longer serves: nobody has to do anything about it."""
+    champion = tx.versions.champion(spec.model)
+    if champion is None or champion.number != body["version"]:
+        return None
+    windows = tx.windows.recent(spec.model, LOOKED_BACK, champion.number)
+    return _Seen(tx, op, spec, champion.number, windows, tx.incidents.all(spec.model))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """All judged windows of the champion, oldest first, and all incidents of the model."""
+
+    tx: Transaction
+    op: Operation
+    spec: ModelSpec
+    version: int
+    windows: Sequence[JudgedWindow]
+    incidents: Sequence[Incident]
+
+    def follow(self, cause: Cause) -> Incident | None:
+        """The incident of this cause as the windows have it now; None when there is none to speak of."""
+        known = next((i for i in self.incidents if i.unresolved and self._about(i) == (self.version, cause)), None)
+        settled = settled_to(self.incidents, self.version, cause)
+        unsettled = [judged for judged in self.windows if settled is None or judged.window.end > settled]
+        sound = self.spec.monitoring.resolve_after
+        episode = latest_episode(unsettled, cause, sound)
+        if known is None:
+            return self._open(cause, episode) if episode and not episode.is_over(sound) else None
+        if episode is None:
+            return self._resolve(known, "its windows were judged again, and none fails now")
+        present = self._present(known, cause, episode)
+        if episode.is_over(sound):
+            return self._resolve(present, f"{episode.passed} windows in a row passed")
+        return self._update(known, present)
+
+    def _about(self, incident: Incident) -> tuple[int, str]:
+        return incident.version, incident.cause
+
+    def _open(self, cause: Cause, episode: Episode) -> Incident:
+        now, digest = self._now, episode.last_bad.evidence
+        incident = Incident(
+            id=uuid.uuid4().hex,
+            model=self.spec.model,
+            version=self.version,
+            cause=cause.value,
+            severity=self._severity(cause, episode),
+            state=IncidentState.OPEN,
+            first_bad=episode.first_bad,
+            opened_at=now,
+            updated_at=now,
+            windows=episode.failed,
+            evidence=digest,
+            passed=episode.passed,
+            judged_to=self.windows[-1].window.end,
+        ).linked("evidence", digest, now)
+        if rollout := self._deployment():
+            incident = incident.linked("deployment", rollout, now)
+        said = f"{cause}: {self._first_reason(cause, episode)}"
+        return save_incident(self.tx, EventType.INCIDENT_OPENED, incident, self.op.actor, said, self.op.run)
+
+    def _present(self, known: Incident, cause: Cause, episode: Episode) -> Incident:
+        """A severity may rise while an incident lasts; it does not fall before it is over."""
+        return replace(
+            known,
+            severity=worst(known.severity, self._severity(cause, episode)),
+            first_bad=episode.first_bad,
+            windows=episode.failed,
+            passed=episode.passed,
+            evidence=episode.last_bad.evidence,
+            judged_to=self.windows[-1].window.end,
+        )
+
+    def _update(self, known: Incident, present: Incident) -> Incident:
+        if (present.windows, present.passed, present.first_bad, present.severity, present.evidence) == (
+            (known.windows, known.passed, known.first_bad, known.severity, known.evidence)
+        ):
+            return known
+        rose = known.severity if present.severity != known.severity else None
+        changed = replace(present, updated_at=self._now)
+        said = f"{known.cause} again: {present.windows} windows now"
+        if present.passed:
+            said = f"{known.cause}: {present.passed} of {self.spec.monitoring.resolve_after} windows in a row passed"
+        kind = EventType.INCIDENT_UPDATED
+        return save_incident(self.tx, kind, changed, self.op.actor, said, self.op.run, rose_from=rose)
+
+    def _resolve(self, incident: Incident, why: str) -> Incident:
+        return resolve_incident(self.tx, incident, self.op.actor, why, self._now, self.op.run)
+
+    def _severity(self, cause: Cause, episode: Episode) -> str:
+        effects = self.tx.evidence.get(episode.last_bad.evidence).body.get("effects") or {}
+        return severity(self.spec.risk_tier, cause, effects.get(cause.value))
+
+    def _first_reason(self, cause: Cause, episode: Episode) -> str:
+        verdict = Verdict.from_json(self.tx.evidence.get(episode.last_bad.evidence).body["verdict"])
+        said = (finding.reason for finding in verdict.failed() if finding.gate.startswith(f"{cause.value}."))
+        return next(said, "a window failed")
+
+    def _deployment(self) -> str | None:
+        """The rollout that put the version in service."""
+        promoted = self.tx.events.read(model=self.spec.model, types=[EventType.VERSION_PROMOTED])
+        brought = [event.body.get("rollout") for event in promoted if event.version == self.version]
+        return brought[-1] if brought else None
+
+    @property
+    def _now(self) -> datetime:
+        return self.op.services.clock.now()

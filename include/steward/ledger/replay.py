@@ -6,8 +6,9 @@ what is derived here. Every change of state is one event, so the two differ only
 Read from the bodies: `state` and `request` of answers and closed requests, `replaced`, `rollout` and `epoch` of
 `version.promoted`, `previous` and `rollout` of `rollout.started`, `percent`, `epoch` and `rollout` of
 `rollout.advanced`, `to`, `epoch` and `rollout` of `rollout.rolled_back`, `request` of `glass.broken`,
-`requests_closed` of `endpoint.closed`, and `route` wherever a route changed: the whole of it. Events of before
-versions stood beside the champion have no `route`; theirs follows from what they say.
+`requests_closed` of `endpoint.closed`, `incident` and `severity` of events about incidents, and `route` wherever a
+route changed: the whole of it. Events of before versions stood beside the champion have no `route`; theirs follows
+from what they say.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from steward.ledger.governance import person_of
 
 CHALLENGER, CHAMPION, SUPERSEDED = "challenger", "champion", "superseded"
 REJECTED, RETIRED, APPROVED = "rejected", "retired", "approved"
+OPEN = "open"
 
 
 class GivenYesOrNo(NamedTuple):
@@ -43,6 +45,11 @@ class RecordedRoute:
     standby: int | None = None
 
 
+class RecordedIncident(NamedTuple):
+    state: str
+    severity: str
+
+
 @dataclass
 class RecordedState:
     """One model as its events tell it. `settled_by` is the sequence of the event that settled a fact last."""
@@ -55,6 +62,7 @@ class RecordedState:
     approved: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     answers: dict[str, set[GivenYesOrNo]] = field(default_factory=dict)
+    incidents: dict[str, RecordedIncident] = field(default_factory=dict)
     settled_by: dict[str, int] = field(default_factory=dict)
 
     def of_version(self, number: int | None, state: str, seq: int) -> None:
@@ -181,6 +189,20 @@ def _retired(state: RecordedState, event: AuditEvent) -> None:
     state.running = None
 
 
+def _incident_changed(state: RecordedState, event: AuditEvent) -> None:
+    """An update, a window more, leaves it open or acknowledged as it was."""
+    incident, severity = event.body["incident"], event.body["severity"]
+    known = state.incidents.get(incident)
+    present = _INCIDENT_STATES.get(event.type) or (known.state if known else OPEN)
+    state.incidents[incident] = RecordedIncident(present, severity)
+    state.settled_by[f"incident {incident}"] = event.seq
+
+
+_INCIDENT_STATES = {
+    EventType.INCIDENT_OPENED: OPEN,
+    EventType.INCIDENT_ACKNOWLEDGED: "acknowledged",
+    EventType.INCIDENT_RESOLVED: "resolved",
+}
 _CHANGES = {
     EventType.VERSION_REGISTERED: _registered,
     EventType.VERSION_REJECTED: _rejected,
@@ -195,6 +217,10 @@ _CHANGES = {
     EventType.ROUTE_RENEWED: _rerouted,
     EventType.ENDPOINT_CLOSED: _endpoint_closed,
     EventType.MODEL_RETIRED: _retired,
+    EventType.INCIDENT_OPENED: _incident_changed,
+    EventType.INCIDENT_UPDATED: _incident_changed,
+    EventType.INCIDENT_ACKNOWLEDGED: _incident_changed,
+    EventType.INCIDENT_RESOLVED: _incident_changed,
 }
 STATE_EVENTS = tuple(_CHANGES)
 APPROVAL_EVENTS = (EventType.APPROVAL_REQUESTED, EventType.APPROVAL_ANSWERED, EventType.GLASS_BROKEN)

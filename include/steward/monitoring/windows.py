@@ -115,6 +115,10 @@ class IncidentTable(Protocol):
         """Of every model, oldest first."""
         ...
 
+    def find(self, prefix: str) -> list[Incident]:
+        """Those whose id begins so, of every model, oldest first."""
+        ...
+
     def save(self, incident: Incident) -> Incident:
         """Insert or replace by id. Raises ConflictError for a second unresolved one of the same cause."""
         ...

@@ -14,6 +14,7 @@ from steward.clock import Clock
 from steward.errors import UnavailableError
 from steward.gates import Evidence
 from steward.ledger import Link
+from steward.ledger.outbox import PendingEffect
 from steward.monitoring.tallies import DayTally
 from steward.monitoring.windows import Incident, JudgedWindow
 from steward.registry import ModelVersion
@@ -42,7 +43,7 @@ class State:
     tallies: dict[tuple[str, int, date], tuple[DayTally, str]] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     operations: dict[str, tuple[str, JsonObject]] = field(default_factory=dict)
-    outbox: dict[int, tuple[str, JsonObject]] = field(default_factory=dict)
+    outbox: dict[int, PendingEffect] = field(default_factory=dict)
     delivered: set[int] = field(default_factory=set)
     notices: list[str] = field(default_factory=list)
 

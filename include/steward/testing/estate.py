@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from steward.errors import NotFoundError, UnavailableError
 from steward.inventory import ServedVersion, TriedVersion
+from steward.monitoring.messages import Message
+from steward.monitoring.notifications import Channel
 from steward.types import JsonObject
 
 _AWAY = "the model server does not answer"
@@ -53,16 +55,23 @@ class FakeServedEstate:
 
 
 class FakeNotifier:
-    """`sent` holds (recipients, title, body) in order."""
+    """`sent` holds (recipients, title, body) in order, `told` the messages by channel; `away_channels` refuse."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[tuple[str, ...], str, str]] = []
+        self.told: list[tuple[str, Message]] = []
         self.away = False
+        self.away_channels: set[str] = set()
 
-    def notify(self, to: Sequence[str], title: str, body: str) -> None:
-        if self.away:
-            raise UnavailableError("nobody can be told", where="memory", hint="set away = False")
-        self.sent.append((tuple(to), title, body))
+    def reaches(self, name: str, channel: Channel | None) -> bool:
+        return channel is None or not channel.by_airflow
+
+    def notify(self, name: str, channel: Channel | None, message: Message) -> None:
+        if self.away or name in self.away_channels:
+            raise UnavailableError(f"{name} does not answer", where="memory", hint="set away = False")
+        self.told.append((name, message))
+        if channel is None:
+            self.sent.append((message.to, message.title, message.body))
 
 
 class FakeArchive:

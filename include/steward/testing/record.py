@@ -29,6 +29,7 @@ from steward.ledger import (
     seal,
     verify,
 )
+from steward.ledger.outbox import PendingEffect
 from steward.types import JsonObject, to_json
 
 
@@ -156,17 +157,32 @@ class FakeOperationTable:
 
 
 class FakeOutbox:
-    def __init__(self, effects: dict[int, tuple[str, JsonObject]], delivered: set[int]) -> None:
+    def __init__(self, effects: dict[int, PendingEffect], delivered: set[int]) -> None:
         self._effects, self._delivered = effects, delivered
 
     def put(self, kind: str, body: JsonObject) -> None:
-        self._effects[len(self._effects) + 1] = (kind, to_json(body))
+        number = len(self._effects) + 1
+        self._effects[number] = PendingEffect(number, kind, to_json(body))
 
-    def pending(self, limit: int = 100) -> list[tuple[int, str, JsonObject]]:
-        waiting = [number for number in sorted(self._effects) if number not in self._delivered]
-        return [(number, *copy.deepcopy(self._effects[number])) for number in waiting[:limit]]
+    def pending(self, limit: int = 100, after: int = 0) -> list[PendingEffect]:
+        waiting = [number for number in sorted(self._effects) if number not in self._delivered and number > after]
+        return [copy.deepcopy(self._effects[number]) for number in waiting[:limit]]
+
+    def take(self, effect_id: int, now: datetime, until: datetime) -> bool:
+        effect = self._effects.get(effect_id)
+        if effect is None or effect_id in self._delivered or (effect.retry_at and effect.retry_at > now):
+            return False
+        self._effects[effect_id] = effect._replace(attempts=effect.attempts + 1, retry_at=until)
+        return True
+
+    def failed(self, effect_id: int, error: str, retry_at: datetime) -> None:
+        self._require(effect_id)
+        self._effects[effect_id] = self._effects[effect_id]._replace(error=error, retry_at=retry_at)
 
     def delivered(self, effect_id: int) -> None:
+        self._require(effect_id)
+        self._delivered.add(effect_id)
+
+    def _require(self, effect_id: int) -> None:
         if effect_id not in self._effects:
             raise NotFoundError(f"there is no effect {effect_id} in the outbox")
-        self._delivered.add(effect_id)

@@ -248,7 +248,7 @@ def test_lost_performance_asks_for_retraining_once(served: Any) -> None:
     assert len(served.events("retraining.requested")) == len(served.events("retraining.declined")) == 1
 
 
-def test_a_good_window_resolves_the_incident(served: Any) -> None:
+def test_good_windows_resolve_the_incident(served: Any) -> None:
     served.clock.advance(timedelta(days=5))
     serve_week(served, informative=False)
     bad = served.do("judge_window", "night1")
@@ -257,7 +257,10 @@ def test_a_good_window_resolves_the_incident(served: Any) -> None:
     serve_week(served, informative=True)
     good = served.do("judge_window", "night2")
     assert "performance" not in good["causes"], good["reasons"]
-    resolved = served.do("open_incident", "night2", evidence=good["evidence"])["resolved"]
+    assert served.do("open_incident", "night2", evidence=good["evidence"])["resolved"] == []
+    served.clock.advance(timedelta(days=1))
+    good = served.do("judge_window", "night3")
+    resolved = served.do("open_incident", "night3", evidence=good["evidence"])["resolved"]
     assert len(resolved) == 1
     assert len(served.events("incident.resolved")) == 1
 

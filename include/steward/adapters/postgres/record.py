@@ -35,6 +35,7 @@ from steward.ledger import (
     verify,
 )
 from steward.ledger.chain import LINK_FIELDS
+from steward.ledger.outbox import PendingEffect
 from steward.types import JsonObject, canonical
 
 STREAM_BATCH = 5_000
@@ -191,14 +192,28 @@ class PostgresOutbox:
     def put(self, kind: str, body: JsonObject) -> None:
         self._work.write(insert(tables.outbox).values(kind=kind, body=body))
 
-    def pending(self, limit: int = 100) -> list[tuple[int, str, JsonObject]]:
+    def pending(self, limit: int = 100, after: int = 0) -> list[PendingEffect]:
         columns = tables.outbox.c
-        waiting = select(columns.id, columns.kind, columns.body).where(columns.delivered_at.is_(None))
-        return [(row.id, row.kind, row.body) for row in self._work.rows(waiting.order_by(columns.id).limit(limit))]
+        wanted = select(*(columns[name] for name in PendingEffect._fields))
+        waiting = wanted.where(columns.delivered_at.is_(None), columns.id > after).order_by(columns.id).limit(limit)
+        return [PendingEffect(**row._mapping) for row in self._work.rows(waiting)]
+
+    def take(self, effect_id: int, now: datetime, until: datetime) -> bool:
+        columns = tables.outbox.c
+        free = columns.retry_at.is_(None) | (columns.retry_at <= now)
+        waiting = update(tables.outbox).where(columns.id == effect_id, columns.delivered_at.is_(None), free)
+        return self._work.changes(waiting.values(attempts=columns.attempts + 1, retry_at=until))
+
+    def failed(self, effect_id: int, error: str, retry_at: datetime) -> None:
+        waiting = update(tables.outbox).where(tables.outbox.c.id == effect_id)
+        self._require(effect_id, self._work.changes(waiting.values(error=error, retry_at=retry_at)))
 
     def delivered(self, effect_id: int) -> None:
         columns = tables.outbox.c
         first_delivery = func.coalesce(columns.delivered_at, func.clock_timestamp())
         done = update(tables.outbox).where(columns.id == effect_id).values(delivered_at=first_delivery)
-        if not self._work.changes(done):
+        self._require(effect_id, self._work.changes(done))
+
+    def _require(self, effect_id: int, found: bool) -> None:
+        if not found:
             raise NotFoundError(f"there is no effect {effect_id} in the outbox")

@@ -1,0 +1,65 @@
+"""What the judged windows of a version say about one trouble: since when, how often, and whether it is over.
+
+Told from the windows themselves and never from counters, so a window judged twice counts once, and one that is judged
+late, or with a clock that went back, takes its own place and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from steward.gates import Outcome
+from steward.monitoring.windows import Incident, JudgedWindow
+from steward.types import Window
+
+
+@dataclass(frozen=True)
+class Episode:
+    """`first_bad` to `last_bad` with `failed` failed windows; the last `passed` windows in a row were sound."""
+
+    first_bad: Window
+    last_bad: JudgedWindow
+    failed: int = 1
+    passed: int = 0
+
+    def is_over(self, sound: int) -> bool:
+        return self.passed >= sound
+
+
+def latest_episode(windows: Iterable[JudgedWindow], cause: str, sound: int) -> Episode | None:
+    """The last trouble of this cause, over or not; None when no window failed.
+
+    `windows` are of one version, oldest first. `sound` passed windows in a row end an episode. A window that could not
+    be judged for the cause neither counts nor interrupts: absence of evidence ends no trouble and starts none.
+    """
+    episode: Episode | None = None
+    for judged in windows:
+        outcome = outcome_of(judged, cause)
+        if outcome is Outcome.FAILED:
+            going_on = episode is not None and not episode.is_over(sound)
+            episode = _once_more(episode, judged) if episode and going_on else Episode(judged.window, judged)
+        elif outcome is Outcome.PASSED and episode is not None:
+            episode = replace(episode, passed=episode.passed + 1)
+    return episode
+
+
+def _once_more(episode: Episode, judged: JudgedWindow) -> Episode:
+    return replace(episode, last_bad=judged, failed=episode.failed + 1, passed=0)
+
+
+def outcome_of(judged: JudgedWindow, cause: str) -> Outcome:
+    """Of one cause. Windows recorded before outcomes were kept by cause say only which causes failed."""
+    said = {each.value: outcome for each, outcome in judged.outcomes.items()}
+    if cause in {each.value for each in judged.causes}:
+        return Outcome.FAILED
+    if said:
+        return said.get(cause, Outcome.INCONCLUSIVE)
+    return Outcome.INCONCLUSIVE if judged.outcome is Outcome.INCONCLUSIVE else Outcome.PASSED
+
+
+def settled_to(incidents: Iterable[Incident], version: int, cause: str) -> datetime | None:
+    """Windows up to here belong to an incident that was resolved: judged again or late, they open no other."""
+    ended = [i for i in incidents if (i.version, i.cause) == (version, cause) and not i.unresolved]
+    return max((i.judged_to or i.resolved_at or i.opened_at for i in ended), default=None)
