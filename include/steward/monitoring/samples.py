@@ -16,6 +16,7 @@ import numpy as np
 
 from steward.errors import DataError
 from steward.monitoring.tallies.arrays import level_name, numbers
+from steward.monitoring.tallies.counting import counted_features
 from steward.monitoring.words import MOST_CHARACTERS
 from steward.spec import FeatureType, ModelSpec
 
@@ -37,14 +38,9 @@ def is_wanted(spec: ModelSpec) -> bool:
     return spec.monitoring.drift.domain_classifier is not None or spec.monitoring.drift.attribution is not None
 
 
-def kept_features(spec: ModelSpec) -> list[str]:
-    """Features that the log holds as they came."""
-    return [name for name in spec.data.features if spec.data.privacy.get(name, "keep") == "keep"]
-
-
 def sample_columns(spec: ModelSpec) -> list[str]:
     """Of the prediction log: what a sampler reads."""
-    return ["decision_id", "error", "score", "subject", *(f"f_{name}" for name in kept_features(spec))]
+    return ["decision_id", "error", "score", "subject", *(f"f_{name}" for name in counted_features(spec))]
 
 
 def take_sample(spec: ModelSpec, batches: Batch | Iterable[Batch], key: bytes = b"") -> bytes | None:
@@ -123,13 +119,13 @@ def without_subjects(packed: bytes, subjects: Iterable[str]) -> bytes:
 
 
 def feature_rows(spec: ModelSpec, rows: pd.DataFrame) -> pd.DataFrame:
-    """The kept features that are there, by plain name, as a model server hands them to a model: float64 for numbers,
+    """The logged features that are there, by plain name, as a model server hands them to a model: float64 for numbers,
     objects with None for the rest. From `f_<feature>` columns when the frame has any."""
     import pandas as pd
 
     logged = any(f"f_{name}" in rows for name in spec.data.features)
     found = {}
-    for name in kept_features(spec):
+    for name in counted_features(spec):
         column = f"f_{name}" if logged else name
         if column in rows:
             found[name] = _as_served(rows[column], spec.data.features[name].type)
@@ -165,7 +161,7 @@ def _rows(spec: ModelSpec, batch: Batch | None, hashes: Any) -> pa.Table:
     rows = len(hashes)
     columns: dict[str, Any] = {"hash": pa.array(hashes, pa.uint64())}
     columns["subject"] = _texts(_column(batch, "subject", rows))
-    for name in kept_features(spec):
+    for name in counted_features(spec):
         column = _column(batch, f"f_{name}", rows)
         numeric = spec.data.features[name].type in _NUMERIC
         columns[f"f_{name}"] = _numbers(column) if numeric else _texts(column)
