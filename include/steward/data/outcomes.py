@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,11 @@ _SAME = ["decision_id", "label", "observed_at"]
 
 
 def read_outcomes(spec: ModelSpec, window: Window, load: Callable[[datetime, datetime], Any]) -> pd.DataFrame:
-    """decision_id, label, observed_at, each decision as often as the table has it.
+    """decision_id, label, observed_at, value, each decision as often as the table has it.
 
     `load(start, end)` returns outcomes observed from start until before end: `decision_id` (or the id column of the
-    spec, where callers ask under it), `label` (or the label column), `observed_at`. A missing label says that there
-    will be none. Raises DataError for a frame that is not so.
+    spec, where callers ask under it), `label` (or the label column), `observed_at`, and `value` where the business
+    counts one. A missing label says that there will be none. Raises DataError for a frame that is not so.
     """
     import pandas as pd
 
@@ -35,13 +35,14 @@ def read_outcomes(spec: ModelSpec, window: Window, load: Callable[[datetime, dat
         hint = f"return decision_id, label and observed_at; it has {', '.join(map(str, frame.columns))}"
         raise DataError(f"the outcomes lack {', '.join(absent)}", where=where, hint=hint)
     rows = frame[list(chosen.values())].set_axis(list(chosen), axis="columns")
+    rows = rows.assign(value=frame["value"] if "value" in frame.columns else float("nan"))
     if unnamed := int(rows["decision_id"].isna().sum()):
         raise DataError(f"{unnamed} outcomes name no decision", where=where, hint="leave such rows out")
     try:
-        typed = rows.astype({"decision_id": str, "label": "float64"})
+        typed = rows.astype({"decision_id": str, "label": "float64", "value": "float64"})
         instants = pd.to_datetime(rows["observed_at"], utc=True)
     except (TypeError, ValueError) as error:
-        hint = "labels are numbers, observed_at an instant"
+        hint = "labels and values are numbers, observed_at an instant"
         raise DataError(f"the outcomes cannot be read: {error}", where=where, hint=hint) from error
     outside = int(((instants < window.start) | (instants >= window.end) | instants.isna()).sum())
     if outside:
@@ -51,11 +52,20 @@ def read_outcomes(spec: ModelSpec, window: Window, load: Callable[[datetime, dat
 
 
 def not_known(outcomes: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Those that the log has never held: what was corrected since, by whomever, is not set back by an older telling."""
-    fresh = outcomes.drop_duplicates(_SAME, keep="last", ignore_index=True)
-    held = set(known[_SAME].fillna({"label": "none"}).itertuples(index=False, name=None))
-    told = fresh[_SAME].fillna({"label": "none"}).itertuples(index=False, name=None)
-    return fresh[[row not in held for row in told]].reset_index(drop=True)
+    """Those that the log has never held: what was corrected since, by whomever, is not set back by an older telling.
+
+    Nor does a table that counts no value take away one that a caller told.
+    """
+    fresh = outcomes.drop_duplicates([*_SAME, "value"], keep="last", ignore_index=True)
+    held = {(*row, value) for row, value in _words(known)} | {(*row, None) for row, _ in _words(known)}
+    return fresh[[(*row, value) not in held for row, value in _words(fresh)]].reset_index(drop=True)
+
+
+def _words(outcomes: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], float | None]]:
+    """What was told and its value, in a form that can be compared: NaN is not equal to itself."""
+    plain = outcomes[[*_SAME, "value"]].astype({"label": object, "value": object})
+    for *row, value in plain.where(plain.notna(), None).itertuples(index=False, name=None):
+        yield tuple(row), value
 
 
 def outcome_rows(outcomes: pd.DataFrame, recorded_at: datetime) -> pa.Table:
@@ -68,5 +78,6 @@ def outcome_rows(outcomes: pd.DataFrame, recorded_at: datetime) -> pa.Table:
             "label": pa.array(outcomes["label"], pa.float64(), from_pandas=True),
             "observed_at": pa.array(outcomes["observed_at"], instant),
             "recorded_at": pa.array([recorded_at] * len(outcomes), instant),
+            "value": pa.array(outcomes["value"], pa.float64(), from_pandas=True),
         }
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from steward.data.contract import contract_of
 from steward.data.privacy import keyed_hash
 from steward.gates import Finding, Outcome
+from steward.gates.groups import group_text
 from steward.spec.model import FeatureType, ModelSpec
 from steward.types import JsonObject, Role, VersionRef, Window, format_instant
 
@@ -175,7 +176,7 @@ def _features(spec: ModelSpec, frame: pd.DataFrame, hash_key: bytes) -> dict[str
     """As a model server logs them: numbers and booleans as float64, the rest as text; `privacy` hashes or drops."""
     import pyarrow as pa
 
-    logged = {}
+    logged = {f"g_{name}": _groups(spec, name, frame[name], hash_key) for name in spec.data.accompanying}
     for name, feature in spec.data.features.items():
         rule, values = spec.data.privacy.get(name, "keep"), frame[name]
         if rule == "hash":
@@ -185,3 +186,14 @@ def _features(spec: ModelSpec, frame: pd.DataFrame, hash_key: bytes) -> dict[str
         elif rule == "keep":
             logged[f"f_{name}"] = pa.array(values.astype(object), pa.string(), from_pandas=True)
     return logged
+
+
+def _groups(spec: ModelSpec, name: str, values: pd.Series, hash_key: bytes) -> pa.Array:
+    """As a caller would have sent them."""
+    import pyarrow as pa
+
+    texts = [None if gone else group_text(value) for value, gone in zip(values.tolist(), values.isna(), strict=True)]
+    if spec.data.logged_as(name) == "keep":
+        return pa.array(texts, pa.string())
+    hashed = [None if text is None else keyed_hash(hash_key, spec.model, text) for text in texts]
+    return pa.array(hashed, pa.string())

@@ -46,7 +46,7 @@ def read_unlabelled(spec: ModelSpec, window: Window, load: Callable[[datetime, d
 
 def unlabelled_columns(spec: ModelSpec) -> list[str]:
     subject = [spec.data.subject] if spec.data.subject else []
-    return list(dict.fromkeys([spec.data.id, spec.data.time, *spec.data.features, *subject]))
+    return list(dict.fromkeys([spec.data.id, spec.data.time, *spec.data.features, *spec.data.protected, *subject]))
 
 
 def _rows(

@@ -32,8 +32,11 @@ def _plain(column: pd.Series) -> list[Any]:
 
 
 def _name(value: Any) -> str:
-    if value is None:
-        return MISSING
+    return MISSING if value is None else group_text(value)
+
+
+def group_text(value: Any) -> str:
+    """What a group is called, whoever asks: a caller, a table, an evaluation. The value is there."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

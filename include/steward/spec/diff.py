@@ -68,22 +68,18 @@ def _pattern(path: str) -> str:
 
 
 def _privacy_changes(old: ModelSpec, new: ModelSpec) -> Iterator[Change]:
-    """Columns that are not named are kept when they are features and dropped otherwise."""
+    """Of columns that either spec names."""
     before, after = old.data.privacy, new.data.privacy
     for column in dict.fromkeys((*before, *after)):
         if before.get(column) == after.get(column):
             continue
-        was, now = _handling(old, column), _handling(new, column)
+        was, now = old.data.logged_as(column), new.data.logged_as(column)
         sentence = f"{column} is {_PAST[now]} in the prediction log, no longer {_PAST[was]}"
         weakened = sentence if _STRICTNESS[now] < _STRICTNESS[was] else None
         yield Change(f"data.privacy.{column}", before.get(column), after.get(column), weakened)
 
 
 _PAST = {"keep": "kept", "hash": "hashed", "drop": "dropped"}
-
-
-def _handling(spec: ModelSpec, column: str) -> str:
-    return spec.data.privacy.get(column) or ("keep" if column in spec.data.features else "drop")
 
 
 def _shown(value: Any) -> str:

@@ -105,14 +105,16 @@ class Data(Section):
     min_rows: Count = Field(default=1000, description="A smaller window is not trained on")
     privacy: dict[Column, Literal["keep", "hash", "drop"]] = Field(
         default={},
-        description="Prediction log, per column. Features are kept, other columns dropped unless named",
+        description="Prediction log, per column. Features are kept, protected columns that are none are hashed, others "
+        "are dropped, unless named",
     )
 
     subject: Column | None = Field(
         default=None, description="Names the person a row is about: `steward forget` finds their predictions by it"
     )
     outcomes: Function | None = Field(
-        default=None, description="outcomes(start, end) → DataFrame of decision_id, label, observed_at"
+        default=None,
+        description="outcomes(start, end) → DataFrame of decision_id, label, observed_at, and value where there is one",
     )
     log_keep: Duration = Field(default=timedelta(days=400), description="Predictions and outcomes are kept this long")
 
@@ -122,6 +124,18 @@ class Data(Section):
         subject = (self.subject,) if self.subject else ()
         named = (self.id, self.time, self.label.column, *self.features, *self.other_columns, *subject)
         return tuple(dict.fromkeys(named))
+
+    @property
+    def accompanying(self) -> tuple[Column, ...]:
+        """Protected columns that are no features: callers may send them, so that groups can be watched; no model is
+        ever handed them."""
+        return tuple(dict.fromkeys(column for column in self.protected if column not in self.features))
+
+    def logged_as(self, column: Column) -> Literal["keep", "hash", "drop"]:
+        """How the prediction log holds it. A group that is no feature is counted under its hash unless it is kept."""
+        if column in self.features:
+            return self.privacy.get(column, "keep")
+        return self.privacy.get(column, "hash" if column in self.protected else "drop")
 
     def contradictions(self) -> Iterator[Contradiction]:
         roles = {("id",): self.id, ("time",): self.time, ("label", "column"): self.label.column}

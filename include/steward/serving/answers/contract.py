@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from steward.gates.groups import group_text
 from steward.serving.answers.failures import RefusedRequestError
 from steward.spec import Feature, FeatureType, ModelSpec
 from steward.types import JsonObject
@@ -23,6 +24,9 @@ _KINDS: dict[FeatureType, frozenset[type]] = {
     FeatureType.CATEGORY: frozenset({str}),
     FeatureType.TEXT: frozenset({str}),
 }
+_NO_GROUPS: Mapping[str, list[str | None]] = {}
+_GROUP_KINDS = frozenset({str, int, float, bool, _MISSING})
+_LONGEST_GROUP = 200
 NUMERIC = frozenset({FeatureType.NUMBER, FeatureType.INTEGER})
 _WORDS = {
     FeatureType.NUMBER: "numbers (FP64)",
@@ -37,15 +41,20 @@ class Batch:
     """Checked columns as lists, None where a value is missing. `unseen` counts values per category that the spec does
     not list: they are answered all the same.
 
-    Read-only: several versions may answer the same batch.
+    `groups` came beside the features, for the log alone: texts. Read-only: several versions may answer the same batch.
     """
 
-    __slots__ = ("columns", "numeric", "rows", "unseen")
+    __slots__ = ("columns", "groups", "numeric", "rows", "unseen")
 
     def __init__(
-        self, rows: int, columns: dict[str, list[Any]], numeric: frozenset[str], unseen: dict[str, int] | None = None
+        self,
+        rows: int,
+        columns: dict[str, list[Any]],
+        numeric: frozenset[str],
+        unseen: dict[str, int] | None = None,
+        groups: Mapping[str, list[str | None]] = _NO_GROUPS,
     ) -> None:
-        self.rows, self.columns, self.numeric, self.unseen = rows, columns, numeric, unseen or {}
+        self.rows, self.columns, self.numeric, self.unseen, self.groups = rows, columns, numeric, unseen or {}, groups
 
     def frame(self, features: Iterable[str]) -> pd.DataFrame:
         """float64 for numbers, object for the rest. Raises KeyError for a feature the request left out."""
@@ -88,12 +97,14 @@ class RequestContract:
     def __init__(self, spec: ModelSpec) -> None:
         self.features: dict[str, Feature] = dict(spec.data.features)
         self.numeric = frozenset(name for name, feature in self.features.items() if feature.type in NUMERIC)
+        self.groups = spec.data.accompanying
         self._rules = [_quick_rule(name, feature) for name, feature in self.features.items()]
 
     def check(self, columns: dict[str, list[Any]], rows: int, required: Iterable[str]) -> Batch:
         """Raises RefusedRequestError naming the first feature that is absent or not as the spec says.
 
-        Columns the spec does not know are left aside. Most requests are one row with nothing wrong: that costs least.
+        Columns the spec does not know are left aside, and so are protected ones, for the log. Most requests are one row
+        with the features alone and nothing wrong: that costs least.
         """
         unseen: dict[str, int] = {}
         found = 0
@@ -110,15 +121,19 @@ class RequestContract:
                 unseen[name] = strangers
         if found < len(self._rules) and (absent := [name for name in required if name not in columns]):
             raise self._missing(absent, columns)
-        known = columns if found == len(columns) else {n: columns[n] for n in self.features if n in columns}
-        return Batch(rows, known, self.numeric, unseen)
+        if found == len(columns):
+            return Batch(rows, columns, self.numeric, unseen)
+        known = {name: columns[name] for name in self.features if name in columns}
+        groups = {name: _group_texts(name, columns[name]) for name in self.groups if name in columns}
+        return Batch(rows, known, self.numeric, unseen, groups)
 
     def batch_of(self, rows: list[JsonObject]) -> Batch:
         """Rows as objects; a feature a row leaves out is missing, allowed or not (for smoke rows)."""
         return Batch(len(rows), {name: [row.get(name) for row in rows] for name in self.features}, self.numeric)
 
     def _missing(self, absent: list[str], columns: Mapping[str, list[Any]]) -> RefusedRequestError:
-        near = difflib.get_close_matches(absent[0], [c for c in columns if c not in self.features], n=1)
+        strange = [name for name in columns if name not in self.features and name not in self.groups]
+        near = difflib.get_close_matches(absent[0], strange, n=1)
         hint = f"{near[0]!r} is close: did you mean it?" if near else "GET /v2/models/<model> lists the features"
         said = (
             f"{'a feature is' if len(absent) == 1 else f'{len(absent)} features are'} missing: {', '.join(absent[:20])}"
@@ -152,6 +167,20 @@ def _check_values(rule: _Rule, values: list[Any]) -> int:
             raise _wrong_type(name, feature)
         return 0
     return 0 if levels is None else sum(value not in levels for value in present)
+
+
+def _group_texts(name: str, values: list[Any]) -> list[str | None]:
+    if not set(map(type, values)) <= _GROUP_KINDS:
+        raise _no_group(name)
+    texts = [None if value is None or value == "" else group_text(value) for value in values]
+    if any(text is not None and len(text) > _LONGEST_GROUP for text in texts):
+        raise _no_group(name)
+    return texts
+
+
+def _no_group(name: str) -> RefusedRequestError:
+    said = f"a group is named by a text of at most {_LONGEST_GROUP} characters, or by a number"
+    return RefusedRequestError(said, where=name, hint="send the group, or leave the column out", code="wrong_datatype")
 
 
 def _check_large(name: str, values: list[Any], whole: bool) -> None:

@@ -224,7 +224,8 @@ class Door:
 
     async def schema(self, request: Request) -> Response:
         active = [(model, route) for model, route in sorted(self._table.active.items()) if route.loaded]
-        return _json(openapi.document({model: route.spec.data.features for model, route in active}))
+        features = {model: route.spec.data.features for model, route in active}
+        return _json(openapi.document(features, {model: route.contract.groups for model, route in active}))
 
     async def live(self, request: Request) -> Response:
         return _json({"live": True})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from steward import __version__
 from steward.serving.http.error_codes import FAULTS, REFUSALS
@@ -24,8 +24,10 @@ _NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME
 _WHOLE: JsonObject = {"type": "integer", "minimum": 0}
 
 
-def document(models: Mapping[str, Mapping[str, Feature]]) -> JsonObject:
-    """`models`: the features of each, in their published order."""
+def document(
+    models: Mapping[str, Mapping[str, Feature]], groups: Mapping[str, Sequence[str]] | None = None
+) -> JsonObject:
+    """`models`: the features of each, in their published order; `groups`: protected columns it accepts beside them."""
     paths: JsonObject = {}
     for path in PATHS:
         paths.setdefault(path.path, {})[path.method.lower()] = _operation(path, sorted(models))
@@ -36,7 +38,7 @@ def document(models: Mapping[str, Mapping[str, Feature]]) -> JsonObject:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**_fixed(), **_requests(models), "Error": _error()},
+            "schemas": {**_fixed(), **_requests(models, groups or {}), "Error": _error()},
         },
     }
 
@@ -88,9 +90,13 @@ def _error() -> JsonObject:
     return _object({"error": _TEXT, "code": {**_TEXT, "enum": codes}, "hint": _or_null(_TEXT)}, 3)
 
 
-def _requests(models: Mapping[str, Mapping[str, Feature]]) -> JsonObject:
+def _requests(models: Mapping[str, Mapping[str, Feature]], groups: Mapping[str, Sequence[str]]) -> JsonObject:
     """What is asked, in the words of the models at hand; in general where none is loaded yet."""
-    named = [(f"{model}.{kind}", schema) for model, features in models.items() for kind, schema in _shapes(features)]
+    named = [
+        (f"{model}.{kind}", schema)
+        for model, features in models.items()
+        for kind, schema in _shapes(features, groups.get(model, ()))
+    ]
     tensors = [_ref(name) for name, _ in named if name.endswith(".tensor")] or [{"type": "object"}]
     rows = [_ref(name) for name, _ in named if name.endswith(".row")] or [{"type": "object"}]
     outputs = {"type": "array", "items": _object({"name": {"enum": list(OUTPUTS)}}, 1)}
@@ -108,17 +114,17 @@ def _requests(models: Mapping[str, Mapping[str, Feature]]) -> JsonObject:
     return {**dict(named), "Tensors": {**_object(request, 0), "required": ["inputs"]}, "Frame": {"oneOf": frames}}
 
 
-def _shapes(features: Mapping[str, Feature]) -> Iterable[tuple[str, JsonObject]]:
-    row = {name: _scalar(feature) for name, feature in features.items()}
+def _shapes(features: Mapping[str, Feature], groups: Sequence[str]) -> Iterable[tuple[str, JsonObject]]:
+    row = {**{name: _scalar(feature) for name, feature in features.items()}, **dict.fromkeys(groups, _value())}
     yield "row", {"type": "object", "properties": row, "required": list(features)}
-    yield "tensor", {"oneOf": [_tensor(name, feature) for name, feature in features.items()]}
+    tensors = [_tensor(name, DATATYPES[feature.type], _scalar(feature)) for name, feature in features.items()]
+    yield "tensor", {"oneOf": [*tensors, *(_tensor(name, "BYTES", _or_null(_NAME)) for name in groups)]}
 
 
-def _tensor(name: str, feature: Feature) -> JsonObject:
+def _tensor(name: str, datatype: str, value: JsonObject) -> JsonObject:
     shape = {"type": "array", "items": _WHOLE, "minItems": 1, "maxItems": 2}
-    data = {"type": "array", "items": _scalar(feature)}
-    datatype = {"enum": [DATATYPES[feature.type]]}
-    return _object({"name": {"enum": [name]}, "shape": shape, "datatype": datatype, "data": data}, 4)
+    data = {"type": "array", "items": value}
+    return _object({"name": {"enum": [name]}, "shape": shape, "datatype": {"enum": [datatype]}, "data": data}, 4)
 
 
 def _scalar(feature: Feature) -> JsonObject:
@@ -141,6 +147,7 @@ def _fixed() -> JsonObject:
     tensor = _object({"name": _TEXT, "datatype": _TEXT, "shape": {"type": "array", "items": {"type": "integer"}}}, 3)
     output = _object({**tensor["properties"], "data": {"type": "array", "items": _value()}}, 4)
     outcome = {"decision_id": _NAME, "label": _or_null({"type": ["number", "boolean"]}), "observed_at": _TEXT}
+    outcome["value"] = _or_null({"type": "number", "description": "What the business counts: revenue, less the cost"})
     strings = {"type": "array", "items": _TEXT}
     answer = {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"}}
     rest = {"platform": _TEXT, "versions": strings, "inputs": _list(tensor), "outputs": _list(tensor)}

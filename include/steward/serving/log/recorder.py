@@ -65,27 +65,36 @@ class FeatureLayout:
     """Which feature columns are logged and how: the spec's `data.privacy`; what no spec declares is never logged.
 
     `hash` writes a keyed hash of the value, and so is the subject written, whatever `privacy` says of its column.
+    Groups that came beside the features are logged as `g_<column>`.
     """
 
     def __init__(self, spec: ModelSpec, hash_key: bytes) -> None:
         self._key, self._model, self._subject = hash_key, spec.model, spec.data.subject
-        self._hashed = {name for name, rule in spec.data.privacy.items() if rule == "hash"}
-        features = spec.data.features.items()
-        self._types = {name: f.type for name, f in features if spec.data.privacy.get(name, "keep") != "drop"}
+        logged_as = spec.data.logged_as
+        self._groups = tuple(name for name in spec.data.accompanying if logged_as(name) != "drop")
+        named = (*spec.data.features, *self._groups)
+        self._hashed = {name for name in named if logged_as(name) == "hash"}
+        self._types = {name: f.type for name, f in spec.data.features.items() if logged_as(name) != "drop"}
         names = tuple(self._types)
         self._read = itemgetter(*names) if len(names) > 1 else lambda columns: tuple(columns[name] for name in names)
+        self._columns = {
+            **{f"f_{name}": (name, type_) for name, type_ in self._types.items()},
+            **{f"g_{name}": (name, FeatureType.TEXT) for name in self._groups},
+        }
 
     @property
     def knows_people(self) -> bool:
         return self._subject is not None
 
     def keep(self, batch: Batch) -> tuple[Any, ...]:
-        """The logged features in their order: values of a single row, else lists. Nothing else of it stays in memory
-        until it is stored."""
+        """The logged features in their order, then the groups: values of a single row, else lists. Nothing else of it
+        stays in memory until it is stored."""
         try:
             lists = self._read(batch.columns)
         except KeyError:
             lists = tuple(batch.columns.get(name) or [None] * batch.rows for name in self._types)
+        if self._groups:
+            lists = (*lists, *(batch.groups.get(name) or [None] * batch.rows for name in self._groups))
         return tuple(map(_FIRST, lists)) if batch.rows == 1 else lists
 
     def whom(self, batch: Batch, told: Sequence[Any] | None) -> Sequence[Any] | None:
@@ -93,13 +102,16 @@ class FeatureLayout:
         return None if self._subject is None else batch.columns.get(self._subject) or told
 
     def columns(self, run: Sequence[Answered]) -> dict[str, pa.Array]:
-        """The logged features of all rows, as `f_<name>`; what a request left out is null."""
+        """The logged features and groups of all rows, as `f_<name>` and `g_<name>`; what a request left out is null."""
         if all(len(answered.decision_ids) == 1 for answered in run):
             values: Iterable[Sequence[Any]] = zip(*(answered.logged for answered in run), strict=True)
         else:
             parts = [_as_lists(answered) for answered in run]
             values = [list(chain.from_iterable(column)) for column in zip(*parts, strict=True)]
-        return {f"f_{name}": self._array(name, column) for name, column in zip(self._types, values, strict=True)}
+        return {
+            logged: self._array(name, type_, column)
+            for (logged, (name, type_)), column in zip(self._columns.items(), values, strict=True)
+        }
 
     def people(self, run: Sequence[Answered]) -> dict[str, pa.Array]:
         """`subject`, and `request_key`: a caller who splits by person names nobody with it."""
@@ -115,14 +127,14 @@ class FeatureLayout:
             keys += [key if told is None or key in hashed else answered.key] * rows
         return {"subject": pa.array(subjects, pa.string()), "request_key": pa.array(keys, pa.string())}
 
-    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
+    def _array(self, name: str, type_: FeatureType, values: Sequence[Any]) -> pa.Array:
         import pyarrow as pa
 
         if name in self._hashed:
             return pa.array([self._hash(value) for value in values], pa.string())
-        if self._types[name] is FeatureType.BOOLEAN:
+        if type_ is FeatureType.BOOLEAN:
             return pa.array(values, pa.bool_()).cast(pa.uint8()).cast(pa.float64())
-        if self._types[name] in NUMERIC:
+        if type_ in NUMERIC:
             return _numbers(values)
         return pa.array(values, pa.string())
 

@@ -212,7 +212,8 @@ def _datatype(labels: list[Any]) -> str:
 
 
 def format_metadata(spec: ModelSpec, versions: list[int], platform: str = "scikit-learn") -> JsonObject:
-    """`versions` are those a request may name. The order of `inputs` is that of a tensor without names."""
+    """`versions` are those a request may name. The order of `inputs` is that of a tensor without names; `groups` may be
+    sent beside them, as texts or numbers."""
     inputs = [
         {"name": name, "datatype": DATATYPES[feature.type], "shape": [-1]}
         for name, feature in spec.data.features.items()
@@ -226,6 +227,7 @@ def format_metadata(spec: ModelSpec, versions: list[int], platform: str = "sciki
         "platform": platform,
         "inputs": inputs,
         "outputs": outputs,
+        **({"parameters": {"groups": list(spec.data.accompanying)}} if spec.data.accompanying else {}),
     }
 
 

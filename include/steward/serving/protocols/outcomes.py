@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from steward.serving.answers.failures import RefusedRequestError
 from steward.serving.protocols.calls import LONGEST_NAME, parse_json, shown
-from steward.types import parse_instant
+from steward.types import JsonObject, parse_instant
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,9 +16,9 @@ _LONGEST_INSTANT = 64
 
 
 def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
-    """`{"outcomes": [{"decision_id", "label", "observed_at"}]}` → OUTCOME_COLUMNS. All or nothing.
+    """`{"outcomes": [{"decision_id", "label", "observed_at", "value"}]}` → OUTCOME_COLUMNS. All or nothing.
 
-    A label is a number, true or false; null says that there will be none.
+    A label is a number, true or false; null says that there will be none. `value` may be left out.
     """
     import pyarrow as pa
 
@@ -31,7 +31,7 @@ def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
         said = f"{len(outcomes)} outcomes in one request"
         raise RefusedRequestError(said, hint=f"send at most {limit} at a time", code="too_many_rows", status=413)
     rows = [_row(position, outcome) for position, outcome in enumerate(outcomes)]
-    ids, labels, instants = zip(*rows, strict=True)
+    ids, labels, instants, values = zip(*rows, strict=True)
     instant = pa.timestamp("us", "UTC")
     return pa.table(
         {
@@ -39,11 +39,12 @@ def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
             "label": pa.array(labels, pa.float64()),
             "observed_at": pa.array(instants, instant),
             "recorded_at": pa.array([recorded_at] * len(rows), instant),
+            "value": pa.array(values, pa.float64()),
         }
     )
 
 
-def _row(position: int, outcome: Any) -> tuple[str, float | None, datetime]:
+def _row(position: int, outcome: Any) -> tuple[str, float | None, datetime, float | None]:
     where = f"outcomes[{position}]"
     if not isinstance(outcome, dict):
         raise RefusedRequestError("not an object", where=where, hint='write {"decision_id", "label", "observed_at"}')
@@ -52,7 +53,18 @@ def _row(position: int, outcome: Any) -> tuple[str, float | None, datetime]:
         raise RefusedRequestError("no decision_id", where=where, hint="send the id the answer came with")
     if label is not None and not isinstance(label, (bool, int, float)):
         raise RefusedRequestError(f"the label {shown(label)} is not a number", where=where, hint="send a number")
-    return decision_id, None if label is None else float(label), _observed(observed, where)
+    return decision_id, None if label is None else float(label), _observed(observed, where), _value(outcome, where)
+
+
+def _value(outcome: JsonObject, where: str) -> float | None:
+    value = outcome.get("value")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RefusedRequestError(
+            f"the value {shown(value)} is not a number", where=where, hint="send a number, or none"
+        )
+    return float(value)
 
 
 def _observed(value: Any, where: str) -> datetime:

@@ -98,7 +98,9 @@ def _asked(spec: ModelSpec, others: list[LoadedVersion]) -> ModelSpec:
     None of the others' is required. What is logged of them is what their own spec allows.
     """
     features, privacy = dict(spec.data.features), dict(spec.data.privacy)
-    protected = tuple(dict.fromkeys([*spec.data.protected, *(c for other in others for c in other.spec.data.protected)]))
+    protected = tuple(
+        dict.fromkeys([*spec.data.protected, *(c for other in others for c in other.spec.data.protected)])
+    )
     for other in others:
         added = {name: one for name, one in other.spec.data.features.items() if name not in features}
         features |= added
