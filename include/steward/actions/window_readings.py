@@ -68,10 +68,12 @@ class Readings:
         )
 
     def _profile(self, version: ModelVersion) -> JsonObject | None:
+        from steward.monitoring.profile import read_profile
+
         if version.number not in self._profiles:
             with self._services.database.begin() as tx:
                 found = tx.evidence.get(version.profile).body if version.profile else None
-            self._profiles[version.number] = found
+            self._profiles[version.number] = read_profile(found) if found else None
         return self._profiles[version.number]
 
     def _counted(self, version: ModelVersion, profile: JsonObject) -> list[DayTally]:

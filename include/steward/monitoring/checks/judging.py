@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steward.gates import Finding, Outcome, Verdict
+from steward.monitoring.checks.inputs import judge_inputs
+from steward.monitoring.checks.performance import judge_performance
+from steward.monitoring.checks.trends import judge_trends
 from steward.monitoring.checks.watch import has_enough, judge_monitor
 from steward.monitoring.reading import Check, Reading
 from steward.monitoring.windows import Cause
@@ -17,7 +20,11 @@ from steward.monitoring.windows import Cause
 AT_ANY_SIZE: tuple[Check, ...] = (judge_monitor,)
 """Speak of a window however few its rows are: of the monitor, of data that did not come, of failed requests."""
 
-FAMILIES: tuple[Check, ...] = ()
+FAMILIES: tuple[Check, ...] = (
+    judge_inputs,
+    judge_trends,
+    judge_performance,
+)
 """Compare shares and means: only of windows with rows enough. From counts alone."""
 
 FROM_ROWS: tuple[Check, ...] = ()
