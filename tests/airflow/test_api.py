@@ -35,6 +35,7 @@ SOUND: dict[str, JsonObject] = {
     "reviews": {"reason": "because"},
     "consumers/confirm": {"consumer": "desk"},
     "retirement/call-off": {"reason": "it stays"},
+    "retraining/allow": {"reason": "looked at the refusals"},
 }
 
 

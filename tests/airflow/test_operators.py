@@ -90,6 +90,20 @@ def test_the_reason_of_an_automatic_run_is_that_of_all_its_events() -> None:
     assert AirflowRun(context_of()).field("reason") == "manual run"
 
 
+def test_how_a_run_began_is_told_with_the_requests_it_answers() -> None:
+    from steward_airflow.runs import AirflowRun
+
+    cited = ({"request": 41}, {"request": 43, "reason": "again"}, {"request": "41"}, {"reason": "by hand"}, None)
+    events = [SimpleNamespace(extra=extra, source_run_id="a") for extra in cited]
+    asset = context_of(dag_run={"run_type": "asset_triggered"}, triggering_asset_events={"asset": events})
+    assert AirflowRun(asset).field("began") == {"trigger": "request", "requests": [41, 43]}
+    assert AirflowRun(context_of(dag_run={"run_type": "scheduled"})).field("began") == {"trigger": "schedule"}
+    for by_hand in ("manual", "backfill", "operator_triggered"):
+        context = context_of(dag_run={"run_type": by_hand}, params={"reason": "new airport"})
+        assert AirflowRun(context).field("began") == {"trigger": "manual", "reason": "new airport"}
+    assert AirflowRun(context_of()).field("began") == {"trigger": "manual", "reason": ""}
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
 TRAIN, MONITOR = "flight_delays__train", "flight_delays__monitor"
 PASSED = {"outcome": "PASSED", "reasons": []}
 TRAINING: dict[str, Any] = {
+    "admit_training": PASSED | {"admitted": True, "trigger": "manual", "requests": []},
     "take_snapshot": {"snapshot": "s1", "rows": 5000},
     "validate_data": PASSED | {"validation": "v1"},
     "train": {"training": "t1", "run_id": "r1"},
@@ -174,6 +175,18 @@ def test_a_refused_candidate_ends_green_with_the_rest_skipped(
     assert tasks["register"] == tasks["close"] == "success"
 
 
+def test_a_run_that_is_not_let_in_ends_green_with_everything_skipped(
+    desk: Desk, actions: ScriptedActions, run: Any
+) -> None:
+    actions.answers["admit_training"] = {"admitted": False, "outcome": "FAILED", "reasons": ["declined: cooldown"]}
+    state, tasks = run(TRAIN, reason="again")
+    assert state == "success"
+    assert states(tasks, "success") == {"admit", "close"}
+    assert set(tasks) - {"admit", "close"} == states(tasks, "skipped")
+    assert actions.called("admit_training")[0]["began"] == {"trigger": "manual", "reason": "again"}
+    assert not actions.called("take_snapshot")
+
+
 def test_an_inconclusive_candidate_goes_on_when_the_tier_says_so(
     desk: Desk, actions: ScriptedActions, run: Any
 ) -> None:
@@ -262,7 +275,7 @@ def monitoring(actions: ScriptedActions) -> ScriptedActions:
         "judge_window": JUDGED,
         "open_incident": {"incidents": ["i1"], "resolved": [], "report_wanted": True},
         "write_report": {"report": "flight_delays/2013-04-08-v7.html"},
-        "decide_retraining": {"requested": False, "reason": "cooling down", "detail": {}},
+        "decide_retraining": {"requested": False, "reason": "cooling down", "request": None, "detail": {}},
     }
     return actions
 
@@ -289,6 +302,7 @@ def test_a_request_emits_the_asset_that_starts_training(monitoring: ScriptedActi
     monitoring.answers["decide_retraining"] = {
         "requested": True,
         "reason": "2 of 3 failed",
+        "request": 41,
         "detail": {"n": 2},
     }
     state, tasks = run(MONITOR)
@@ -296,6 +310,7 @@ def test_a_request_emits_the_asset_that_starts_training(monitoring: ScriptedActi
     (extra,) = retraining_events()[before:]
     assert extra["reason"] == "2 of 3 failed"
     assert extra["detail"] == {"n": 2}
+    assert extra["request"] == 41
     assert extra["window"]["evidence"] == "w1"
     assert extra["run"].startswith("manual__")
 

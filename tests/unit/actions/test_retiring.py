@@ -446,6 +446,8 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         return getattr(actions, action)(services, model="toy", by="mo", via="test", **given)
 
     return {
+        "admit_training": lambda: life.do("admit_training", "r", began={"trigger": "manual", "reason": "at once"}),
+        "allow_retraining": lambda: person("allow_retraining", reason="it must come back at once"),
         "take_snapshot": lambda: life.do("take_snapshot", "r"),
         "validate_data": lambda: life.do("validate_data", "r", snapshot=digest),
         "train": lambda: life.do("train", "r", snapshot=digest),
