@@ -119,7 +119,14 @@ def _maintain(services: Services, model: str, failed: dict[str, str], *, compact
     keep_from = services.clock.now() - spec.data.log_keep if spec is not None else _ALL
     with _noted(model, failed):
         done = services.predictions.maintain(model, keep_from, compact=compact)
-    return {**asdict(done), "outcomes": recorded} if done.changed or recorded else {}
+    days = _expire_counts(services, model, keep_from) if done.expired else {}
+    return {**asdict(done), **days, "outcomes": recorded} if done.changed or recorded else {}
+
+
+def _expire_counts(services: Services, model: str, keep_from: datetime) -> JsonObject:
+    """Counts of days go with their rows."""
+    with services.database.begin() as tx:
+        return {"expired_days": tx.tallies.expire(model, keep_from.date())}
 
 
 def _load_outcomes(services: Services, spec: ModelSpec, since: datetime | None = None) -> int:

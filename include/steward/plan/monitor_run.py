@@ -1,4 +1,4 @@
-"""The steps of a monitor run: one reads and judges the window, the others act where that calls for it."""
+"""The steps of a monitor run: one counts and judges the window, the others act where that calls for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _judge(spec: ModelSpec) -> Step:
     return Step(
         "judge_window",
         "judge_window",
-        "Reads what was served once and runs every check on it.",
+        "Counts the days that are new, adds up the window and runs every check; missed windows come first.",
         spec.model,
         {"as_of": field_of_run("as_of")},
         kind=StepKind.GATE,

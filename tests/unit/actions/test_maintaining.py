@@ -16,6 +16,7 @@ from steward import actions
 from steward.data import Upkeep
 from steward.data.privacy import keyed_hash
 from steward.errors import NotFoundError, PolicyError, RequestError, UnavailableError
+from steward.testing.builders import a_day_tally
 from steward.types import to_json
 
 OUTCOMES = """
@@ -97,6 +98,19 @@ def test_rows_are_kept_as_long_as_the_spec_says(told: Life) -> None:
     assert maintain(told)["models"]["toy"]["expired"] >= 2
     assert events(told, "log.maintained")[-1].reason.endswith("rows expired")
     assert told.predictions.decision("toy", "a") is None
+
+
+def test_counts_of_days_go_with_their_rows(told: Life) -> None:
+    today = told.clock.now().date()
+    with told.services.database.begin() as tx:
+        for back in (0, 1):
+            tx.tallies.record(a_day_tally(model="toy", day=today - timedelta(days=back)))
+    told.clock.advance(timedelta(days=10))
+    assert maintain(told)["models"]["toy"]["expired_days"] == 1, "rows of the tenth day back are kept"
+    told.clock.advance(timedelta(days=1))
+    assert maintain(told)["models"]["toy"]["expired_days"] == 1
+    with told.services.database.begin() as tx:
+        assert tx.tallies.days("toy", 1, today - timedelta(days=1), today) == []
 
 
 def test_of_a_broken_spec_no_row_is_deleted(told: Life) -> None:
