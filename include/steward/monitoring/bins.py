@@ -7,6 +7,8 @@ bin per level and a last one for levels never seen. Missing values are left out.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_VALUES = 20
 MAX_LEVELS = 500  # a profile stays small: rarer levels fall into the last bin
+LEVEL_BYTES = 200  # of a name: what is longer is no level that a person would name
+
+_COUNT_BYTES = 10  # of a level's count in JSON, and of the commas
 
 Kind = Literal["edges", "values", "levels"]
 Vector = NDArray[Any]
@@ -91,23 +96,29 @@ class Bins:
     complete: bool = True
 
     @classmethod
-    def of(cls, values: Vector) -> Self:
-        """From the known reference values: floats, or objects holding text."""
+    def of(cls, values: Vector, most_bytes: int | None = None) -> Self:
+        """From the known reference values: floats, or objects holding text. `most_bytes`: of all the names of levels;
+        the rarest are left unnamed."""
         if values.dtype == object:
-            return cls._of_levels(values)
+            return cls._of_levels(values, most_bytes)
         distinct = np.unique(values)
         if len(distinct) > MAX_VALUES:
             edges = np.unique(np.quantile(values, np.linspace(0.1, 0.9, 9)))
             return cls._counted("edges", edges.tolist(), values)
-        return cls._counted("values", distinct.tolist(), values)
+        return cls.of_values(distinct.tolist(), values)
 
     @classmethod
-    def _of_levels(cls, values: Vector) -> Self:
+    def of_values(cls, own: Iterable[float], values: Vector) -> Self:
+        """A bin for each of `own`, ascending, and one for any other value."""
+        return cls._counted("values", [float(value) for value in own], values)
+
+    @classmethod
+    def _of_levels(cls, values: Vector, most_bytes: int | None) -> Self:
         import pandas as pd
 
         found = pd.Series(values, dtype=object).value_counts()
-        kept = sorted(found.index[:MAX_LEVELS])
-        return cls._counted("levels", kept, values, complete=len(found) <= MAX_LEVELS)
+        kept = _affordable(found.index[:MAX_LEVELS], most_bytes)
+        return cls._counted("levels", sorted(kept), values, complete=len(kept) == len(found))
 
     @classmethod
     def _counted(cls, kind: Kind, cuts: list[Any], values: Vector, complete: bool = True) -> Self:
@@ -154,3 +165,16 @@ class Bins:
     def places(self) -> dict[Any, int]:
         """The bin of each cut that has one of its own."""
         return {cut: place for place, cut in enumerate(self.cuts)}
+
+
+def _affordable(names: Iterable[str], most_bytes: int | None) -> list[str]:
+    """The first names until their bytes are used up, each with what JSON and its count take."""
+    kept, left = [], float("inf") if most_bytes is None else float(most_bytes)
+    for name in names:
+        size = len(json.dumps(name)) + _COUNT_BYTES
+        left -= size
+        if left < 0:
+            break
+        if size <= LEVEL_BYTES:
+            kept.append(name)
+    return kept

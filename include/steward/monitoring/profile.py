@@ -1,27 +1,44 @@
-"""The profile of a version.
+"""The profile of a version: all a later check needs to know of its reference data, in a few kilobytes of JSON.
 
-All a later check needs to know of its reference data, in a few kilobytes of JSON.
+| part | what of |
+|---|---|
+| `features` | each feature of the rows the model learned from: missing share, range, moments, bins, words |
+| `reference` | a typical value of each feature: decisions are explained against it |
+| `score` | the answers on the hold-out, described as a feature is; of a multiclass model the classes decided for |
+| `confidence` | moments of the probability of the class decided for; empty for a regression |
+| `threshold` | the version's own, from which on a score is a yes |
+| `performance` `slices` `calibration` | how good the answers were, and how far a probability was one |
+| `importance` `attribution` | what the model relies on |
+
+Format 1 had neither moments nor confidence; see `read_profile`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steward.errors import DataError
-from steward.gates.measurement import known_rows, measure
-from steward.gates.metrics import METRICS, metric_named
+from steward.monitoring.baseline import baseline
 from steward.monitoring.bins import Bins, Vector, is_known, read_column
-from steward.spec.model import FeatureType, ModelSpec
+from steward.monitoring.swing import swing_of, windows_in
+from steward.monitoring.tallies import Moments
+from steward.spec.model import FeatureType, ModelSpec, Task
 from steward.types import JsonObject, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-FORMAT = 1
+    from steward.monitoring.swing import Places
+
+FORMAT = 2
+MOST_BYTES = 600_000
+"""Of all levels of all features together: with 200 features a profile stays below a megabyte."""
+_LONGEST = 1000  # signs of a typical value
 _NUMBERS = (FeatureType.NUMBER, FeatureType.INTEGER)
 
 
@@ -33,58 +50,103 @@ def build_profile(
     *,
     importance: JsonObject | None = None,
     threshold: float = 0.5,
+    holdout: pd.DataFrame | None = None,
 ) -> JsonObject:
     """Of the reference rows in `frame` (one column per feature).
 
     `scores` and `labels` align with each other, not necessarily with `frame`: give predictions the model did
     not learn
     from, or every later window will look worse than it is. NaN labels are left out of the performance. `threshold`
-    is the version's own, from which on a score is a yes.
+    is the version's own, from which on a score is a yes. `holdout` are the rows behind the scores: with their time and
+    the columns of slices, performance is known per slice and between days.
     Raises DataError for a feature that is absent or not of its type.
     """
     predicted, outcomes = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
-    if predicted.shape != outcomes.shape:
+    if len(predicted) != len(outcomes):
         raise DataError(f"{len(predicted)} scores and {len(outcomes)} labels do not align")
+    windows = windows_in(frame[spec.data.time], spec.monitoring.window.length) if spec.data.time in frame else []
     profile = {
         "format": FORMAT,
         "model": spec.model,
         "spec": spec.digest,
         "rows": len(frame),
-        "features": {name: _feature(frame, name, about.type) for name, about in spec.data.features.items()},
+        "features": {name: _feature(spec, frame, name, windows) for name in spec.data.features},
         "reference": {name: typical(frame[name], about.type) for name, about in spec.data.features.items()},
-        "score": describe(predicted),
+        "score": _score(spec, predicted),
+        "confidence": _confidence(spec, predicted, threshold).to_json(),
         "threshold": threshold,
-        "performance": _performance(spec, outcomes, predicted, threshold),
+        **baseline(spec, predicted, outcomes, threshold, holdout),
         "importance": importance,
     }
     return to_json(profile)
 
 
-def _feature(frame: pd.DataFrame, name: str, kind: FeatureType) -> JsonObject:
+def read_profile(stored: JsonObject) -> JsonObject:
+    """As this release reads it. A version registered under format 1 goes on being watched: its moments follow from the
+    mean, the spread and the range that were stored; its confidence is not known. Raises DataError for other formats."""
+    found = stored.get("format")
+    if found == FORMAT:
+        return stored
+    if found != 1:
+        raise DataError(
+            f"the version's profile has format {found!r}, this release reads 1 and {FORMAT}",
+            hint="run the release that registered the version, or train it again under this one",
+        )
+    features = {name: _with_moments(about) for name, about in stored["features"].items()}
+    score = _with_moments(stored["score"])
+    return {**stored, "format": FORMAT, "features": features, "score": score, "confidence": []}
+
+
+def _with_moments(about: JsonObject) -> JsonObject:
+    rows, known = about["rows"], "mean" in about
+    moments = [rows, about["mean"], about["std"] ** 2 * rows, about["min"], about["max"]] if known else []
+    return {**about, "moments": moments}
+
+
+def _feature(spec: ModelSpec, frame: pd.DataFrame, name: str, windows: Sequence[Places]) -> JsonObject:
     if name not in frame.columns:
         raise DataError(
             f"feature {name} is not in the reference data", hint="return every declared feature from load()"
         )
+    kind = spec.data.features[name].type
     try:
         values = read_column(frame[name], kind)
     except DataError as error:
         raise DataError(f"feature {name} {error.what}", hint=error.hint) from error
-    return {"type": kind.value, **describe(values)}
+    about = describe(values, MOST_BYTES // len(spec.data.features))
+    return {"type": kind.value, **about, "swing": swing_of(Bins.from_json(about["bins"]), values, windows)}
 
 
-def describe(values: Vector) -> JsonObject:
-    """Bins, missing share and, of numbers, range and moments."""
+def describe(values: Vector, most_bytes: int = MOST_BYTES) -> JsonObject:
+    """Bins, missing share and, of numbers, range and moments. `most_bytes`: of levels that are named."""
     known = values[is_known(values)]
-    about = {"rows": len(known), "missing": 1 - len(known) / len(values) if len(values) else None}
+    missing = 1 - len(known) / len(values) if len(values) else None
+    about: JsonObject = {"rows": len(known), "missing": missing, "moments": []}
     if known.dtype != object and len(known):
         about |= {"min": known.min(), "max": known.max(), "mean": known.mean(), "std": known.std()}
-    return {**about, "bins": Bins.of(known).to_json()}
+        about["moments"] = Moments.of(known).to_json()
+    return {**about, "bins": Bins.of(known, most_bytes).to_json()}
+
+
+def _score(spec: ModelSpec, scores: Vector) -> JsonObject:
+    """Rows of probabilities say which class was decided for; every class has a bin, though none was."""
+    if scores.ndim == 1:
+        return describe(scores)
+    decided = scores.argmax(axis=1).astype(np.float64)
+    return {**describe(decided), "bins": Bins.of_values(range(scores.shape[1]), decided).to_json()}
+
+
+def _confidence(spec: ModelSpec, scores: Vector, threshold: float) -> Moments:
+    if spec.task is Task.REGRESSION:
+        return Moments()
+    said = scores.max(axis=1) if scores.ndim == 2 else np.where(scores >= threshold, scores, 1 - scores)
+    return Moments.of(said[np.isfinite(said)])
 
 
 def typical(column: pd.Series, kind: FeatureType) -> Any:
     """A value that was really seen: the lower median of numbers, else the most frequent; None where most are missing.
 
-    Decisions are explained against a row of these.
+    Decisions are explained against a row of these. Of a long text the beginning.
     """
     values = read_column(column, kind) if kind in _NUMBERS else column.to_numpy(dtype=object)
     known = values[is_known(values)]
@@ -92,12 +154,5 @@ def typical(column: pd.Series, kind: FeatureType) -> Any:
         return None
     if kind in _NUMBERS:
         return float(np.quantile(known, 0.5, method="lower"))
-    return Counter(known.tolist()).most_common(1)[0][0]
-
-
-def _performance(spec: ModelSpec, labels: Vector, scores: Vector, threshold: float) -> JsonObject:
-    """Every metric of the task, with its sampling error: what monitoring measures a fall from."""
-    wanted = [metric_named(name, spec.task).name for name in spec.monitoring.performance]
-    names = dict.fromkeys([*wanted, *(m.name for m in METRICS.values() if spec.task in m.tasks)])
-    known = known_rows(labels)
-    return {name: measure(name, labels[known], scores[known], threshold=threshold).to_json() for name in names}
+    value = Counter(known.tolist()).most_common(1)[0][0]
+    return value[:_LONGEST] if isinstance(value, str) else value

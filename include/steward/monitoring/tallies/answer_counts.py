@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steward.monitoring.bins import Bins
 from steward.monitoring.tallies.answers import CELLS, AnswerTally, GroupTally, OutcomeTally
-from steward.monitoring.tallies.arrays import Codes
+from steward.monitoring.tallies.arrays import MISSING, Codes
 from steward.monitoring.tallies.moments import CoMoments, Moments
 from steward.spec.model import ModelSpec, Task
 from steward.types import JsonObject
@@ -169,7 +169,7 @@ def count_answers(answers: Answers) -> AnswerTally:
     return AnswerTally(
         rows=answers.rows,
         unscored=answers.rows - len(scores),
-        counts=_class_counts(scale, scores) if multiclass else _binned(scale, scores),
+        counts=_binned(scale, scores),
         cells=_cell_counts(scores) if scale.task is Task.BINARY else {},
         scores=Moments() if multiclass else Moments.of(scores),
         confidence=Moments.of(_known(answers.confidence)),
@@ -178,10 +178,6 @@ def count_answers(answers: Answers) -> AnswerTally:
 
 def _known(values: Floats) -> Floats:
     return values[~np.isnan(values)]
-
-
-def _class_counts(scale: Scale, decided: Floats) -> tuple[int, ...]:
-    return tuple(np.bincount(decided.astype(np.int64), minlength=scale.classes).tolist())
 
 
 def _binned(scale: Scale, scores: Floats) -> tuple[int, ...]:
@@ -261,10 +257,8 @@ def _business(answers: Answers) -> CoMoments:
 
 def by_level(column: str, found: Codes, answers: Answers) -> Iterator[tuple[str, OutcomeTally]]:
     """One slice per level, named as `steward.gates.slices` names them. `found` aligns with the answers."""
-    from steward.monitoring.tallies.arrays import MISSING
-
-    for code, level in enumerate(found.names):
-        rows = found.codes == code
+    for code in sorted(range(len(found.names)), key=lambda code: (found.names[code] == MISSING, found.names[code])):
+        rows, level = found.codes == code, found.names[code]
         if rows.any():
             name = f"{column} is missing" if level == MISSING else f"{column} = {level}"
             yield name, count_outcomes(answers, rows)

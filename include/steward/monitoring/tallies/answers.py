@@ -40,8 +40,8 @@ def unpack_cells(packed: list[int]) -> dict[int, int]:
 class AnswerTally:
     """Rows answered without an error. `unscored`: without a score that can be used, which is a finite one, of a binary
     model a probability, of a multiclass model the number of a class. `counts` aligns with the bins of the profile's
-    score (of a multiclass model: its classes). `cells` only of a binary model. `confidence` is the probability of the
-    class that was decided for; empty for a regression."""
+    score (of a multiclass model: one per class, and a last that stays empty). `cells` only of a binary model.
+    `confidence` is the probability of the class that was decided for; empty for a regression."""
 
     rows: int = 0
     unscored: int = 0

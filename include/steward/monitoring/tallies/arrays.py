@@ -58,14 +58,13 @@ def numbers(array: pa.Array) -> Numbers:
     """Texts that say numbers are numbers. Infinite ones stay."""
     import pyarrow as pa
 
+    array = unwrapped(array)
     kind = array.type
-    if pa.types.is_dictionary(kind):
-        return numbers(array.dictionary_decode())
     if _is_text(kind):
         return _parsed(array)
     if not (pa.types.is_null(kind) or _is_number(kind)):
-        known = array.drop_null()
-        return Numbers(_nothing(len(array)), len(known), _example(known))
+        known = known_values(array)
+        return Numbers(_nothing(len(array)), len(known), example_of(known))
     plain = array if kind == pa.float64() else array.cast(pa.float64(), safe=False)
     return Numbers(plain.to_numpy(zero_copy_only=False))
 
@@ -91,22 +90,40 @@ def _parsed(array: pa.Array) -> Numbers:
     import pandas as pd
 
     texts = array.to_pandas()
-    values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    try:
+        values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    except OverflowError:
+        values = np.array([_number(text) for text in texts])
     broken = np.isnan(values) & texts.notna().to_numpy() & ~texts.isin(("nan", "NaN")).to_numpy()
     return Numbers(values, int(broken.sum()), printable(texts[broken].iloc[0]) if broken.any() else None)
 
 
-def _example(known: pa.Array) -> str | None:
+def _number(text: str | None) -> float:
+    """Of hundreds of digits: infinite."""
+    try:
+        return np.nan if text is None else float(text)
+    except ValueError:
+        return np.nan
+
+
+def known_values(array: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = unwrapped(array).drop_null()
+    return known.filter(pc.invert(pc.is_nan(known))) if pa.types.is_floating(known.type) else known
+
+
+def example_of(known: pa.Array) -> str | None:
     return printable(str(known[0])) if len(known) else None
 
 
-def texts(array: pa.Array) -> pa.Array:
-    """As strings where it holds any; None where its type is none that a text or a level may have."""
+def unwrapped(array: pa.Array) -> pa.Array:
+    """The values themselves: no dictionary of them, and strings instead of views, which Arrow has less to do with."""
     import pyarrow as pa
 
-    if pa.types.is_string_view(array.type):
-        return array.cast(pa.large_string())
-    return array
+    plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return plain.cast(pa.large_string()) if pa.types.is_string_view(plain.type) else plain
 
 
 def holds_levels(array: pa.Array) -> bool:
@@ -127,7 +144,7 @@ def holds_texts(array: pa.Array) -> bool:
 def level_counts(array: pa.Array) -> dict[str | None, int]:
     """Rows by level; None for missing ones. Precondition: `holds_levels`."""
     found: dict[str | None, int] = {}
-    pairs = texts(array).value_counts()
+    pairs = unwrapped(array).value_counts()
     for value, rows in zip(pairs.field("values").to_pylist(), pairs.field("counts").to_pylist(), strict=True):
         name = level_name(value)
         found[name] = found.get(name, 0) + rows
@@ -136,7 +153,7 @@ def level_counts(array: pa.Array) -> dict[str | None, int]:
 
 def coded(array: pa.Array, most: int) -> Codes:
     """The level of each row; of more than `most` levels the rarest are OTHERS."""
-    encoded = texts(array).dictionary_encode(null_encoding="encode")
+    encoded = unwrapped(array).dictionary_encode(null_encoding="encode")
     named = [level_name(value) for value in encoded.dictionary.to_pylist()]
     shown = [MISSING if name is None else printable(name) for name in named]
     places = {name: place for place, name in enumerate(dict.fromkeys(shown))}

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steward.monitoring.bins import Bins
-from steward.monitoring.tallies.arrays import holds_levels, holds_texts, level_counts, numbers, printable, texts
+from steward.monitoring.tallies.arrays import (
+    example_of,
+    holds_levels,
+    holds_texts,
+    known_values,
+    level_counts,
+    numbers,
+    printable,
+    unwrapped,
+)
 from steward.monitoring.tallies.columns import MOST_STRANGE, ColumnTally, Words
 from steward.monitoring.tallies.moments import Moments
 from steward.spec.model import Feature, FeatureType
@@ -106,7 +115,7 @@ class ColumnCounter:
 
         if not holds_texts(array):
             return _broken(array)
-        read = texts(array).cast(pa.large_string())
+        read = unwrapped(array).cast(pa.large_string())
         known, missing, _ = known_of(numbers(pc.utf8_length(read)).values)
         return ColumnTally(
             rows=len(array),
@@ -141,9 +150,8 @@ def known_of(values: Floats) -> tuple[Floats, int, int]:
 
 
 def _broken(array: pa.Array) -> ColumnTally:
-    known = array.drop_null()
-    example = printable(str(known[0])) if len(known) else None
-    return ColumnTally(len(array), missing=array.null_count, broken=len(known), example=example)
+    known = known_values(array)
+    return ColumnTally(len(array), missing=len(array) - len(known), broken=len(known), example=example_of(known))
 
 
 def _most_frequent(strange: Mapping[str, int]) -> dict[str, int]:
