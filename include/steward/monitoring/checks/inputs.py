@@ -190,7 +190,7 @@ def _moved(column: _Column) -> list[Finding]:
         return [Finding(gate, Outcome.INCONCLUSIVE, reason, rows=column.came.known)]
     limit = column.limits.features.get(name, column.limits.psi).max
     what = f"the length of {name}" if column.contract.type is FeatureType.TEXT else name
-    return [judge_shift(gate, what, reference["bins"], column.came.counts, limit=limit, alpha=column.alpha)]
+    return [judge_shift(gate, what, reference, column.came.counts, limit=limit, alpha=column.alpha)]
 
 
 def _more_missing(column: _Column) -> list[Finding]:
@@ -230,5 +230,5 @@ def _judge_prediction(reading: Reading) -> Finding:
     spec, counts = reading.spec, reading.tally.answers.counts
     limit, alpha = spec.monitoring.drift.psi.max, alpha_each(reading, number_of_tests(spec))
     return judge_shift(
-        "drift.prediction_psi", "the prediction", reading.profile["score"]["bins"], counts, limit=limit, alpha=alpha
+        "drift.prediction_psi", "the prediction", reading.profile["score"], counts, limit=limit, alpha=alpha
     )

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def judge_shift(
-    gate: str, what: str, bins: JsonObject, counts: Sequence[int], *, limit: float, alpha: float
+    gate: str, what: str, about: JsonObject, counts: Sequence[int], *, limit: float, alpha: float
 ) -> Finding:
     """FAILED only above both the limit and what chance exceeds with `alpha` while nothing moved.
 
     INCONCLUSIVE without values on either side, and when so few rows came that chance alone may pass the limit.
-    `bins` as the profile holds them; `counts` of the window align with them.
+    `about` is what the profile says of it; `counts` of the window align with its bins.
     """
+    bins = about["bins"]
     reference, rows = bins["counts"], sum(counts)
     if not rows or not sum(reference):
         side = "window" if sum(reference) else "reference"
@@ -29,11 +30,16 @@ def judge_shift(
     chance = psi_without_drift(reference, rows, alpha, levels=bins["kind"] == "levels")
     said = f"PSI {value:.3g}, limit {limit:g}, chance gives up to {chance:.2g} at {rows} rows"
     if value > max(limit, chance):
-        return Finding(gate, Outcome.FAILED, f"{what} moved: {said}", value, limit, rows=rows)
+        return Finding(gate, Outcome.FAILED, f"{what} moved: {said}{_usual(about)}", value, limit, rows=rows)
     if chance > limit:
         reason = f"{what} cannot be told from chance: {said}"
         return Finding(gate, Outcome.INCONCLUSIVE, reason, value, limit, rows=rows)
     return Finding(gate, Outcome.PASSED, f"{what} is steady: {said}", value, limit, rows=rows)
+
+
+def _usual(about: JsonObject) -> str:
+    highest = (about.get("swing") or {}).get("highest")
+    return "" if highest is None else f"; windows of the reference themselves reach {highest:.2g}"
 
 
 def psi_of_counts(reference: Sequence[int], counts: Sequence[int]) -> float:
