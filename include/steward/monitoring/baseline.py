@@ -20,7 +20,7 @@ from steward.gates.verdict import OVERALL
 from steward.monitoring.calibrator import Calibrator
 from steward.monitoring.day_errors import MIN_DAYS
 from steward.monitoring.estimating import estimator
-from steward.monitoring.measuring import between_days, jackknife, measure_tally
+from steward.monitoring.measuring import between_days, error_of_mean, jackknife, measure_tally
 from steward.monitoring.tallies import OutcomeTally, Tally
 from steward.spec.model import ModelSpec, Task
 from steward.types import JsonObject
@@ -166,7 +166,15 @@ def _calibration(
         "seen": [seen.mean for _, seen in pairs],
         "estimate": _estimate(spec, edges, scores, labels, threshold),
     }
-    return {**found, "estimated": _estimated(spec, found, days)}
+    return {**found, "estimated": _estimated(spec, found, days), "confidence": _between_confidences(days)}
+
+
+def _between_confidences(days: Sequence[Tally]) -> JsonObject | None:
+    """How the mean confidence differs between days; None where too few days tell."""
+    each = [day.answers.confidence for day in days if day.answers.confidence.n]
+    if len(each) < MIN_DAYS:
+        return None
+    return {"error": error_of_mean(each), "days": len(each)}
 
 
 def _estimate(
@@ -235,5 +243,5 @@ def _estimated(spec: ModelSpec, calibration: JsonObject, days: Sequence[Tally]) 
     for name in sorted(found.metrics & set(metrics_of(spec))):
         value = float(found.values(name, vectors.sum(axis=0)[None])[0])
         error = jackknife(value, found.values(name, apart), sizes) if len(sizes) >= MIN_DAYS else None
-        estimated[name] = {"value": value, "error": error}
+        estimated[name] = {"value": value, "error": error, "days": len(sizes)}
     return estimated

@@ -43,10 +43,7 @@ class Estimator(Protocol):
         """What it can estimate."""
         ...
 
-    @property
-    def reference(self) -> Floats:
-        """The hold-out, read as a vector."""
-        ...
+    def rows(self, vector: Floats) -> int: ...
 
     def read(self, answers: AnswerTally) -> Floats: ...
 
@@ -93,6 +90,9 @@ class _OfScores:
     def chances(self) -> Floats:
         return self.calibrator(MIDDLES)
 
+    def rows(self, vector: Floats) -> int:
+        return int(vector.sum())
+
     @cached_property
     def reference(self) -> Floats:
         return spread({int(cell): count for cell, count in self.about["cells"].items()})
@@ -114,6 +114,8 @@ class _OfScores:
 
     def _expected(self, metric: str, vectors: Floats, chances: Floats) -> Floats:
         there = vectors.any(axis=0)
+        if not there.any():
+            return np.full(len(vectors), np.nan)
         return expected(metric, MIDDLES[there], chances[..., there], vectors[:, there], self.about["threshold"])
 
 
@@ -133,9 +135,8 @@ class _OfConfidence:
     def _confidence(self) -> Moments:
         return Moments.from_json(self.about["confidence"])
 
-    @property
-    def reference(self) -> Floats:
-        return _summed([self._confidence])
+    def rows(self, vector: Floats) -> int:
+        return int(vector[0])
 
     def read(self, answers: AnswerTally) -> Floats:
         return _summed([answers.confidence])
@@ -166,6 +167,9 @@ class _OfPredictions:
 
     about: JsonObject
     metrics = frozenset({"mae", "rmse"})
+
+    def rows(self, vector: Floats) -> int:
+        return int(vector.sum())
 
     @property
     def reference(self) -> Floats:

@@ -81,6 +81,16 @@ def jackknife(whole: float, apart: Floats, sizes: Sequence[int]) -> float | None
     return float(np.sqrt(((pseudo - centre) ** 2 / (share - 1)).mean()))
 
 
+def error_of_mean(days: Sequence[Moments]) -> float | None:
+    """Of the mean over all days together, from how it changes when one is left out."""
+    rows = np.array([float(day.n) for day in days])
+    sums = rows * np.array([day.mean for day in days])
+    if len(days) < 2:
+        return None
+    apart = (sums.sum() - sums) / (rows.sum() - rows)
+    return jackknife(float(sums.sum() / rows.sum()), apart, [day.n for day in days])
+
+
 def by_class(outcome: OutcomeTally) -> tuple[Floats, Floats]:
     """Negatives and positives by cell, one number for each of all cells."""
     return spread(outcome.negatives), spread(outcome.positives)
@@ -107,6 +117,8 @@ def _ranked(metric: str, cells: Floats) -> Floats:
     """Of (r, 2·CELLS): negatives, then positives."""
     labels, scores = np.repeat([0.0, 1.0], CELLS), np.tile(MIDDLES, 2)
     there = cells.any(axis=0)
+    if not there.any():
+        return np.full(len(cells), np.nan)
     return resampled(metric, labels[there], scores[there], cells[:, there])
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steward.gates import Finding, Outcome, Verdict
+from steward.monitoring.checks.calibration import judge_calibration
+from steward.monitoring.checks.confidence import judge_confidence
+from steward.monitoring.checks.estimation import judge_estimates
 from steward.monitoring.checks.inputs import judge_inputs
 from steward.monitoring.checks.performance import judge_performance
 from steward.monitoring.checks.trends import judge_trends
@@ -23,7 +26,10 @@ AT_ANY_SIZE: tuple[Check, ...] = (judge_monitor,)
 FAMILIES: tuple[Check, ...] = (
     judge_inputs,
     judge_trends,
+    judge_confidence,
+    judge_estimates,
     judge_performance,
+    judge_calibration,
 )
 """Compare shares and means: only of windows with rows enough. From counts alone."""
 
