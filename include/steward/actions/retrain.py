@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from steward.actions.incidents import link_incidents
 from steward.actions.operation import Operation
 from steward.actions.retraining_facts import situation_of
 from steward.actions.state import Services, Transaction
@@ -13,6 +14,7 @@ from steward.actions.waiving import said_why
 from steward.errors import ConflictError
 from steward.gates import Outcome
 from steward.ledger import AuditEvent, EventDraft, EventType
+from steward.monitoring.windows import Cause
 from steward.retraining import Decision, Trigger, decide
 from steward.spec import ModelSpec
 from steward.types import JsonObject
@@ -41,6 +43,9 @@ def decide_retraining(services: Services, spec: ModelSpec, *, run: str, actor: s
                 detail=decision.detail,
             )
         )
+        if decision.requested:
+            now, loss = services.clock.now(), [Cause.PERFORMANCE]
+            link_incidents(tx, spec.model, "retraining", str(event.seq), now, causes=loss)
         return {
             "requested": decision.requested,
             "reason": decision.reason,

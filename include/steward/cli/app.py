@@ -22,12 +22,14 @@ from steward.cli import (
     reports,
     reproduce,
     retirement,
+    retraining,
     scoring,
     specs,
     stack,
     stages,
     upkeep,
     ways_back,
+    why,
 )
 
 EXIT_CODES = """
@@ -67,6 +69,7 @@ for _module in (
     specs,
     plans,
     records,
+    why,
     drift,
     audits,
     inventory,
@@ -77,6 +80,7 @@ for _module in (
     ways_back,
     governance,
     policy,
+    retraining,
     retirement,
     reproduce,
     explain,

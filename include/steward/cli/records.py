@@ -1,4 +1,4 @@
-"""status, history, why: what the record says. Nothing here changes it."""
+"""status, history: what the record says. Nothing here changes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ STATUS_COLUMNS = ("model", "stage", "serves", "waits for approval", "incidents",
 def add_to(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(history)
-    app.command()(why)
 
 
 def status(model: Annotated[str | None, typer.Argument()] = None, as_json: Json = False) -> None:
@@ -108,28 +107,6 @@ def history(
         _print_serving(served, moment)
 
 
-def why(model: str, as_json: Json = False) -> None:
-    """The last decision on retraining, yes or no, with its reason."""
-    from steward import wiring
-    from steward.ledger import EventType
-
-    kinds = [EventType.RETRAINING_REQUESTED, EventType.RETRAINING_DECLINED]
-    with wiring.database().begin() as tx:
-        found = tx.events.read(model=model, types=kinds, limit=1)
-    if not found:
-        wiring.specs().module_path(model)
-        typer.echo("null" if as_json else f"no decision on retraining {model} has been taken yet")
-        return
-    event = found[-1]
-    if as_json:
-        print_json(_decision(event))
-        return
-    word = "retraining was requested" if event.type is EventType.RETRAINING_REQUESTED else "no retraining"
-    typer.echo(f"{_day_and_time(event.at)} {word}: {event.reason}")
-    for key, value in (event.body.get("detail") or {}).items():
-        typer.echo(f"  {key}: {value}")
-
-
 def _print_serving(served: Serving, at: datetime) -> None:
     until = _day_and_time(served.until) if served.until else "today"
     how = "came back by a rollback" if served.rolled_back_to else "was promoted"
@@ -150,18 +127,6 @@ def _print_serving(served: Serving, at: datetime) -> None:
         *((f"evidence {kind}", digest) for kind, digest in made.evidence.items()),
     ]
     print_table(("", ""), lines)
-
-
-def _decision(event: AuditEvent) -> JsonObject:
-    return {
-        "model": event.model,
-        "at": event.at,
-        "decision": event.type,
-        "reason": event.reason,
-        "version": event.version,
-        "evidence": event.evidence,
-        "detail": event.body.get("detail"),
-    }
 
 
 def _require_events(model: str, events: list[AuditEvent]) -> None:

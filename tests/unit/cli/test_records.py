@@ -157,18 +157,6 @@ def test_history_that_cannot_be_told(
     assert steward("history", *arguments).code == code
 
 
-def test_why(steward: Steward, lived: FakeDatabase) -> None:
-    assert lived
-    assert steward("why", MODEL).out == "2013-06-02 12:00 no retraining: cooldown\n  failed: 2\n  of: 3\n"
-    assert json.loads(steward("why", MODEL, "--json").out)["decision"] == "retraining.declined"
-
-
-def test_why_before_any_decision(steward: Steward, store: FakeDatabase) -> None:
-    assert store
-    assert "no decision" in steward("why", MODEL).out
-    assert steward("why", "flights").code == 5
-
-
 def test_the_chain_is_verified_against_a_checkpoint(steward: Steward, lived: FakeDatabase, tmp_path: Path) -> None:
     assert lived
     out = tmp_path / "checkpoints"

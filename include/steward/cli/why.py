@@ -1,0 +1,100 @@
+"""why: a model's state explained from its events. Nothing here changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from steward.cli.output import Json, print_json
+from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    from steward.spec import ModelSpec
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(why)
+
+
+def why(model: str, as_json: Json = False) -> None:
+    """Why a model is red, what is in the way, and the last decision on retraining: each with its event and next step.
+
+    Example: steward why flight_delays
+    """
+    from steward import wiring
+    from steward.actions.explaining import Rules, explain
+
+    rules = Rules(_spec(model), wiring.clock().now(), wiring.policy, wiring.stages)
+    with wiring.database().begin() as tx:
+        told = explain(tx, model, rules)
+        known = told["champion"] is not None or bool(tx.events.read(model=model, limit=1))
+    if not known:
+        wiring.specs().module_path(model)  # a name nobody knows is an error, not an empty account
+    if as_json:
+        print_json(told)
+        return
+    for line in (*_state(told), *_decision(told["retraining"]), *_blocks(told)):
+        typer.echo(line)
+
+
+def _spec(model: str) -> ModelSpec | None:
+    """None where it cannot be read, or is gone: the record still tells."""
+    from steward import wiring
+    from steward.errors import StewardError
+
+    try:
+        return wiring.specs().get(model)
+    except StewardError:
+        return None
+
+
+def _state(told: JsonObject) -> Iterator[str]:
+    serves = f"@{told['champion']} serves" if told["champion"] else "no version serves"
+    yield f"{told['model']} is {told['state']}: {serves}" if told["champion"] else f"{told['model']}: {serves}"
+    for each in told["red"]:
+        of = f"@{each['version']}: " if each["version"] else ""
+        weeks = f"{each['windows']} window{'' if each['windows'] == 1 else 's'}"
+        yield f"  {of}{each['cause']} since {each['since']:%Y-%m-%d} ({each['severity']}, {each['state']}, {weeks})"
+        yield from (f"    {finding['reason']}" for finding in each["findings"])
+        yield from _events(each["events"])
+        yield f"    → {each['next']}"
+    if told["unread"]:
+        yield "  its spec cannot be read: `steward check` says why"
+
+
+def _decision(decision: JsonObject | None) -> Iterator[str]:
+    if decision is None:
+        yield "retraining: no decision has been taken yet"
+        return
+    yield f"retraining {decision['decision']}: {decision['reason']}"
+    yield from _events([decision])
+    for each in decision["triggers"]:
+        yield f"    {'asks' if each['fired'] else 'quiet':<7} {each['name']:<17} {each['sentence']}"
+    for each in decision["safeguards"]:
+        yield f"    {_word(each):<7} {each['name']:<17} {each['sentence']}"
+    yield from (f"    → {step}" for step in decision["next"])
+    if decision["since"]:
+        yield "  since then"
+        yield from _events(decision["since"])
+
+
+def _word(safeguard: JsonObject) -> str:
+    """A no that does not bind whoever asked is told, and refuses nothing."""
+    if safeguard["passed"]:
+        return "ok"
+    return "REFUSES" if safeguard["binding"] else "against"
+
+
+def _blocks(told: JsonObject) -> Iterator[str]:
+    if told["blocks"]:
+        yield "in the way"
+    for each in told["blocks"]:
+        yield f"  {each['sentence']}"
+        yield from _events(each["events"])
+        yield f"    → {each['next']}"
+
+
+def _events(events: Iterable[JsonObject]) -> Iterator[str]:
+    yield from (f"    #{e['seq']} {e['at']:%Y-%m-%d %H:%M} {e['event']} by {e['actor']}" for e in events)

@@ -1,0 +1,133 @@
+"""why tells the last decision on retraining, what is wrong and what is in the way, each with its event."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from tests.unit.cli.conftest import Steward
+
+from steward import wiring
+from steward.gates import Evidence, Finding, Outcome, Verdict
+from steward.ledger import EventType
+from steward.registry import State
+from steward.testing import FakeDatabase, FrozenClock
+from steward.testing.builders import MODEL, a_draft, a_new_version, a_request, an_incident
+from steward.types import VersionRef
+
+COOLDOWN = {
+    "name": "cooldown",
+    "passed": False,
+    "binding": True,
+    "sentence": "cooldown: the last training was at 2013-06-01T00:00:00Z, wait 3d",
+    "advice": "nothing is to be done: it is asked again after the next window",
+}
+BREAKER = {"name": "breaker", "passed": True, "binding": True, "sentence": "no candidate was refused"}
+ASKED = {"name": "windows", "fired": True, "sentence": "performance was lost in 2 of the last 3 windows of version 1"}
+DETAIL = {"trigger": "windows", "triggers": [ASKED], "safeguards": [COOLDOWN, BREAKER]}
+
+
+@pytest.fixture
+def lived(store: FakeDatabase, clock: FrozenClock) -> FakeDatabase:
+    """A champion with a loss and a candidate that waits; the controller has just said no."""
+    loss = Finding("performance.roc_auc", Outcome.FAILED, "AUC is 0.61, 0.72 at evaluation")
+    drift = Finding("drift.psi:dest", Outcome.FAILED, "dest moved")
+    with store.begin() as tx:
+        tx.versions.add(a_new_version())
+        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
+        tx.versions.add(a_new_version())
+        body = {"verdict": Verdict.of([loss, drift]).to_json()}
+        digest = tx.evidence.put(Evidence("window", MODEL, body))
+        tx.incidents.save(an_incident(cause="performance", evidence=digest, windows=2))
+        opened = {"incident": "incident-1"}
+        tx.events.append(a_draft(EventType.INCIDENT_OPENED, actor="airflow", body=opened))
+        tx.events.append(a_draft(EventType.INCIDENT_UPDATED, actor="airflow", body=opened))
+        tx.approvals.open(a_request(version=2))
+        tx.events.append(a_draft(EventType.APPROVAL_REQUESTED, version=2, body={"request": "request-1"}))
+        said = {"trigger": "windows", "detail": DETAIL}
+        tx.events.append(a_draft(EventType.RETRAINING_DECLINED, reason=COOLDOWN["sentence"], body=said))
+    clock.advance(timedelta(hours=1))
+    return store
+
+
+def test_it_is_told_to_people(steward: Steward, lived: FakeDatabase) -> None:
+    assert lived
+    told = steward("why", MODEL).out
+    first, *lines = told.splitlines()
+    assert first == "flight_delays is red: @1 serves"
+    assert "  @1: performance since 2013-06-01 (medium, open, 2 windows)" in lines
+    assert "    AUC is 0.61, 0.72 at evaluation" in lines
+    assert "dest moved" not in told, "that is another incident's"
+    assert "    #1 2013-06-01 12:00 incident.opened by airflow" in lines
+    assert f"retraining declined: {COOLDOWN['sentence']}" in lines
+    assert f"    asks    windows           {ASKED['sentence']}" in lines
+    assert f"    REFUSES cooldown          {COOLDOWN['sentence']}" in lines
+    assert "    ok      breaker           no candidate was refused" in lines
+    assert f"    → {COOLDOWN['advice']}" in lines
+    assert "  flight_delays@2 waits for approval until 2013-06-04 12:00; no answer is a no" in lines
+    assert "    → steward approve flight_delays@2 --reason …, or steward reject" in lines
+
+
+def test_it_is_told_to_programs_with_the_events_it_rests_on(steward: Steward, lived: FakeDatabase) -> None:
+    assert lived
+    told = json.loads(steward("why", MODEL, "--json").out)
+    assert (told["state"], told["champion"]) == ("red", 1)
+    assert [each["seq"] for each in told["red"][0]["events"]] == [1, 2]
+    decision = told["retraining"]
+    assert (decision["seq"], decision["decision"], decision["trigger"]) == (4, "declined", "windows")
+    assert decision["safeguards"][0]["passed"] is False
+    assert decision["next"] == [COOLDOWN["advice"]]
+    approval = next(each for each in told["blocks"] if each["what"] == "approval")
+    assert [each["seq"] for each in approval["events"]] == [3]
+
+
+def test_what_a_yes_led_to_is_told_with_it(steward: Steward, lived: FakeDatabase) -> None:
+    detail = {**DETAIL, "safeguards": [BREAKER]}
+    with lived.begin() as tx:
+        tx.events.append(a_draft(EventType.RETRAINING_REQUESTED, reason="lost", body={"detail": detail}))
+        admitted = {"trigger": "request", "requests": [5], "run": "r1", "detail": {}}
+        tx.events.append(a_draft(EventType.RETRAINING_ADMITTED, reason="asked for earlier: lost", body=admitted))
+        tx.events.append(a_draft(EventType.MODEL_TRAINED, reason="fitted on 900 rows"))
+    decision = json.loads(steward("why", MODEL, "--json").out)["retraining"]
+    assert (decision["decision"], decision["seq"]) == ("requested", 5)
+    assert [each["event"] for each in decision["since"]] == ["retraining.admitted", "model.trained"]
+    assert "since then" in steward("why", MODEL).out
+
+
+def test_what_does_not_bind_a_person_is_told_as_such(steward: Steward, lived: FakeDatabase) -> None:
+    detail = {**DETAIL, "trigger": "manual", "safeguards": [{**COOLDOWN, "binding": False}]}
+    with lived.begin() as tx:
+        body = {"trigger": "manual", "requests": [], "run": "m1", "detail": detail}
+        tx.events.append(a_draft(EventType.RETRAINING_ADMITTED, reason="asked for by hand: new airport", body=body))
+    told = steward("why", MODEL).out
+    assert "retraining admitted: asked for by hand: new airport" in told
+    assert "against cooldown" in told
+    assert COOLDOWN["advice"] not in told
+
+
+def test_before_anything_happened(steward: Steward, store: FakeDatabase) -> None:
+    assert store
+    assert steward("why", MODEL).out == (
+        "flight_delays: no version serves\nretraining: no decision has been taken yet\n"
+    )
+    assert steward("why", "flights").code == 5
+
+
+def test_a_spec_that_cannot_be_read_hides_nothing_of_the_record(
+    steward: Steward, lived: FakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lived
+    folder = wiring.settings().models_dir / MODEL / "model.yaml"
+    folder.write_text("model: [")
+    ended = steward("why", MODEL)
+    assert ended.code == 0
+    assert "retraining declined" in ended.out
+    assert "its spec cannot be read" in ended.out
+
+
+def test_reading_changes_nothing(steward: Steward, lived: FakeDatabase) -> None:
+    assert lived
+    before = steward("audit", "verify", "--json").out
+    steward("why", MODEL)
+    assert steward("audit", "verify", "--json").out == before
