@@ -65,7 +65,7 @@ def aliases(tx: Transaction, model: str) -> dict[str, int | None]:
 def deliver(services: Services) -> int:
     """Deliver what is pending; returns how many could not be and are left for later."""
     left = 0
-    for effect in pending_effects(services):
+    for effect in pending_effects(services.database):
         try:
             _do(services, effect)
         except StewardError as error:  # no effect may stand in the way of another: each is safe in any order

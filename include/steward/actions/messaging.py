@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
-from steward.actions.state import Notifier, Services
+from steward.actions.state import Database, Notifier, Services
 from steward.errors import NotFoundError, StewardError, UnavailableError
 from steward.ledger.outbox import PendingEffect
 from steward.monitoring.messages import Message, letter
@@ -29,11 +29,11 @@ LEASE = timedelta(minutes=5)  # a delivery that was begun and never ended is beg
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 
 
-def pending_effects(services: Services) -> Iterator[PendingEffect]:
+def pending_effects(database: Database) -> Iterator[PendingEffect]:
     """All of them, page by page: effects that cannot be delivered for long do not hide those behind them."""
     after = 0
     while True:
-        with services.database.begin() as tx:
+        with database.begin() as tx:
             page = tx.outbox.pending(PAGE, after)
         yield from page
         if len(page) < PAGE:
@@ -89,7 +89,7 @@ def _spec(services: Services, model: str | None) -> ModelSpec | None:
 
 def deliver_messages(services: Services, notifier: Notifier | None = None) -> int:
     """Deliver what is due to the channels that `notifier` reaches; returns how many messages a channel did not take."""
-    waiting = [effect for effect in pending_effects(services) if effect.kind == CHANNEL]
+    waiting = [effect for effect in pending_effects(services.database) if effect.kind == CHANNEL]
     if not waiting:
         return 0
     try:
@@ -168,9 +168,9 @@ def retry_after(attempts: int) -> timedelta:
     return min(FIRST_RETRY * 2 ** min(attempts - 1, 10), LONGEST_RETRY)
 
 
-def waiting_messages(services: Services) -> list[JsonObject]:
+def waiting_messages(database: Database) -> list[JsonObject]:
     """What is not delivered yet, and why, oldest first."""
-    return [_waiting(effect) for effect in pending_effects(services) if effect.kind in (NOTICE, CHANNEL)]
+    return [_waiting(effect) for effect in pending_effects(database) if effect.kind in (NOTICE, CHANNEL)]
 
 
 def _waiting(effect: PendingEffect) -> JsonObject:

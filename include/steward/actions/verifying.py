@@ -98,8 +98,9 @@ def _head(tx: Transaction) -> int:
 
 def _compared(tx: Transaction) -> Iterator[Difference]:
     recorded = replay(tx.events.read(types=STATE_EVENTS))
-    for row in (*tx.routes.all(), *tx.incidents.unresolved_everywhere()):
-        recorded.setdefault(row.model, RecordedState(row.model))
+    routed = [route.model for route in tx.routes.all()]
+    for model in (*routed, *(incident.model for incident in tx.incidents.unresolved_everywhere())):
+        recorded.setdefault(model, RecordedState(model))
     for model in sorted(recorded):
         yield from _of_versions(tx, recorded[model])
         yield from _of_route(tx, recorded[model])

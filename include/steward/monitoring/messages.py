@@ -12,6 +12,8 @@ from steward.types import JsonObject, VersionRef, format_instant, parse_instant
 Occasion = Literal["opened", "rose", "acknowledged", "resolved", "fault", "letter"]
 """`fault`: a task of a generated DAG failed. `letter`: written to named people, as to those who must approve."""
 
+LONGEST_ERROR = 300
+
 
 @dataclass(frozen=True)
 class Message:
@@ -40,7 +42,7 @@ _TOLD: dict[EventType, Occasion] = {
     EventType.INCIDENT_ACKNOWLEDGED: "acknowledged",
     EventType.INCIDENT_RESOLVED: "resolved",
 }
-TOLD_EVENTS = (*_TOLD, EventType.INCIDENT_UPDATED)
+INCIDENT_EVENTS = (*_TOLD, EventType.INCIDENT_UPDATED)
 
 
 def message_of(event: AuditEvent) -> Message | None:
@@ -86,3 +88,10 @@ def _lines(event: AuditEvent) -> list[str]:
 def letter(id: str, to: tuple[str, ...], title: str, body: str, severity: str, at: datetime) -> Message:
     """About a matter of its own, to people who are named."""
     return Message(id, "letter", None, "letter", severity, at, title, body, to)
+
+
+def fault_of(dag: str, run: str, task: str, model: str | None, severity: str, error: str, at: datetime) -> Message:
+    """A task failed for good: no verdict, a fault. The error is the first line of it and no more."""
+    said = error.strip().split("\n", 1)[0][:LONGEST_ERROR] or "no reason was given"
+    body = f"{task} of {run} failed: {said}\nIts log in Airflow says more; what was done already is not done twice."
+    return Message(f"fault:{dag}:{run}", "fault", model, "fault", severity, at, f"{dag}: {task} failed", body)

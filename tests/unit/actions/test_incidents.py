@@ -114,7 +114,7 @@ def test_one_message_per_incident_and_not_per_window(watched: Watched) -> None:
     assert watched.events()[0] == ("opened", "drift: drift of night 8")
     assert watched.events()[-1] == ("resolved", "drift: 2 windows in a row passed")
     assert [kind for kind, _ in watched.events()] == ["opened", *["updated"] * 7, "resolved"]
-    assert waiting_messages(watched.services) == []
+    assert waiting_messages(watched.services.database) == []
 
 
 def test_the_same_window_changes_nothing_twice(watched: Watched) -> None:

@@ -52,14 +52,14 @@ def test_a_channel_that_fails_holds_up_no_other_and_gets_it_later(services: Serv
     tell(services)
     assert deliver(services) == 1
     assert told(services) == [("notices", "message 1"), ("chat", "message 1")]
-    (waits,) = waiting_messages(services)
+    (waits,) = waiting_messages(services.database)
     assert (waits["channel"], waits["attempts"], waits["error"]) == ("pager", 1, "pager does not answer")
     services.notifier.away_channels = set()
     assert deliver(services) == 1  # its time has not come
     clock.advance(MINUTE)
     assert deliver(services) == 0
     assert told(services)[2:] == [("pager", "message 1")]
-    assert waiting_messages(services) == []
+    assert waiting_messages(services.database) == []
 
 
 def test_one_refusal_ends_the_attempt_on_a_channel_that_is_down(services: Services, clock: FrozenClock) -> None:
@@ -67,7 +67,7 @@ def test_one_refusal_ends_the_attempt_on_a_channel_that_is_down(services: Servic
     for number in range(3):
         tell(services, number)
     deliver(services)
-    assert [row["attempts"] for row in waiting_messages(services)] == [1, 0, 0]
+    assert [row["attempts"] for row in waiting_messages(services.database)] == [1, 0, 0]
     services.notifier.away_channels = set()
     clock.advance(MINUTE)
     deliver(services)
@@ -87,7 +87,7 @@ def test_a_thousand_messages_that_wait_hide_nothing_behind_them(services: Servic
     deliver(services)
     with services.database.begin() as tx:
         assert not [effect for effect in tx.outbox.pending(10_000) if effect.kind == ALIASES]
-    assert len(waiting_messages(services)) == 750
+    assert len(waiting_messages(services.database)) == 750
 
 
 def test_a_delivery_that_was_begun_and_never_ended_is_begun_again(
@@ -129,7 +129,7 @@ def test_a_channel_that_was_taken_out_is_no_longer_tried(services: Services) -> 
     deliver(services)
     without = replace(services, notifications=Notifications)
     assert deliver(without) == 0
-    assert waiting_messages(without) == []
+    assert waiting_messages(without.database) == []
 
 
 def test_a_channel_of_airflow_waits_for_airflow(services: Services) -> None:
@@ -151,7 +151,7 @@ def test_a_channel_of_airflow_waits_for_airflow(services: Services) -> None:
     airflow = Airflow()
     assert deliver_messages(both, airflow) == 0
     assert airflow.told == ["desk"]
-    assert waiting_messages(both) == []
+    assert waiting_messages(both.database) == []
 
 
 def test_what_can_wait_comes_in_the_morning_as_one(services: Services, clock: FrozenClock) -> None:
@@ -183,7 +183,7 @@ def test_a_letter_goes_to_those_it_is_written_to(services: Services) -> None:
 
 def test_a_message_is_addressed_once_by_two_who_deliver_at_once(services: Services) -> None:
     tell(services)
-    (effect,) = messaging.pending_effects(services)
+    (effect,) = messaging.pending_effects(services.database)
     messaging.address_message(services, effect)
     messaging.address_message(services, effect)
-    assert len(waiting_messages(services)) == 3
+    assert len(waiting_messages(services.database)) == 3
