@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _PLENTY = 100  # rows expected in the emptiest bin from which χ² is right
-_CELLS = 200  # numbers of rows looked at per bin
+_CELLS = 128  # numbers of rows looked at per bin
 _ALIKE = 25.0  # reference counts within 1/25 of each other are taken as one
 _NEGLIGIBLE = 0.01  # of alpha, all bins together
 _UNSEEN = 0.5  # reference rows that a bin is given in which there were none
-_DOUBLINGS, _HALVINGS = 40, 24
+_DOUBLINGS, _HALVINGS = 40, 12
 
 
 def psi_without_drift(reference: Sequence[int], rows: int, alpha: float, *, levels: bool = False) -> float:
