@@ -112,15 +112,20 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+
+
 def to_json(value: Any) -> Any:
     """Plain JSON value: NaN and infinities become None, instants ISO text, numpy scalars numbers, keys text.
 
     Raises TypeError for anything that has no JSON form.
     """
+    if type(value) in _AS_THEY_ARE:  # nearly all of a large document: asked first, and cheaply
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(to_json(k)): to_json(v) for k, v in value.items()}
+    if type(value) is dict or isinstance(value, Mapping):
+        return {k if type(k) is str else str(to_json(k)): to_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(v) for v in value]
     if isinstance(value, (set, frozenset)):

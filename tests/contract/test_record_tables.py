@@ -176,7 +176,9 @@ class TestTallies:
         with database.begin() as tx:
             tx.tallies.record(counted)
         with database.begin() as tx:
-            assert tx.tallies.days(MODEL, 1, counted.day, counted.day) == [counted]
+            (found,) = tx.tallies.days(MODEL, 1, counted.day, counted.day)
+            assert found == counted
+            assert found.digest == digest_of(counted.tally.to_json())
 
     def test_counting_again_replaces(self, database):
         again = a_day_tally(counted_at=NOON + timedelta(days=1), tally=Tally(digest_of("another profile")))

@@ -57,7 +57,7 @@ class Judgement:
 def _basis(reading: Reading) -> JsonObject:
     """What the verdict rests on: rows, and the counts of every day by digest, so that it can be told whether a day
     was counted again since."""
-    days = {str(counted.day): digest_of(counted.tally.to_json()) for counted in reading.days}
+    days = {str(counted.day): counted.digest or digest_of(counted.tally.to_json()) for counted in reading.days}
     return {"rows": reading.tally.rows, "counted": {"against": reading.tally.profile, "days": days}}
 
 

@@ -12,7 +12,7 @@ from steward.errors import ConflictError
 from steward.monitoring.tallies import DayTally, Tally
 from steward.monitoring.tallies.tally import FORMAT
 from steward.monitoring.windows import Incident, IncidentState, JudgedWindow
-from steward.types import Window, canonical, to_json
+from steward.types import Window, canonical, digest_of, to_json
 
 
 class FakeWindowTable:
@@ -45,7 +45,7 @@ class FakeTallyTable:
     def days(self, model: str, version: int, first: date, last: date) -> list[DayTally]:
         found = [(key, value) for key, value in self._tallies.items() if key[:2] == (model, version)]
         return [
-            replace(counted, tally=Tally.from_json(json.loads(body)))
+            replace(counted, tally=Tally.from_json(json.loads(body)), digest=digest_of(json.loads(body)))
             for (_, _, day), (counted, body) in sorted(found, key=lambda item: item[0])
             if first <= day <= last and json.loads(body)["format"] == FORMAT
         ]

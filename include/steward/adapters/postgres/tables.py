@@ -172,6 +172,7 @@ tallies = Table(
     Column("profile", Text, nullable=False),
     Column("counted_at", INSTANT, nullable=False),
     Column("rows", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("body", DOCUMENT, nullable=False),
     Column("sample", LargeBinary),
     PrimaryKeyConstraint("model", "version", "day", name="tallies_pkey"),

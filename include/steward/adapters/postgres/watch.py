@@ -18,7 +18,7 @@ from steward.gates import Outcome
 from steward.monitoring.tallies import DayTally, Tally
 from steward.monitoring.tallies.tally import FORMAT
 from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
-from steward.types import Window
+from steward.types import Window, digest_of
 
 
 class PostgresWindowTable:
@@ -75,6 +75,7 @@ class PostgresTallyTable:
         self._work = work
 
     def record(self, counted: DayTally) -> None:
+        body = counted.tally.to_json()
         row = {
             "model": counted.model,
             "version": counted.version,
@@ -82,7 +83,8 @@ class PostgresTallyTable:
             "profile": counted.tally.profile,
             "counted_at": counted.counted_at,
             "rows": counted.tally.rows,
-            "body": counted.tally.to_json(),
+            "digest": digest_of(body),
+            "body": body,
             "sample": counted.sample,
         }
         one_per_day = ["model", "version", "day"]
@@ -107,7 +109,8 @@ class PostgresTallyTable:
 
 
 def _counted(row: Row[Any]) -> DayTally:
-    return DayTally(row.model, row.version, row.day, Tally.from_json(row.body), row.counted_at, row.sample)
+    tally = Tally.from_json(row.body)
+    return DayTally(row.model, row.version, row.day, tally, row.counted_at, row.sample, row.digest)
 
 
 class PostgresIncidentTable:

@@ -118,6 +118,7 @@ class DayTally:
     """One UTC day of one version, with the outcomes known at `counted_at`.
 
     `sample`: up to SAMPLE_ROWS of its rows, as `steward.monitoring.samples` packs them; None where no check asks.
+    `digest` names the counts; None until they are stored.
     """
 
     model: str
@@ -126,6 +127,7 @@ class DayTally:
     tally: Tally
     counted_at: datetime
     sample: bytes | None = None
+    digest: str | None = field(default=None, compare=False)
 
 
 class TallyTable(Protocol):

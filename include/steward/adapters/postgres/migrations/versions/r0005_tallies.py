@@ -20,6 +20,7 @@ CREATE TABLE tallies (
     profile text NOT NULL,
     counted_at timestamptz NOT NULL,
     rows bigint NOT NULL,
+    digest text NOT NULL,
     body json NOT NULL,
     sample bytea,
     PRIMARY KEY (model, version, day)
