@@ -10,10 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.unit.monitoring.readings import WEEK
+from tests.unit.specs import a_data_section, a_spec
 
+from steward.gates import Outcome
 from steward.monitoring.bins import Bins, is_known, read_column
+from steward.monitoring.checks.inputs import judge_inputs
+from steward.monitoring.profile import build_profile
 from steward.monitoring.psi import psi
+from steward.monitoring.reading import Reading
+from steward.monitoring.tallies.counting import tally_of
+from steward.spec import ModelSpec
 from steward.spec.model import FeatureType
+from steward.types import JsonObject
 
 GOLDEN = {  # column: {month: PSI, rounded to four places}
     "temp": {4: 3.233, 7: 7.9621, 12: 0.1203},
@@ -52,3 +61,50 @@ def test_psi_agrees_with_the_independent_profile(flights: pd.DataFrame, column: 
     for when, expected in GOLDEN[column].items():
         current = values[known & (month == when)]
         assert psi(shares, bins.count(current) / len(current)) == pytest.approx(expected, abs=5.1e-5)
+
+
+# --- and what the checks make of it ---------------------------------------------------------------
+
+FLAGGED = {  # columns beyond 0.1 in that month, by the same independent script
+    4: {"temp", "pressure", "visib"},
+    5: {"temp", "pressure", "wind_speed"},
+    6: {"temp", "pressure", "wind_speed"},
+    7: {"temp", "pressure", "wind_speed", "visib"},
+    8: {"temp", "pressure", "wind_speed", "visib"},
+    9: {"temp", "pressure", "wind_speed", "visib"},
+    10: {"temp", "pressure", "wind_speed", "visib"},
+    11: {"temp", "pressure", "visib"},
+    12: {"temp", "pressure", "wind_speed", "visib"},
+}
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    features = {
+        name: {"type": "category" if name in CATEGORIES else "number", "max_missing": 0.5} for name in sorted(GOLDEN)
+    }
+    return a_spec(data=a_data_section(features))
+
+
+@pytest.fixture(scope="module")
+def profile(spec: ModelSpec, flights: pd.DataFrame) -> JsonObject:
+    reference = flights[flights["month"] <= 3].assign(departure=lambda f: pd.to_datetime(f["time_hour"], utc=True))
+    return build_profile(spec, reference, [0.2, 0.8], [0.0, 1.0])
+
+
+@pytest.mark.parametrize("month", FLAGGED)
+def test_a_month_is_flagged_where_it_drifted_and_nowhere_else(
+    spec: ModelSpec, profile: JsonObject, flights: pd.DataFrame, month: int
+) -> None:
+    served = flights.loc[flights["month"] == month, list(GOLDEN)]
+    findings = judge_inputs(Reading(spec, profile, WEEK, tally_of(spec, profile, "digest", served)))
+    failed = {finding.gate for finding in findings if finding.outcome is Outcome.FAILED}
+    assert failed == {f"drift.psi:{name}" for name in FLAGGED[month]}
+
+
+def test_weather_differs_from_week_to_week_and_schedules_do_not(profile: JsonObject) -> None:
+    """Measured within the reference itself: what a week of winter does beside the whole of it."""
+    swings = {name: about["swing"]["highest"] for name, about in profile["features"].items()}
+    assert {name for name, highest in swings.items() if highest > 0.1} == {"temp", "pressure", "wind_speed", "visib"}
+    assert swings["temp"] > 1
+    assert max(swings[name] for name in ("carrier", "origin", "dest", "distance")) < 0.05
