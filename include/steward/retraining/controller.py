@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from steward.retraining.safeguards import SAFEGUARDS, Rule, Safeguard
 from steward.retraining.situation import Situation, Trigger, described
 from steward.retraining.triggers import Asking, asking
-from steward.types import JsonObject
+from steward.types import JsonObject, to_json
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Looked:
 
 @dataclass(frozen=True)
 class Decision:
-    """`detail` is what the event keeps: the policy, every trigger and every safeguard that was looked at."""
+    """`detail`, plain JSON, is what the event keeps: the policy, every trigger and safeguard that was looked at."""
 
     requested: bool
     reason: str
@@ -82,11 +82,12 @@ def _yes(situation: Situation, asked: list[Asking], looked: list[Looked], by: As
 
 
 def _detail(situation: Situation, asked: list[Asking], looked: list[Looked], trigger: Trigger | None) -> JsonObject:
-    return {
-        "trigger": trigger.value if trigger else None,
+    detail: JsonObject = {
+        "trigger": trigger,
         "triggers": [each.to_json() for each in asked],
         "safeguards": [each.to_json(trigger) for each in looked],
         "policy": situation.policy.model_dump(mode="json"),
         "windows": [described(judged) for judged in situation.considered],
         "failed_windows": len(situation.lost),
     }
+    return to_json(detail)

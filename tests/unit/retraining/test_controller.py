@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from steward.gates import Finding, Outcome
 from steward.monitoring.windows import Cause
 from steward.retraining import Labels, Loss, Refused, RetrainingHistory, Situation, Trigger, decide
 from steward.retraining.safeguards import SAFEGUARDS
-from steward.types import format_instant, to_json
+from steward.types import format_instant
 
 REFUSED = tuple(Refused(version, 10 * version, "worse on every slice") for version in (2, 3, 4))
 
@@ -192,8 +193,11 @@ def test_a_request_was_judged_when_it_was_made_but_not_for_another_champion_or_b
     assert "is broken" in decide(situation((Cause.DATA,), **asked)).reason
 
 
-def test_what_is_decided_can_be_kept_as_json() -> None:
-    assert to_json(decide(situation(LOSS, LOSS)).detail)["trigger"] == "windows"
+def test_what_is_decided_is_plain_json() -> None:
+    """A step that is repeated answers from the record: the same, to the last list."""
+    detail = decide(situation(LOSS, LOSS, history={"refused": REFUSED})).detail
+    assert detail == json.loads(json.dumps(detail))
+    assert detail["trigger"] == "windows"
 
 
 SPAN = st.integers(-40 * 24, 40 * 24).map(lambda hours: timedelta(hours=hours))
