@@ -148,7 +148,23 @@ def _monitoring_gates(spec: ModelSpec) -> Iterator[str]:
 def _retraining(spec: ModelSpec) -> str:
     rule = spec.retraining
     return (
-        f"after {rule.when.failed_windows} of {rule.when.of} windows failed on performance; "
-        f"not within {format_duration(rule.cooldown)} of the last one; "
-        f"at most {rule.budget.runs} in {format_duration(rule.budget.per)}"
+        f"{_retraining_triggers(spec)}; not within {format_duration(rule.cooldown)} of the last one; "
+        f"at most {rule.budget.runs} in {format_duration(rule.budget.per)}{_retraining_limits(spec)}; "
+        f"never on broken data; {rule.stop_after_refusals} candidates refused in a row end it until a person says"
     )
+
+
+def _retraining_triggers(spec: ModelSpec) -> str:
+    rule = spec.retraining
+    asked = [f"after {rule.when.failed_windows} of {rule.when.of} windows failed on performance"]
+    asked += [f"after one that lost more {name} than it may" for name in rule.at_once]
+    asked += [f"after {rule.new_labels} outcomes the champion was not trained on"] if rule.new_labels else []
+    asked += [f"on the clock (`{rule.schedule}`)"] if rule.schedule else []
+    return ", ".join(asked)
+
+
+def _retraining_limits(spec: ModelSpec) -> str:
+    rule = spec.retraining
+    hours = f" and {rule.budget.cpu_hours:g} CPU hours" if rule.budget.cpu_hours else ""
+    least = f", with at least {rule.min_new_labels} new outcomes" if rule.min_new_labels else ""
+    return hours + least
