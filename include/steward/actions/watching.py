@@ -50,8 +50,18 @@ class Judgement:
             "causes": self.causes,
             "outcomes": self.outcomes,
             **(_basis(self.reading) if self.reading else {}),
+            **(_in_use(self.reading) if self.reading else {}),
+            **(_meaning(self.reading, self.verdict, self.outcomes) if self.reading else {}),
         }
         return Evidence("window", self.model, body)
+
+
+def _in_use(reading: Reading) -> JsonObject:
+    """How groups fared and how busy it was, whether the spec sets limits or not; None where it is not known."""
+    from steward.monitoring.checks.operation import utilisation
+    from steward.monitoring.served_groups import group_shares
+
+    return {"fairness": group_shares(reading), "utilisation": utilisation(reading)}
 
 
 def _basis(reading: Reading) -> JsonObject:
@@ -59,6 +69,17 @@ def _basis(reading: Reading) -> JsonObject:
     was counted again since."""
     days = {str(counted.day): counted.digest or digest_of(counted.tally.to_json()) for counted in reading.days}
     return {"rows": reading.tally.rows, "counted": {"against": reading.tally.profile, "days": days}}
+
+
+def _meaning(reading: Reading, verdict: Verdict, outcomes: Mapping[Cause, Outcome]) -> JsonObject:
+    """How much each trouble weighs; and, where drift was judged, whether what moved is what the model relies on."""
+    from steward.monitoring.effect import effect
+    from steward.monitoring.summary import summary
+    from steward.monitoring.windows import Cause
+
+    failed = (cause for cause, outcome in outcomes.items() if outcome is Outcome.FAILED)
+    effects: JsonObject = {"effects": {cause: effect(reading, verdict, cause) for cause in failed}}
+    return {**effects, "summary": summary(reading, verdict)} if Cause.DRIFT in outcomes else effects
 
 
 def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, as_of: str | None = None) -> JsonObject:

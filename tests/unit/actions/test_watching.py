@@ -151,6 +151,13 @@ class TestCounting:
         again = served.body(served.judge("again")["evidence"])["counted"]["days"]
         assert {day for day in first if first[day] != again[day]} == {str(served.today - DAY)}
 
+    def test_the_evidence_says_what_moved_and_how_much_it_weighs(self, served: Watched) -> None:
+        served.serve(7, move=3.0)
+        body = served.body(served.judge("night1")["evidence"])
+        assert set(body["effects"]) == {each.value for each in Cause} & set(body["causes"])
+        assert body["effects"]["drift"] in ("low", "medium", "high")
+        assert "1 of 1 features moved" in body["summary"]["sentence"]
+
     def test_a_day_that_is_not_over_is_never_kept(self, served: Watched) -> None:
         served.serve(7)
         tomorrow = (served.clock.now() + DAY).isoformat()

@@ -2,7 +2,8 @@
 
 - `monitor.rows` is INCONCLUSIVE with fewer than `monitoring.min_rows` rows in the window, and never FAILED;
 - `monitor.quiet` is FAILED once `monitoring.quiet_windows` windows in a row had too few rows;
-- `monitor.stale` is FAILED when the newest row is older than `data.freshness` at the window's end, after rows had come;
+- `monitor.stale` is FAILED when the window is empty and the newest row before it older than `data.freshness` allows
+  (while rows still come, `data.freshness` speaks);
 - `monitor.labels` is FAILED when outcomes that were due are absent far more often than before, or when none came at
   all; INCONCLUSIVE while none is due.
 
@@ -96,20 +97,15 @@ def _was_quiet(judged: JudgedWindow) -> bool:
 
 
 def _stale(reading: Reading) -> list[Finding]:
-    newest = _newest(reading)
-    if newest is None:
-        return []
-    age, limit = reading.window.end - newest, reading.spec.data.freshness
-    hours, allowed = age / timedelta(hours=1), limit / timedelta(hours=1)
-    said = f"the newest row is of {newest:%Y-%m-%d %H:%M}, {hours:.0f} hours before the window's end"
-    outcome = Outcome.FAILED if age > limit else Outcome.PASSED
-    reason = f"{said}, {format_duration(limit)} is allowed"
-    return [Finding("monitor.stale", outcome, reason, max(hours, 0.0), allowed, rows=reading.tally.rows)]
-
-
-def _newest(reading: Reading) -> datetime | None:
     known = (counted.tally.operation.newest for counted in reading.days)
-    return max(filter(None, (reading.tally.operation.newest, *known)), default=None)
+    newest = max(filter(None, known), default=None)
+    if reading.tally.rows or newest is None:
+        return []
+    age, limit, hour = reading.window.end - newest, reading.spec.data.freshness, timedelta(hours=1)
+    reason = f"nothing came in the window; the newest row is of {newest:%Y-%m-%d %H:%M}, {age / hour:.0f} hours before"
+    outcome = Outcome.FAILED if age > limit else Outcome.PASSED
+    reason += f" its end, {format_duration(limit)} is allowed"
+    return [Finding("monitor.stale", outcome, reason, age / hour, limit / hour, rows=0)]
 
 
 def _labels(reading: Reading) -> list[Finding]:

@@ -113,18 +113,20 @@ class TestQuiet:
 
 
 class TestStale:
-    def test_rows_that_stopped_coming_are_told_with_their_age(self) -> None:
+    def test_an_empty_window_after_rows_is_told_with_their_age(self) -> None:
         """`data.freshness` is two days."""
-        stopped = found(a_reading(the_spec(), days(3, 4, 5, 6)), "monitor.stale")
-        assert stopped is not None
-        assert (stopped.outcome, stopped.value, stopped.limit) == (Outcome.FAILED, 49, 48)
-        assert "49 hours before the window's end, 2d is allowed" in stopped.reason
+        empty = found(a_reading(the_spec(), [*days(9, 10), *days(1, 2, rows=0)]), "monitor.stale")
+        assert empty is not None
+        assert (empty.outcome, empty.value, empty.limit) == (Outcome.FAILED, 193, 48)
+        assert "193 hours before its end, 2d is allowed" in empty.reason
 
-    def test_rows_up_to_the_limit_are_fresh(self) -> None:
-        assert outcome_of(a_reading(the_spec(), days(2, 3, newest=0)), "monitor.stale") is Outcome.PASSED
+    def test_while_rows_come_their_age_is_told_by_another_check(self) -> None:
+        assert outcome_of(a_reading(the_spec(), days(4, 5, 6)), "monitor.stale") is None
 
-    def test_rows_of_before_the_window_count_too(self) -> None:
-        assert outcome_of(a_reading(the_spec(), [*days(9), *days(1, 2, rows=0)]), "monitor.stale") is Outcome.FAILED
+    def test_a_window_shorter_than_the_limit_may_be_empty(self) -> None:
+        short = replace(WEEK, start=WEEK.end - DAY)
+        reading = a_reading(the_spec(), [*days(2), *days(1, rows=0)], window=short, tally=Tally("p"))
+        assert outcome_of(reading, "monitor.stale") is Outcome.PASSED
 
     def test_where_nothing_ever_came_nothing_is_stale(self) -> None:
         assert outcome_of(a_reading(the_spec(), days(1, 2, rows=0)), "monitor.stale") is None
