@@ -183,7 +183,6 @@ CONTROLS: dict[str, Weakening] = {
     "monitoring.window.days": rises("a longer window shows trouble later"),
     "monitoring.min_rows": rises("more windows are too small to be judged"),
     "monitoring.drift.psi": rises("more drift is tolerated"),
-    "monitoring.drift.features.*": rises("more drift of it is tolerated"),
     "monitoring.drift.missing": rises("a larger rise of missing values is tolerated"),
     "monitoring.drift.unseen": rises("more levels the reference never had are tolerated"),
     "monitoring.drift.confidence": rises("a larger change of confidence is tolerated"),

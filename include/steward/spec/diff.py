@@ -37,9 +37,9 @@ def diff(old: ModelSpec, new: ModelSpec) -> list[Change]:
     changes = [
         Change(path, before, after, _weakening(path, before, after))
         for path, before, after in _pairs("", old.model_dump(mode="json"), new.model_dump(mode="json"))
-        if not path.startswith("data.privacy")
+        if not path.startswith(("data.privacy", "monitoring.drift.features"))
     ]
-    return changes + list(_privacy_changes(old, new))
+    return [*changes, *_drift_changes(old, new), *_privacy_changes(old, new)]
 
 
 def _pairs(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -65,6 +65,19 @@ def _pattern(path: str) -> str:
             _, _, rest = path.removeprefix(named + ".").partition(".")
             return f"{named}.*.{rest}" if rest else f"{named}.*"
     return path
+
+
+def _drift_changes(old: ModelSpec, new: ModelSpec) -> Iterator[Change]:
+    """A limit of a feature's own stands beside the general one: giving it a wider one weakens, taking it may too."""
+    before, after = old.monitoring.drift, new.monitoring.drift
+    for name in dict.fromkeys((*before.features, *after.features)):
+        own, given = before.features.get(name), after.features.get(name)
+        if own == given:
+            continue
+        wider = (given or after.psi).max > (own or before.psi).max
+        path = f"monitoring.drift.features.{name}.max"
+        sentence = f"more drift of {name} is tolerated" if wider else None
+        yield Change(path, own.max if own else None, given.max if given else None, sentence)
 
 
 def _privacy_changes(old: ModelSpec, new: ModelSpec) -> Iterator[Change]:
