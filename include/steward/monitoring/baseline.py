@@ -89,7 +89,8 @@ def _days(spec: ModelSpec, holdout: pd.DataFrame) -> list[NDArray[np.bool_]]:
 
     if spec.data.time not in holdout.columns:
         return [np.ones(len(holdout), np.bool_)]
-    day = pd.to_datetime(holdout[spec.data.time], utc=True, errors="coerce").dt.floor("D").to_numpy()
+    instants = pd.to_datetime(holdout[spec.data.time], utc=True, errors="coerce")
+    day, _ = pd.factorize(instants.dt.floor("D"), sort=True)  # −1 where the time cannot be read
     return [day == each for each in np.unique(day)]
 
 

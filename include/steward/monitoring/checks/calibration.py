@@ -2,10 +2,10 @@
 
 `performance.calibration`: Σ w·|said − seen| over the bins of the profile's calibration, w the share of rows; of a
 multiclass model what is said is the confidence and what is seen whether the decision was right, of a regression the
-prediction and the outcome, in its units. Even a calibrated model has a gap in every bin by chance, so from each bin the
-part is taken off that its rows give without any. FAILED when the rest is above `monitoring.calibration` and the whole
-above what chance gives, of rows and of days that differ; INCONCLUSIVE while outcomes are awaited or too few, or when
-the limit is passed perhaps by chance.
+prediction and the outcome, in its units. Even a calibrated model has a gap in every bin by chance; what its rows give
+without any is taken off, in squares, as independent errors add up. FAILED when the rest is above
+`monitoring.calibration` and the whole above what chance gives, of rows and of days that differ; INCONCLUSIVE while
+outcomes are awaited or too few, or when the limit is passed perhaps by chance.
 """
 
 from __future__ import annotations
@@ -45,15 +45,6 @@ class Bin:
     @property
     def gap(self) -> float:
         return abs(self.said - self.seen)
-
-    @property
-    def beyond_chance(self) -> float:
-        """The gap less what chance adds to a gap of this size: the mean of a folded normal less its centre."""
-        if self.error == 0:
-            return self.gap
-        z = self.gap / self.error
-        folded = self.error * _HALF_NORMAL * math.exp(-z * z / 2) + self.gap * math.erf(z / math.sqrt(2))
-        return max(0.0, 2 * self.gap - folded)
 
     def to_json(self) -> JsonObject:
         return {
@@ -102,8 +93,7 @@ def _bin(task: Task, said: Moments, seen: Moments) -> Bin:
 
 def _judge(table: Sequence[Bin], common: Error, limit: float, alpha: float) -> Finding:
     rows = sum(each.rows for each in table)
-    whole = _weighted((each.rows, each.gap) for each in table)
-    value = _weighted((each.rows, each.beyond_chance) for each in table)
+    whole, value = calibration_error(table), beyond_chance(table)
     chance = _by_chance(table, common, alpha)
     worst = max(table, key=lambda each: each.rows * each.gap)
     outcome = outcome_of(value > limit, whole > chance, blind=False)
@@ -113,6 +103,15 @@ def _judge(table: Sequence[Bin], common: Error, limit: float, alpha: float) -> F
         f"{worst.highest:.3g}: {worst.said:.3g} was said and {worst.seen:.3g} seen"
     )
     return Finding(GATE, outcome, reason, value, limit, rows=rows)
+
+
+def calibration_error(table: Sequence[Bin]) -> float:
+    return _weighted((each.rows, each.gap) for each in table)
+
+
+def beyond_chance(table: Sequence[Bin]) -> float:
+    usual = _weighted((each.rows, each.error * _HALF_NORMAL) for each in table)
+    return math.sqrt(max(0.0, calibration_error(table) ** 2 - usual**2))
 
 
 def _by_chance(table: Sequence[Bin], common: Error, alpha: float) -> float:
