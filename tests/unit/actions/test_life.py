@@ -257,12 +257,9 @@ def test_good_windows_resolve_the_incident(served: Any) -> None:
     serve_week(served, informative=True)
     good = served.do("judge_window", "night2")
     assert "performance" not in good["causes"], good["reasons"]
-    assert served.do("open_incident", "night2", evidence=good["evidence"])["resolved"] == []
-    served.clock.advance(timedelta(days=1))
-    good = served.do("judge_window", "night3")
-    resolved = served.do("open_incident", "night3", evidence=good["evidence"])["resolved"]
-    assert len(resolved) == 1
-    assert len(served.events("incident.resolved")) == 1
+    assert good["caught_up"] == 7, "nights that nobody judged: the last of them passed too"
+    resolved = served.do("open_incident", "night2", evidence=good["evidence"])["resolved"]
+    assert len(resolved) == len(served.events("incident.resolved")) >= 1
 
 
 def test_a_night_without_traffic_is_inconclusive_and_starts_nothing(served: Any) -> None:
