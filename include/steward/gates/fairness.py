@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import erfc, sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 from steward.gates.verdict import Finding, Outcome
@@ -37,10 +38,14 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson 1927, 95 %; the whole of 0 to 1 without rows."""
+        return self.interval_at(_Z)
+
+    def interval_at(self, z: float) -> tuple[float, float]:
+        """The same at another quantile of the normal distribution."""
         if not self.rows:
             return 0.0, 1.0
-        p, n, z2 = self.count / self.rows, self.rows, _Z**2
-        centre, half = p + z2 / (2 * n), _Z * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        p, n, z2 = self.count / self.rows, self.rows, z**2
+        centre, half = p + z2 / (2 * n), z * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
         low, high = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
         return (0.0 if self.count == 0 else low), (1.0 if self.count == n else high)
 
@@ -117,28 +122,30 @@ def z_test(one: Share, other: Share) -> tuple[float, float]:
     return z, erfc(abs(z) / sqrt(2))
 
 
-def parity_ratio(groups: Sequence[Group], min_rows: int) -> Disparity:
-    """Lowest share of favourable decisions over the highest."""
+def parity_ratio(groups: Sequence[Group], min_rows: int, level: float = SIGNIFICANT) -> Disparity:
+    """Lowest share of favourable decisions over the highest. `level`: how small p must be, of this and of each measure
+    below, for a gap to be proven."""
     shares = [Named(g.name, g.selected, g.rows) for g in groups]
     if {g.selected.count for g in groups if g.rows >= min_rows} == {0}:
         return _none(_RATIO, shares, min_rows, "nobody got the favourable decision: there is no ratio")
-    return _compare(_RATIO, shares, min_rows)
+    return _compare(_RATIO, shares, min_rows, level)
 
 
-def parity_difference(groups: Sequence[Group], min_rows: int) -> Disparity:
+def parity_difference(groups: Sequence[Group], min_rows: int, level: float = SIGNIFICANT) -> Disparity:
     """Highest share of favourable decisions less the lowest."""
-    return _compare("demographic_parity_difference", [Named(g.name, g.selected, g.rows) for g in groups], min_rows)
+    shares = [Named(g.name, g.selected, g.rows) for g in groups]
+    return _compare("demographic_parity_difference", shares, min_rows, level)
 
 
-def accuracy_difference(groups: Sequence[Group], min_rows: int) -> Disparity:
-    return _compare("accuracy_difference", [Named(g.name, g.accurate, g.rows) for g in groups], min_rows)
+def accuracy_difference(groups: Sequence[Group], min_rows: int, level: float = SIGNIFICANT) -> Disparity:
+    return _compare("accuracy_difference", [Named(g.name, g.accurate, g.rows) for g in groups], min_rows, level)
 
 
-def odds_difference(groups: Sequence[Group], min_rows: int) -> Disparity:
+def odds_difference(groups: Sequence[Group], min_rows: int, level: float = SIGNIFICANT) -> Disparity:
     """The larger of the gaps in true and in false positive rates, each among the groups that have one."""
     metric = "equalized_odds_difference"
-    true = _compare(metric, [Named(g.name, g.true_positive, g.rows) for g in groups], min_rows)
-    false = _compare(metric, [Named(g.name, g.false_positive, g.rows) for g in groups], min_rows)
+    true = _compare(metric, [Named(g.name, g.true_positive, g.rows) for g in groups], min_rows, level)
+    false = _compare(metric, [Named(g.name, g.false_positive, g.rows) for g in groups], min_rows, level)
     small, unknown = tuple(sorted({*true.small, *false.small})), tuple(sorted({*true.unknown, *false.unknown}))
     if true.value is None or false.value is None:
         kind, gap = ("true", true) if true.value is None else ("false", false)
@@ -148,18 +155,19 @@ def odds_difference(groups: Sequence[Group], min_rows: int) -> Disparity:
     return replace(widest, proven=proven.proven, proven_groups=proven.proven_groups, small=small, unknown=unknown)
 
 
-def highest_refusal(groups: Sequence[Group], min_rows: int) -> Disparity:
+def highest_refusal(groups: Sequence[Group], min_rows: int, level: float = SIGNIFICANT) -> Disparity:
     """The group refused most. The interval is of its own share; `proven` is the highest lower end of any group."""
     metric, small = "adverse_action_rate", tuple((g.name, g.rows) for g in groups if g.rows < min_rows)
     judged = [g for g in groups if g.rows >= min_rows]
     if not judged:
         return Disparity(metric, None, f"no group has {min_rows} rows", small=small)
     worst = max(judged, key=lambda g: (g.refused.value or 0.0, g.name))
-    surest = max(judged, key=lambda g: g.refused.interval[0])
+    z = NormalDist().inv_cdf(1 - level / 2)
+    surest = max(judged, key=lambda g: g.refused.interval_at(z)[0])
     lower, upper = worst.refused.interval
     return Disparity(
         metric, worst.refused.value, None, lower, upper, highest=worst.name, rows=worst.rows,
-        proven=surest.refused.interval[0], proven_groups=(surest.name,), small=small,
+        proven=surest.refused.interval_at(z)[0], proven_groups=(surest.name,), small=small,
     )  # fmt: skip
 
 
@@ -179,14 +187,14 @@ def _unknown(shares: Sequence[Named], min_rows: int) -> tuple[str, ...]:
     return tuple(s.group for s in shares if s.of >= min_rows and not s.share.rows)
 
 
-def _compare(metric: str, shares: Sequence[Named], min_rows: int) -> Disparity:
+def _compare(metric: str, shares: Sequence[Named], min_rows: int, level: float) -> Disparity:
     judged = [each for each in shares if each.share.rows >= max(min_rows, 1)]
     if len(judged) < 2:
         who = f"only {judged[0].group} has" if judged else "no group has"
         return _none(metric, shares, min_rows, f"{who} {min_rows} rows or more, and it takes two groups to compare")
     ordered = sorted(judged, key=lambda each: (_value_of(each.share), each.group))
     low, high = ordered[0], ordered[-1]
-    proven = _widest_proven(metric, ordered)
+    proven = _widest_proven(metric, ordered, level)
     between = _ratio_interval if metric == _RATIO else _difference_interval
     lower, upper = between(low.share, high.share)
     return Disparity(
@@ -208,11 +216,11 @@ def _gap(metric: str, low: Named, high: Named) -> float:
     return _value_of(high.share) - _value_of(low.share)
 
 
-def _widest_proven(metric: str, ordered: Sequence[Named]) -> tuple[Named, Named] | None:
+def _widest_proven(metric: str, ordered: Sequence[Named], level: float) -> tuple[Named, Named] | None:
     """A small group may be the extreme by chance and hide a large one that is nearly as far off, surely."""
     every = list(combinations(ordered, 2))
-    level = SIGNIFICANT / len(every)  # Bonferroni: looked at ten alike groups, two of them differ by chance
-    pairs = [pair for pair in every if z_test(pair[0].share, pair[1].share)[1] < level]
+    each = level / len(every)  # Bonferroni: looked at ten alike groups, two of them differ by chance
+    pairs = [pair for pair in every if z_test(pair[0].share, pair[1].share)[1] < each]
     sign = -1 if metric == _RATIO else 1
     return max(pairs, key=lambda pair: sign * _gap(metric, *pair), default=None)
 

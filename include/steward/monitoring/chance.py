@@ -38,6 +38,6 @@ def families(spec: ModelSpec) -> tuple[str, ...]:
         "confidence": spec.task in (Task.BINARY, Task.MULTICLASS),
         "fairness": watched.fairness is not None and bool(spec.data.protected),
         "business": watched.business is not None,
-        "operation": watched.error_rate is not None,
+        "operation": any((watched.error_rate, watched.p50_latency, watched.p95_latency, watched.p99_latency)),
     }
     return tuple(family for family, on in declared.items() if on)

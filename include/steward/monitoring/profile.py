@@ -8,6 +8,7 @@
 | `confidence` | moments of the probability of the class decided for; empty for a regression |
 | `threshold` | the version's own, from which on a score is a yes |
 | `performance` `slices` `calibration` | how good the answers were, and how far a probability was one |
+| `groups` | how evenly protected groups fared on the hold-out |
 | `importance` `attribution` | what the model relies on |
 
 Format 1 had neither moments nor confidence; see `read_profile`.
@@ -24,6 +25,7 @@ import numpy as np
 from steward.errors import DataError
 from steward.monitoring.baseline import baseline
 from steward.monitoring.bins import Bins, Vector, is_known, read_column
+from steward.monitoring.served_groups import group_baseline
 from steward.monitoring.swing import swing_of, windows_in
 from steward.monitoring.tallies import Moments
 from steward.spec.model import FeatureType, ModelSpec, Task
@@ -76,6 +78,7 @@ def build_profile(
         "confidence": _confidence(spec, predicted, threshold).to_json(),
         "threshold": threshold,
         **baseline(spec, predicted, outcomes, threshold, holdout),
+        "groups": group_baseline(spec, predicted, outcomes, threshold, holdout),
         "importance": importance,
     }
     return to_json(profile)

@@ -10,17 +10,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steward.gates import Finding, Outcome, Verdict
+from steward.monitoring.checks.business import judge_business
 from steward.monitoring.checks.calibration import judge_calibration
 from steward.monitoring.checks.confidence import judge_confidence
 from steward.monitoring.checks.estimation import judge_estimates
+from steward.monitoring.checks.fairness import judge_fairness
 from steward.monitoring.checks.inputs import judge_inputs
+from steward.monitoring.checks.operation import judge_operation
 from steward.monitoring.checks.performance import judge_performance
+from steward.monitoring.checks.traffic import judge_traffic
 from steward.monitoring.checks.trends import judge_trends
 from steward.monitoring.checks.watch import has_enough, judge_monitor
 from steward.monitoring.reading import Check, Reading
 from steward.monitoring.windows import Cause
 
-AT_ANY_SIZE: tuple[Check, ...] = (judge_monitor,)
+AT_ANY_SIZE: tuple[Check, ...] = (judge_monitor, judge_traffic, judge_operation)
 """Speak of a window however few its rows are: of the monitor, of data that did not come, of failed requests."""
 
 FAMILIES: tuple[Check, ...] = (
@@ -30,6 +34,8 @@ FAMILIES: tuple[Check, ...] = (
     judge_estimates,
     judge_performance,
     judge_calibration,
+    judge_fairness,
+    judge_business,
 )
 """Compare shares and means: only of windows with rows enough. From counts alone."""
 

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     Read = Callable[[str], pa.Array | None]
 
 AHEAD = timedelta(minutes=5)  # clocks of two hosts may differ by so much
+CARRIED_OVER = timedelta(days=1)  # a nightly load dates an outcome by the day after
 _HOUR = 3_600_000_000  # microseconds
 _MOST_NAMES = 200  # of callers and of kinds of error: the names come from outside
 
 
 def count_operation(rows: int, read: Read, failed: Flags, due_after: timedelta) -> OperationTally:
-    """`due_after`: an outcome that was observed later than this after its decision is late."""
+    """`due_after`: an outcome that was observed later than this after its decision, and a night, is late."""
     at, timed = _instants(read("at"), rows)
     recorded, filed = _instants(read("recorded_at"), rows)
     observed, told = _instants(read("observed_at"), rows)
@@ -46,7 +47,7 @@ def count_operation(rows: int, read: Read, failed: Flags, due_after: timedelta) 
         early=int((both & (observed < at)).sum()),
         doubled=int(np.maximum(sent - np.maximum(different, 1), 0).sum()),
         corrected=int(np.maximum(different - 1, 0).sum()),
-        late=int((both & (observed - at > _micros(due_after))).sum()),
+        late=int((both & (observed - at > _micros(due_after + CARRIED_OVER))).sum()),
     )
 
 

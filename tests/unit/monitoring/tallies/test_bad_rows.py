@@ -222,7 +222,7 @@ def test_groups_beyond_number(counted: Callable[..., Tally], profile: JsonObject
 
 
 def test_outcomes_that_came_twice_early_or_late(counted: Callable[..., Tally], served: pd.DataFrame) -> None:
-    hours = pd.to_timedelta([-1, 0, 24, 25, *([3] * (N - 4))], "h")
+    hours = pd.to_timedelta([-1, 0, 48, 49, *([3] * (N - 4))], "h")  # due after a day, and carried over for a night
     told, different = [3, 2, 2, 1, *([1] * (N - 4))], [1, 2, 1, 1, *([1] * (N - 4))]
     found = counted(observed_at=served["at"] + hours, told=told, labels_told=different).operation
     assert (found.early, found.late, found.doubled, found.corrected) == (1, 1, 3, 1)
