@@ -7,7 +7,7 @@ outcomes of one window and a batch of the rest, however many columns there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 65_536
 _NARROW_ROWS = 2**20  # of a few columns
+_COLUMNS_AT_ONCE = 32
 _IDENTITY = (*ANSWER_KEY, "recorded_at")
 
 
@@ -36,25 +37,45 @@ class Source(NamedTuple):
     shown: ds.Expression | None
 
 
-def pieces(
-    dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None, rows: int | None = None
-) -> Iterator[pa.Table]:
-    """In the order of the files, so that two passes meet the same rows. `rows`: so many at most, and no reading ahead;
-    the processor waits a little for the disk then, and memory holds one batch."""
+def pieces(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None) -> Iterator[pa.Table]:
+    """As fast as all cores read them: for what is small, or is kept whole anyway."""
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
     read, hides = _columns_read(dataset, asked, shown)
     schema = pa.schema([dataset.schema.field(name) for name in read])
-    bounded: dict[str, Any] = {}
-    if rows is not None:
-        options = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
-        bounded = {"batch_size": rows, "batch_readahead": 0, "fragment_readahead": 1, "use_threads": False}
-        bounded["fragment_scan_options"] = options
-    wanted = all_of(asked.wanted, partitions(asked.days))
-    for batch in dataset.to_batches(columns=read, filter=wanted, **bounded):
+    for batch in dataset.to_batches(columns=read, filter=all_of(asked.wanted, partitions(asked.days))):
         found = asked.of_texts(pa.Table.from_batches([batch], schema))
         yield asked.select(found.filter(shown) if hides else found)
+
+
+def narrow_pieces(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None, rows: int) -> Iterator[pa.Table]:
+    """A part of a file at a time, in their order, so that two passes meet the same rows; at most so many at once.
+
+    A few columns at a time, too: a reader holds a page of every column that it is at, which of two hundred columns is
+    more than the rows themselves.
+    """
+    read, hides = _columns_read(dataset, asked, shown)
+    for fragment in dataset.get_fragments(filter=all_of(asked.wanted, partitions(asked.days))):
+        for part in fragment.split_by_row_group(filter=asked.wanted, schema=dataset.schema):
+            found = asked.of_texts(_side_by_side(part, dataset.schema, read, asked.wanted))
+            found = asked.select(found.filter(shown) if hides else found)
+            for start in range(0, found.num_rows, rows):
+                yield found.slice(start, rows)
+
+
+def _side_by_side(
+    part: ds.ParquetFileFragment, schema: pa.Schema, read: Sequence[str], wanted: ds.Expression | None
+) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    plainly = ds.ParquetFragmentScanOptions(pre_buffer=False)
+    columns: dict[str, pa.ChunkedArray] = {}
+    for start in range(0, len(read), _COLUMNS_AT_ONCE):
+        few = list(read[start : start + _COLUMNS_AT_ONCE])
+        table = part.to_table(schema, few, filter=wanted, use_threads=False, fragment_scan_options=plainly)
+        columns |= zip(few, table.columns, strict=True)
+    return pa.table(columns)
 
 
 def _columns_read(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None) -> tuple[list[str], bool]:
@@ -76,7 +97,7 @@ def stream(source: Source, asked: Scan, rows: int) -> Iterator[pa.Table]:
     """Raises UnavailableError when an erasure deletes a file under the reader's hands."""
     try:
         if source.stored is not None:
-            yield from pieces(source.stored, asked, source.shown, rows)
+            yield from narrow_pieces(source.stored, asked, source.shown, rows)
     except FileNotFoundError as gone:
         hint = "somebody's rows were erased meanwhile: read it again"
         raise UnavailableError(f"the log changed while it was read: {gone}", where=source.name, hint=hint) from gone
