@@ -11,7 +11,7 @@ from steward.spec.model import ModelSpec
 from steward.types import JsonObject
 
 # Below these, keys are names a person chose.
-_NAMED = ("data.features", "evaluation.metrics", "monitoring.performance")
+_NAMED = ("data.features", "evaluation.metrics", "monitoring.performance", "monitoring.estimated")
 _STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
 
 
