@@ -281,12 +281,12 @@ def external() -> ExternalModels:
 
 
 def notifications() -> Notifications:
-    """Who hears of what, as the file says now; where there is no file, every address of STEWARD_NOTIFY_URLS."""
-    from steward.monitoring.notifications import Channel, Notifications, load_notifications
+    """Who hears of what, as the file says now; where it names no channel, every address of STEWARD_NOTIFY_URLS."""
+    from steward.monitoring.notifications import Channel, load_notifications
 
-    if settings().notifications_path.exists():
-        return _current(load_notifications, settings().notifications_path)
-    return Notifications(channels={name.lower(): Channel(environment=name) for name in notify_addresses()})
+    rules = _current(load_notifications, settings().notifications_path)
+    given = {name.lower(): Channel(environment=name) for name in notify_addresses()}
+    return rules if rules.channels or not given else rules.model_copy(update={"channels": given})
 
 
 def notify_addresses() -> dict[str, str]:

@@ -14,6 +14,7 @@ from steward.types import JsonObject
 from steward_airflow.calls import call_action
 from steward_airflow.gates import Gate
 from steward_airflow.links import links_of
+from steward_airflow.notices import TELLING, deliver_by_airflow
 from steward_airflow.runs import AirflowRun
 
 
@@ -48,6 +49,8 @@ class ActionOperator(BaseOperator):
     def call(self, context: Context) -> JsonObject:
         self.answer = call_action(self.action, self.model, self.arguments, AirflowRun(context))
         self.log.info("%s: %s", self.action, self.answer)
+        if self.action in TELLING:
+            deliver_by_airflow()
         if idle(self.answer, self.idle_without):
             context["ti"].xcom_push(key="return_value", value=self.answer)
             raise AirflowSkipException(f"{self.action} found nothing to do")

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronTrigg
 from steward.errors import SpecError
 from steward.plan import DagPlan, Schedule, Step, StepKind
 from steward_airflow.approval import AwaitApproval
+from steward_airflow.notices import StewardNotifier
 from steward_airflow.operators import ActionOperator, CheckOperator, GateOperator, RetrainingOperator
 from steward_airflow.sensors import VerdictSensor
 
@@ -76,6 +77,7 @@ def _task(step: Step, dag: DAG, groups: dict[str, TaskGroup]) -> BaseOperator:
         retry_delay=step.retry_delay,
         retry_exponential_backoff=True,
         execution_timeout=step.timeout,
+        on_failure_callback=StewardNotifier(step.model if isinstance(step.model, str) else None),
         **fields,
     )
 

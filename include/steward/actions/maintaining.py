@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
 
+from steward.actions.effects import deliver
 from steward.actions.operation import Operation
 from steward.actions.preparing import LOAD_LIMIT
 from steward.actions.state import Services, Transaction
@@ -32,6 +33,7 @@ def maintain_log(services: Services, *, actor: str, compact: bool | None = None)
     `compact`: merge files, or not; None: at night. One event when anything changed. A model whose log or outcomes
     cannot be reached holds no other up: UnavailableError at the end names it.
     """
+    deliver(services)  # what waited for the end of quiet hours, or for a channel that was down
     wanted = services.wall().hour == COMPACTION_HOUR if compact is None else compact
     done: dict[str, JsonObject] = {}
     failed: dict[str, str] = {}
@@ -85,10 +87,25 @@ def forget_subject(
     erased = asdict(services.predictions.forget(spec.model, hashed, services.wall()))
 
     def write(tx: Transaction) -> JsonObject:
-        tx.events.append(op.event(EventType.SUBJECT_FORGOTTEN, reason, subject=hashed, **erased))
-        return {"subject": hashed, **erased}
+        counts = {**erased, "sampled": _forget_sampled(tx, spec.model, hashed)}
+        tx.events.append(op.event(EventType.SUBJECT_FORGOTTEN, reason, subject=hashed, **counts))
+        return {"subject": hashed, **counts}
 
     return op.commit(write)
+
+
+def _forget_sampled(tx: Transaction, model: str, subject: str) -> int:
+    """Monitoring keeps a few rows of every day. A day that is being counted meanwhile looks for this event itself."""
+    from steward.monitoring.samples import sampled_rows, without_subjects
+
+    erased = 0
+    for version in tx.versions.all(model):
+        for counted in tx.tallies.days(model, version.number, date.min, date.max):
+            kept = without_subjects(counted.sample, [subject]) if counted.sample else None
+            if counted.sample and kept and kept is not counted.sample:
+                erased += sampled_rows(counted.sample) - sampled_rows(kept)
+                tx.tallies.record(replace(counted, sample=kept))
+    return erased
 
 
 def _models(services: Services) -> list[str]:
