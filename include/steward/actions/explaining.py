@@ -87,12 +87,19 @@ def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
         "model": model,
         "at": rules.now,
         "champion": champion.number if champion else None,
-        "state": "red" if red else "green" if champion else "nothing serves",
+        "state": _state(champion is not None, red),
         "retraining": _last_decision(tx, model),
         "red": red,
         "blocks": blocks,
         "unread": rules.spec is None,
     }
+
+
+def _state(serves: bool, red: list[JsonObject]) -> str:
+    """Drift alone is watched: it wakes nobody."""
+    if any(each["cause"] != Cause.DRIFT for each in red):
+        return "red"
+    return "watched" if red else "green" if serves else "not serving"
 
 
 # --- retraining ----------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from steward.actions.operation import Operation
 from steward.actions.retraining_facts import situation_of
 from steward.actions.state import Services, Transaction
 from steward.actions.waiving import said_why
-from steward.errors import ConflictError
+from steward.approval.entitlement import why_not_allow_retraining
+from steward.errors import ConflictError, PolicyError
 from steward.gates import Outcome
 from steward.ledger import AuditEvent, EventDraft, EventType
 from steward.monitoring.windows import Cause
@@ -146,13 +147,16 @@ def _admitted(
 def allow_retraining(services: Services, *, model: str, by: str, via: str, reason: str) -> JsonObject:
     """A person has looked at why candidates were refused, and lets retraining go on by itself.
 
-    Raises ConflictError when none was refused: a permission is for what happened, not for what may come.
+    The owner may, and who may approve; else PolicyError. Raises ConflictError when none was refused: a permission is
+    for what happened, not for what may come.
     """
     said = said_why(reason)
     op = Operation.begin(services, "allow_retraining", model, None, f"person:{by}")
 
     def write(tx: Transaction) -> JsonObject:
-        spec = services.specs.get(model)
+        spec, now = services.specs.get(model), services.clock.now()
+        if why_not := why_not_allow_retraining(services.policy(), spec.owner.user, by, now):
+            raise PolicyError(why_not, where=f"retraining of {model}", hint=f"see `steward policy who {model}`")
         refused = situation_of(services, spec, tx).history.refused
         if not refused:
             raise ConflictError(

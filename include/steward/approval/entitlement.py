@@ -66,10 +66,21 @@ def why_not_break_glass(policy: Policy, request: ApprovalRequest, by: str, at: d
 
 def why_not_review(policy: Policy, owner: str, by: str, at: datetime) -> str | None:
     """Those review who may approve in any tier, the owner excepted."""
-    tiers = (policy.tiers.low, policy.tiers.medium, policy.tiers.high)
-    if reason := lacks_role(policy, by, sorted({role for tier in tiers for role in tier.roles}), at):
+    if reason := lacks_role(policy, by, _approving_roles(policy), at):
         return reason
     return f"{by} owns the model and may not review it" if by == owner else None
+
+
+def why_not_allow_retraining(policy: Policy, owner: str, by: str, at: datetime) -> str | None:
+    """The owner, and those who may approve in any tier: whatever is trained still needs its gates and approvals."""
+    return (
+        None if by == owner and not policy.left(by, at.date()) else lacks_role(policy, by, _approving_roles(policy), at)
+    )
+
+
+def _approving_roles(policy: Policy) -> list[str]:
+    tiers = (policy.tiers.low, policy.tiers.medium, policy.tiers.high)
+    return sorted({role for tier in tiers for role in tier.roles})
 
 
 def workers(policy: Policy, owner: str, author: str | None, editor: str | None) -> tuple[str | None, ...]:

@@ -18,9 +18,11 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="The training window e
 class StartByDefault(TyperGroup):
     """`steward retrain MODEL` is `steward retrain start MODEL`; a model called like a command needs the long form."""
 
+    default = "start"
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         known = args and args[0] in self.commands
-        return super().resolve_command(ctx, args if known or not args else ["start", *args])
+        return super().resolve_command(ctx, args if known or not args else [self.default, *args])
 
 
 retrain = typer.Typer(

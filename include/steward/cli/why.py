@@ -51,8 +51,7 @@ def _spec(model: str) -> ModelSpec | None:
 
 
 def _state(told: JsonObject) -> Iterator[str]:
-    serves = f"@{told['champion']} serves" if told["champion"] else "no version serves"
-    yield f"{told['model']} is {told['state']}: {serves}" if told["champion"] else f"{told['model']}: {serves}"
+    yield f"{told['model']} is {told['state']}" + (f": @{told['champion']} serves" if told["champion"] else "")
     for each in told["red"]:
         of = f"@{each['version']}: " if each["version"] else ""
         weeks = f"{each['windows']} window{'' if each['windows'] == 1 else 's'}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steward import actions
-from steward.errors import ConflictError, RequestError
+from steward.errors import ConflictError, PolicyError, RequestError
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.ledger import AuditEvent
 from steward.monitoring.tallies import DayTally, Moments, OutcomeTally, Tally
@@ -214,11 +214,20 @@ def test_refused_candidates_stop_retraining_until_a_person_lets_it_go_on(served:
     assert "steward retrain allow toy --reason" in breaker["advice"]
     with pytest.raises(RequestError):
         actions.allow_retraining(served.services, model="toy", by="ravi", via="test", reason=" ")
+    for nobody in ("sam", "stranger"):
+        with pytest.raises(PolicyError, match="approver"):
+            actions.allow_retraining(served.services, model="toy", by=nobody, via="test", reason="please")
     allowed = actions.allow_retraining(served.services, model="toy", by="ravi", via="test", reason="labels were late")
     assert allowed["refused"] == [2, 3]
     event = last(served, "retraining.allowed")
     assert (event.actor, event.reason, event.body["refused"]) == ("person:ravi", "labels were late", [2, 3])
     assert ask(served, LOST, night="after")["requested"]
+
+
+def test_the_owner_may_let_retraining_go_on(served: Any) -> None:
+    refuse(served, 1)
+    allowed = actions.allow_retraining(served.services, model="toy", by="olga", via="test", reason="labels were late")
+    assert allowed["refused"] == [2]
 
 
 def test_what_a_person_tried_does_not_stop_what_runs_by_itself(served: Any) -> None:

@@ -9,11 +9,12 @@ import pytest
 from tests.unit.cli.conftest import Steward
 
 from steward import wiring
+from steward.approval.policy import Freeze
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.ledger import EventType
 from steward.registry import State
 from steward.testing import FakeDatabase, FrozenClock
-from steward.testing.builders import MODEL, a_draft, a_new_version, a_request, an_incident
+from steward.testing.builders import MODEL, a_draft, a_new_version, a_request, a_rollout, an_incident
 from steward.types import VersionRef
 
 COOLDOWN = {
@@ -108,10 +109,38 @@ def test_what_does_not_bind_a_person_is_told_as_such(steward: Steward, lived: Fa
 
 def test_before_anything_happened(steward: Steward, store: FakeDatabase) -> None:
     assert store
-    assert steward("why", MODEL).out == (
-        "flight_delays: no version serves\nretraining: no decision has been taken yet\n"
-    )
+    assert steward("why", MODEL).out == ("flight_delays is not serving\nretraining: no decision has been taken yet\n")
     assert steward("why", "flights").code == 5
+
+
+def test_drift_alone_is_watched(steward: Steward, store: FakeDatabase) -> None:
+    with store.begin() as tx:
+        tx.incidents.save(an_incident(cause="drift", severity="low"))
+        tx.events.append(a_draft(EventType.INCIDENT_OPENED, body={"incident": "incident-1"}))
+    assert steward("why", MODEL).out.startswith(
+        "flight_delays is watched\n  @1: drift since 2013-06-01 (low, open, 1 window)"
+    )
+
+
+def test_what_keeps_a_release_waiting_is_told(
+    steward: Steward, lived: FakeDatabase, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout, a freeze, a document that is missing, a tombstone: each with its way out."""
+    policy = wiring.policy()
+    monkeypatch.setattr(wiring, "clock", lambda: clock)
+    holidays = Freeze(start=clock.now().date(), end=clock.now().date(), reason="holidays")
+    monkeypatch.setattr(wiring, "policy", lambda: policy.model_copy(update={"freeze": (holidays,)}))
+    with lived.begin() as tx:
+        tx.rollouts.start(a_rollout())
+        tx.events.append(a_draft(EventType.ROLLOUT_STARTED, version=2, body={"rollout": "rollout-1"}))
+        retired = {"keep_until": "2020-01-01", "archive": "a"}
+        tx.events.append(a_draft(EventType.MODEL_RETIRED, reason="no longer needed", body=retired))
+    told = {each["what"]: each for each in json.loads(steward("why", MODEL, "--json").out)["blocks"]}
+    assert set(told) == {"rollout", "approval", "missing", "freeze", "retired"}
+    assert told["rollout"]["events"][0]["event"] == "rollout.started"
+    assert "frozen until the end of 2013-06-01: holidays" in told["freeze"]["sentence"]
+    assert told["missing"]["next"] == f"then see what is left: steward stage {MODEL}@2"
+    assert "no longer needed" in told["retired"]["sentence"]
 
 
 def test_a_spec_that_cannot_be_read_hides_nothing_of_the_record(

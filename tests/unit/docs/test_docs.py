@@ -48,7 +48,8 @@ def command_for(words: list[str]) -> Any:
     """The command these words reach. Raises KeyError with the word that is none."""
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands") and words:
-        command, words = command.commands[words[0]], words[1:]
+        name = words[0] if words[0] in command.commands else getattr(command, "default", words[0])
+        command, words = command.commands[name], words[1:]
     return command
 
 
