@@ -42,9 +42,10 @@ def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, e
         return {"report": None, "reason": error.what}
 
     def write(tx: Transaction) -> JsonObject:
+        now = services.clock.now()
         for incident in monitored_incidents(tx, spec.model):
-            detail = {**(incident.detail or {}), "report_at": services.clock.now().isoformat()}
-            tx.incidents.save(replace(incident, report=name, detail=detail))
+            detail = {**(incident.detail or {}), "report_at": now.isoformat()}
+            tx.incidents.save(replace(incident.linked("report", name, now), report=name, detail=detail))
         tx.events.append(op.event(EventType.REPORT_MADE, name, version=version.number, evidence=evidence, report=name))
         return {"report": name}
 

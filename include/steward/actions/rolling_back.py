@@ -105,7 +105,7 @@ def _go_back(
                 route=route_said(tx, spec.model),
             )
         )
-        end_with_service(tx, op, bad, f"version {bad} was rolled back", kind="rollback", ref=f"event {told.seq}")
+        end_with_service(tx, op, bad, f"version {bad} was rolled back", kind="rollback", ref=str(told.seq))
         return {"from": bad, "to": good, "epoch": epoch, "seconds": seconds}
 
     return op.commit(write, deliver_now=deliver_now)

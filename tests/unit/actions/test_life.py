@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from steward import actions
+from steward.actions.incidents import save_incident
 from steward.errors import ConflictError, IntegrityError, PolicyError
+from steward.ledger import EventType
+from steward.testing.builders import an_incident
 
 
 @pytest.fixture
@@ -260,6 +263,36 @@ def test_good_windows_resolve_the_incident(served: Any) -> None:
     assert good["caught_up"] == 7, "nights that nobody judged: the last of them passed too"
     resolved = served.do("open_incident", "night2", evidence=good["evidence"])["resolved"]
     assert len(resolved) == len(served.events("incident.resolved")) >= 1
+
+
+def test_a_rollback_ends_the_troubles_of_the_version_and_they_say_so(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    served.release(trained)
+    with served.services.database.begin() as tx:
+        old, new = an_incident(id="old", model="toy"), an_incident(id="new", model="toy", version=2)
+        save_incident(tx, EventType.INCIDENT_OPENED, new, "airflow:m", "drift: it moved")
+        save_incident(tx, EventType.INCIDENT_OPENED, old, "airflow:m", "drift: it moved")
+    actions.roll_back(served.services, served.spec, actor="person:dana", reason="complaints")
+    with served.services.database.begin() as tx:
+        known = {incident.id: incident for incident in tx.incidents.all("toy")}
+    (back,) = served.events("rollout.rolled_back")
+    assert known["old"].unresolved
+    assert not known["new"].unresolved
+    assert (known["new"].links[-1]["kind"], known["new"].links[-1]["ref"]) == ("rollback", str(back.seq))
+    assert served.events("incident.resolved")[-1].reason == "drift: version 2 was rolled back"
+
+
+def test_a_release_ends_the_troubles_of_the_version_it_replaces(served: Any) -> None:
+    with served.services.database.begin() as tx:
+        save_incident(tx, EventType.INCIDENT_OPENED, an_incident(id="i", model="toy"), "airflow:m", "drift: it moved")
+    trained = served.train()
+    served.approve(trained)
+    served.release(trained)
+    with served.services.database.begin() as tx:
+        (known,) = tx.incidents.all("toy")
+    assert (known.unresolved, known.links[-1]["kind"]) == (False, "rollout")
+    assert served.events("incident.resolved")[-1].reason == "drift: version 1 was replaced by 2"
 
 
 def test_a_night_without_traffic_is_inconclusive_and_starts_nothing(served: Any) -> None:
