@@ -51,6 +51,7 @@ class Judgement:
             "outcomes": self.outcomes,
             **(_basis(self.reading) if self.reading else {}),
             **(_in_use(self.reading) if self.reading else {}),
+            **(_performance(self.reading) if self.reading else {}),
             **(_meaning(self.reading, self.verdict, self.outcomes) if self.reading else {}),
         }
         return Evidence("window", self.model, body)
@@ -62,6 +63,13 @@ def _in_use(reading: Reading) -> JsonObject:
     from steward.monitoring.served_groups import group_shares
 
     return {"fairness": group_shares(reading), "utilisation": utilisation(reading)}
+
+
+def _performance(reading: Reading) -> JsonObject:
+    """Every metric of the outcomes that are due, and of the estimate: a limit may be set on any of them later."""
+    from steward.monitoring.figures import performance_figures
+
+    return {"performance": performance_figures(reading)}
 
 
 def _basis(reading: Reading) -> JsonObject:

@@ -70,7 +70,8 @@ def _windows(database: Any, events: Sequence[AuditEvent]) -> list[JsonObject]:
         if event.type is not EventType.WINDOW_JUDGED or not event.evidence:
             continue
         with database.begin() as tx:
-            findings = {f["gate"]: f for f in tx.evidence.get(event.evidence).body["verdict"]["findings"]}
+            judged = tx.evidence.get(event.evidence).body["verdict"]["findings"]
+        findings = {f["gate"]: f for f in judged if f["slice"] == "overall"}
         point: JsonObject = {"end": event.body["window"]["end"]}
         for name in ("roc_auc", "calibration_gap"):
             found = findings.get(f"performance.{name}", {})
