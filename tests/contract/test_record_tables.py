@@ -218,6 +218,16 @@ class TestTallies:
             assert known == [replace(days[0], counted_at=later), days[1], replace(days[2], counted_at=later)]
             assert tx.tallies.days(MODEL, 2, days[0].day, days[2].day) == [replace(days[0], version=2)]
 
+    def test_dropped_days_are_counted_again(self, database):
+        days = self.days(4)
+        with database.begin() as tx:
+            for counted in (*days, replace(days[1], version=2), replace(days[1], model="other")):
+                tx.tallies.record(counted)
+            tx.tallies.drop(MODEL, days[1].day, days[2].day)
+            assert tx.tallies.days(MODEL, 1, days[0].day, days[3].day) == [days[0], days[3]]
+            assert tx.tallies.days(MODEL, 2, days[0].day, days[3].day) == []
+            assert len(tx.tallies.days("other", 1, days[0].day, days[3].day)) == 1
+
     def test_expired_days_are_gone_from_every_version_of_one_model(self, database):
         days = self.days(3)
         with database.begin() as tx:

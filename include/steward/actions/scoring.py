@@ -205,6 +205,7 @@ def _record(
 
     def write(tx: Transaction) -> JsonObject:
         digest = tx.evidence.put(evidence)
+        tx.tallies.drop(spec.model, window.start.date(), (window.end - timedelta(days=1)).date())
         said = f"{scored.rows} rows of {window}" + ("" if written else ", which the table held already")
         tx.events.append(
             op.event(EventType.WINDOW_SCORED, said, version=champion.number, evidence=digest, written=written, **about)

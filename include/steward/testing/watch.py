@@ -56,6 +56,10 @@ class FakeTallyTable:
                 counted, body = self._tallies[key]
                 self._tallies[key] = (replace(counted, counted_at=at), body)
 
+    def drop(self, model: str, first: date, last: date) -> None:
+        for key in [key for key in self._tallies if key[0] == model and first <= key[2] <= last]:
+            del self._tallies[key]
+
     def expire(self, model: str, before: date) -> int:
         old = [key for key in self._tallies if key[0] == model and key[2] < before]
         for key in old:

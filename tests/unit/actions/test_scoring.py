@@ -103,6 +103,20 @@ def test_a_version_rolled_back_while_it_scored_stores_nothing(released: Life, mo
     assert score(released)["version"] == 1
 
 
+def test_a_window_that_was_scored_again_is_counted_again(released: Life) -> None:
+    end = WINDOW.end.isoformat()
+    with_code(
+        released, 'return pd.DataFrame({"id"', 'hours, x, y = hours[::2], x[::2], y[::2]\n    return pd.DataFrame({"id"'
+    )
+    score(released)
+    half = released.do("judge_window", "night1", as_of=end)
+    released.services.specs.module_path("toy").write_text(MODEL_PY)
+    assert score(released, "score2")["written"]
+    whole = released.do("judge_window", "night1 again", as_of=end)
+    with released.services.database.begin() as tx:
+        assert [tx.evidence.get(each["evidence"]).body["rows"] for each in (half, whole)] == [48, 96]
+
+
 def test_the_same_window_again_changes_nothing(released: Life) -> None:
     first = score(released)
     before = served(released)

@@ -103,6 +103,10 @@ class PostgresTallyTable:
         theirs = (columns.model == model, columns.version == version, columns.day.in_(days))
         self._work.write(update(tables.tallies).where(*theirs).values(counted_at=at))
 
+    def drop(self, model: str, first: date, last: date) -> None:
+        columns = tables.tallies.c
+        self._work.write(delete(tables.tallies).where(columns.model == model, columns.day.between(first, last)))
+
     def expire(self, model: str, before: date) -> int:
         columns = tables.tallies.c
         return self._work.write(delete(tables.tallies).where(columns.model == model, columns.day < before)).rowcount

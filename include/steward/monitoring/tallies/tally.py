@@ -144,6 +144,10 @@ class TallyTable(Protocol):
         """Nothing came for these days until `at`: their counts are those of `at`."""
         ...
 
+    def drop(self, model: str, first: date, last: date) -> None:
+        """Rows of these days were replaced: whoever needs their counts counts again. Of every version."""
+        ...
+
     def expire(self, model: str, before: date) -> int:
         """Remove older days; how many."""
         ...
