@@ -8,6 +8,7 @@ should have stopped, found out from what really happened and not from what the c
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 from tests.unit.actions.conftest import Life, build_life
 
 from steward import actions
+from steward.actions.state import Database
 from steward.approval import RequestState
+from steward.clock import Clock
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.ledger import EventDraft, EventType
 from steward.monitoring.tallies import DayTally, Moments, OutcomeTally, Tally
@@ -76,8 +79,19 @@ class Storm:
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Path, seed: int, policy: Retraining, step: timedelta, *, constant_cost: bool = True) -> Storm:
+    def of(
+        cls,
+        folder: Path,
+        seed: int,
+        policy: Retraining,
+        step: timedelta,
+        *,
+        constant_cost: bool = True,
+        database: Callable[[Clock], Database] | None = None,
+    ) -> Storm:
         life, luck = build_life(folder), random.Random(seed)
+        if database is not None:
+            life.services = replace(life.services, database=database(life.clock))
         life.spec = life.spec.model_copy(update={"retraining": policy})
         storm = cls(life, luck, policy, step, constant_cost)
         storm._first_version()

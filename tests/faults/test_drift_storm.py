@@ -10,7 +10,10 @@ import pytest
 from tests.faults.storm import MODEL, Storm
 
 from steward.actions.explaining import Rules, explain
+from steward.adapters.postgres import PostgresDatabase
+from steward.clock import Clock
 from steward.spec.retraining import Retraining
+from steward.testing.database import FAKE_KEY
 
 pytestmark = pytest.mark.faults
 
@@ -66,6 +69,27 @@ def test_a_storm_by_the_hour(tmp_path: Path, name: str, capsys: pytest.CaptureFi
         told = explain(tx, MODEL, rules)["retraining"]
     assert {"decision", "reason", "seq", "at", "next"} <= set(told)
     assert len(told["safeguards"]) >= 9
+
+
+def test_postgresql_decides_as_the_fake_does(tmp_path: Path, database_url: str) -> None:
+    given = Retraining.model_validate(POLICIES["eager"])
+    opened: list[PostgresDatabase] = []
+
+    def open_database(clock: Clock) -> PostgresDatabase:
+        opened.append(PostgresDatabase(database_url, clock, FAKE_KEY))
+        return opened[0]
+
+    (tmp_path / "real").mkdir()
+    try:
+        real = Storm.of(tmp_path / "real", 3, given, 12 * HOUR, database=open_database).rage(15)
+    finally:
+        opened[0].close()
+    (tmp_path / "fake").mkdir()
+    fake = Storm.of(tmp_path / "fake", 3, given, 12 * HOUR).rage(15)
+    assert real.within_policy() == []
+    assert real.starts == fake.starts
+    assert real.starts
+    assert real.alarms == fake.alarms
 
 
 LAX: dict[str, Any] = {
