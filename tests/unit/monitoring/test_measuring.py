@@ -29,7 +29,7 @@ def of_cells(scores: np.ndarray) -> np.ndarray:
 
 
 @settings(max_examples=40, deadline=None)
-@given(arrays(np.float64, 60, elements=st.floats(0, 1)), st.integers(1, 59), st.sampled_from([0.25, 0.5, 0.734]))
+@given(arrays(np.float64, 60, elements=st.floats(0, 1)), st.integers(1, 59), st.sampled_from([0.25, 0.5, 0.7345]))
 def test_binary_metrics_of_counts_are_those_of_rows(scores: np.ndarray, cut: int, threshold: float) -> None:
     labels = (np.arange(60) < cut).astype(float)
     outcome = outcomes_of(binary(), pd.DataFrame({"score": scores, "label": labels}), threshold)
@@ -40,6 +40,13 @@ def test_binary_metrics_of_counts_are_those_of_rows(scores: np.ndarray, cut: int
         assert (found.value or 0) == pytest.approx(expected.value or 0, abs=1e-9), name
         if name != "average_precision":  # resampled, with other draws
             assert (found.error or 0) == pytest.approx(expected.error or 0, abs=1e-9), name
+
+
+def test_a_threshold_within_a_cell_decides_as_the_version_did() -> None:
+    scores, labels = np.tile([0.7341, 0.7349], 25), np.tile([0.0, 1.0], 25)
+    outcome = outcomes_of(binary(), pd.DataFrame({"score": scores, "label": labels}), 0.7345)
+    assert measure_tally("precision", outcome, 0.7345).value == 1.0
+    assert measure_tally("recall", outcome, 0.7345).value == 1.0
 
 
 def test_ties_within_a_cell_cost_ranking_next_to_nothing() -> None:

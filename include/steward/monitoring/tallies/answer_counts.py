@@ -213,7 +213,7 @@ def count_outcomes(answers: Answers, rows: Flags | None = None) -> OutcomeTally:
         per_row={name: Moments.of(_known(values)) for name, values in _per_row(answers, taken).items()},
         negatives=_cell_counts(scores[labels == 0]) if scale.task is Task.BINARY else {},
         positives=_cell_counts(scores[labels == 1]) if scale.task is Task.BINARY else {},
-        confusion=_confusion(scale, scores, labels),
+        confusion=_confusion(scale, answers.decided[taken], labels),
         calibration=_calibration(answers, taken) if whole else (),
         business=_business(answers) if whole else CoMoments(),
         unusable=int(answers.unusable.sum() if rows is None else (answers.unusable & rows).sum()),
@@ -233,10 +233,11 @@ def _per_row(answers: Answers, taken: Flags) -> dict[str, Floats]:
 
 
 def _confusion(scale: Scale, decided: Floats, labels: Floats) -> tuple[int, ...]:
-    if scale.task is not Task.MULTICLASS:
+    if scale.task is Task.REGRESSION:
         return ()
-    pairs = (decided * scale.classes + labels).astype(np.int64)
-    return tuple(np.bincount(pairs, minlength=scale.classes**2).tolist())
+    classes = max(scale.classes, 2)
+    pairs = (decided * classes + labels).astype(np.int64)
+    return tuple(np.bincount(pairs, minlength=classes**2).tolist())
 
 
 def _calibration(answers: Answers, taken: Flags) -> tuple[tuple[Moments, Moments], ...]:

@@ -89,7 +89,7 @@ class OutcomeTally:
     - `per_row`: moments of a loss or gain of each row, by name: `accuracy` `squared_error` `absolute_error` `log_loss`
       `residual` (prediction less outcome), as far as the task has it;
     - `negatives`, `positives`: rows per cell of the score, of a binary model;
-    - `confusion`: rows per (decided class, true class), row-major, of a multiclass model;
+    - `confusion`: rows per (decided class, true class), row-major, of a classifier;
     - `calibration`: per bin of the profile's calibration, moments of the score (or confidence) and of the outcome (or
       whether the decision was right); of OVERALL alone;
     - `business`: the score with the value that the business counts, of all rows that have one; of OVERALL alone;
