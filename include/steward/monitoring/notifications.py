@@ -27,6 +27,7 @@ Severity = Literal["low", "medium", "high"]
 NOTICES = "notices"
 """The channel that is always there and hears everything at once: a file that an operator can read."""
 
+_CALMING = ("acknowledged", "resolved")
 _NOTIFIER = re.compile(r"airflow\.providers(\.[a-z_]\w*)+\.notifications(\.[a-z_]\w*)+\.[A-Z]\w*")
 _SECRET = re.compile(r"pass|secret|token|api_?key|credential", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -125,7 +126,9 @@ class Quiet(Section):
     begins: Annotated[str, AfterValidator(_time_of_day)]
     ends: Annotated[str, AfterValidator(_time_of_day)]
     zone: Annotated[str, AfterValidator(_zone)]
-    below: Literal["medium", "high"] = Field(default="high", description="Messages less severe than this wait")
+    below: Literal["medium", "high"] = Field(
+        default="high", description="Messages less severe than this wait; that an incident is over always does"
+    )
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.begins == self.ends:
@@ -183,8 +186,10 @@ class Dispatch:
 
 
 def dispatches(rules: Notifications, message: Message, team: str | None) -> list[Dispatch]:
-    """Where and when a message goes: the file at once, then the channels in the order the rules name them."""
-    wait = rules.quiet.until(message.at) if rules.quiet and not at_least(message.severity, rules.quiet.below) else None
+    """Where and when a message goes: the file at once, then the channels in the order the rules name them. That
+    somebody looks, or that it is over, wakes nobody, however severe it was."""
+    urgent = rules.quiet is None or (at_least(message.severity, rules.quiet.below) and message.occasion not in _CALMING)
+    wait = rules.quiet.until(message.at) if rules.quiet and not urgent else None
     return [Dispatch(NOTICES, message), *(Dispatch(name, message, wait) for name in _channels(rules, message, team))]
 
 

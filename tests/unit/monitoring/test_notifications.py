@@ -153,6 +153,14 @@ def test_what_is_severe_never_waits_and_the_file_waits_for_nothing(tmp_path: Pat
     assert all(one.not_before is None for one in dispatches(found, a_message(at=night, severity="high"), None))
 
 
+def test_that_it_is_over_wakes_nobody_however_severe_it_was(tmp_path: Path) -> None:
+    found = rules(tmp_path, SOUND.split("routes:", maxsplit=1)[0] + SOUND[SOUND.index("quiet:") :])
+    for occasion in ("acknowledged", "resolved"):
+        late = a_message(at=a_message().at + 11 * HOUR, severity="high", occasion=occasion)
+        waits = {one.channel: one.not_before for one in dispatches(found, late, None)}
+        assert waits == {NOTICES: None, **dict.fromkeys(("pager", "desk", "mail"), datetime(2013, 6, 2, 5, tzinfo=UTC))}
+
+
 def test_a_digest_says_everything_once() -> None:
     one, other = a_message(to=("a@b.c",)), a_message(id="i:2", severity="medium", title="other", to=("a@b.c", "d@e.f"))
     both = digest([one, other])
