@@ -28,6 +28,8 @@ from steward.monitoring.bins import Bins, Vector, is_known, read_column
 from steward.monitoring.served_groups import group_baseline
 from steward.monitoring.swing import swing_of, windows_in
 from steward.monitoring.tallies import Moments
+from steward.monitoring.tallies.counting import counted_features
+from steward.monitoring.words import MOST_WORDS, vocabulary_of
 from steward.spec.model import FeatureType, ModelSpec, Task
 from steward.types import JsonObject, to_json
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 MOST_BYTES = 600_000
 """Of all levels of all features together: with 200 features a profile stays below a megabyte."""
+MOST_WORDS_TOGETHER = 25_000  # of all text features
 _LONGEST = 1000  # signs of a typical value
 _NUMBERS = (FeatureType.NUMBER, FeatureType.INTEGER)
 
@@ -117,7 +120,17 @@ def _feature(spec: ModelSpec, frame: pd.DataFrame, name: str, windows: Sequence[
     except DataError as error:
         raise DataError(f"feature {name} {error.what}", hint=error.hint) from error
     about = describe(values, MOST_BYTES // len(spec.data.features))
-    return {"type": kind.value, **about, "swing": swing_of(Bins.from_json(about["bins"]), values, windows)}
+    if kind is FeatureType.TEXT:
+        about["words"] = vocabulary_of(frame[name]).to_json()
+    swing = swing_of(Bins.from_json(about["bins"]), values, windows)
+    return {"type": kind.value, **about, "swing": swing, **_words(spec, frame[name], name)}
+
+
+def _words(spec: ModelSpec, column: pd.Series, name: str) -> JsonObject:
+    """Of a text that the log holds as it came; of many such features fewer words each."""
+    texts = [each for each in counted_features(spec) if spec.data.features[each].type is FeatureType.TEXT]
+    most = min(MOST_WORDS, MOST_WORDS_TOGETHER // max(len(texts), 1))
+    return {"words": vocabulary_of(column, most=most).to_json()} if name in texts else {}
 
 
 def describe(values: Vector, most_bytes: int = MOST_BYTES) -> JsonObject:

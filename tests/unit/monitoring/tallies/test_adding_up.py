@@ -26,7 +26,7 @@ PROFILE = profile_of(SPEC, REFERENCE)
 SERVED = rows(400)
 WHOLE = tally_of(SPEC, PROFILE, "d", SERVED)
 
-EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+EXAMPLES = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def same(left: Any, right: Any) -> bool:
