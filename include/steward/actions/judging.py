@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from steward.evaluation.importance import permutation_importance
 from steward.evaluation.judgement import evaluate
 from steward.gates import Verdict
+from steward.monitoring.attribution import attribute
 from steward.monitoring.profile import build_profile
 from steward.spec import ModelSpec
 from steward.training.fitting import Split, decision_threshold, score
 from steward.types import JsonObject, VersionRef
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,5 +65,16 @@ def judge_candidate(
         threshold=threshold,
         holdout=holdout,
     )
+    profile["attribution"] = _attribution(spec, candidate, holdout, profile["reference"])
     values = {name: found["value"] for name, found in body["metrics"].items() if found["value"] is not None}
     return Judged({**body, "importance": importance}, verdict, values, profile)
+
+
+def _attribution(spec: ModelSpec, candidate: Any, holdout: Any, reference: JsonObject) -> JsonObject | None:
+    """What later windows are held to. A candidate that cannot answer such rows is judged all the same, without."""
+    fitted_on = list(map(str, getattr(candidate, "feature_names_in_", ()))) or list(spec.data.features)
+    try:
+        return attribute(spec, lambda rows: score(candidate, rows[fitted_on]), holdout, reference).to_json()
+    except Exception as error:  # noqa: BLE001  # a model that refuses a row raises what it likes
+        log.warning("%s: no attributions for its profile, %s: %s", spec.model, type(error).__name__, error)
+        return None

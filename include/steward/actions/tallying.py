@@ -9,10 +9,12 @@ count differently. A day that is not over yet is counted for whoever asks and ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from steward.actions.state import Services
+from steward.actions.state import Services, Transaction
+from steward.ledger import EventType
 from steward.monitoring.tallies import DayTally
 from steward.monitoring.tallies.tally import FORMAT
 from steward.registry import ModelVersion
@@ -55,7 +57,7 @@ def count_days(
             continue
         found.append(_count(services, spec, version, profile, against, day))
         if keep and window_of(day).end <= services.clock.now():
-            _keep(services, found[-1])
+            _keep(services, spec, found[-1])
     if keep:
         _confirm(services, version, sorted(known.keys() - stale), asked_at)
     return found
@@ -131,10 +133,21 @@ def _columns(spec: ModelSpec) -> list[str]:
     return list(dict.fromkeys([*sample_columns(spec), *plain, "probabilities", *features, *groups]))
 
 
-def _keep(services: Services, counted: DayTally) -> None:
+def _keep(services: Services, spec: ModelSpec, counted: DayTally) -> None:
     """Each in a transaction of its own: a run that is killed leaves what it counted."""
     with services.database.begin() as tx:
+        if counted.sample is not None and spec.data.subject is not None:
+            tx.claim()  # nobody is forgotten between the look and the record
+            counted = replace(counted, sample=_without_forgotten(tx, counted, counted.sample))
         tx.tallies.record(counted)
+
+
+def _without_forgotten(tx: Transaction, counted: DayTally, sample: bytes) -> bytes:
+    """A person may have been forgotten after their rows were read: their rows must not come back as a sample."""
+    from steward.monitoring.samples import without_subjects
+
+    told = tx.events.read(model=counted.model, types=[EventType.SUBJECT_FORGOTTEN])
+    return without_subjects(sample, [event.body["subject"] for event in told])
 
 
 def _confirm(services: Services, version: ModelVersion, days: Sequence[date], asked_at: datetime) -> None:

@@ -109,6 +109,10 @@ def merge_samples(packed: Iterable[bytes], most: int = MOST_ROWS) -> pd.DataFram
     return frame
 
 
+def sampled_rows(packed: bytes) -> int:
+    return int(_unpacked(packed)[0].num_rows)
+
+
 def without_subjects(packed: bytes, subjects: Iterable[str]) -> bytes:
     """The sample less all rows about these persons; the very same bytes when it has none."""
     import pyarrow as pa

@@ -44,9 +44,9 @@ def tokenise(text: str) -> list[str]:
 class Vocabulary:
     """The words of a reference, and what its own texts come to when each is held against all the others.
 
-    `words`: hashes of the MOST_WORDS found in most texts, ascending. In `reference` a word is unseen that no other
-    text has, or that is not among them: what a further text of the same kind would have, so a window without drift has
-    the same share.
+    `words`: hashes of those found in most texts, MOST_WORDS at most, ascending. In `reference` a word is unseen that
+    no other text has, or that is not among them: what a further text of the same kind would have, so a window without
+    drift has the same share.
     """
 
     words: Hashes
@@ -67,15 +67,15 @@ class Vocabulary:
         return cls(words, Words.from_json(value["reference"]))
 
 
-def vocabulary_of(values: Iterable[Any], *, seed: int = 0) -> Vocabulary:
+def vocabulary_of(values: Iterable[Any], *, most: int = MOST_WORDS, seed: int = 0) -> Vocabulary:
     """Of the reference's texts; what is no text is passed over."""
     texts = [value for value in values if isinstance(value, str)]
     if len(texts) > REFERENCE_TEXTS:
         drawn = np.random.default_rng(seed).choice(len(texts), REFERENCE_TEXTS, replace=False)
         texts = [texts[place] for place in np.sort(drawn)]
     words, found_in = _found_in(texts)
-    kept = _most_frequent(words, found_in)
-    elsewhere = _most_frequent(words, found_in, without_one=True)
+    kept = _most_frequent(words, found_in, most)
+    elsewhere = _most_frequent(words, found_in, most, without_one=True)
     return Vocabulary(kept, _count(texts, elsewhere, _shares(_buckets(texts))))
 
 
@@ -84,12 +84,12 @@ def word_counts(values: Iterable[Any], vocabulary: Vocabulary) -> Words:
     return _count([value for value in values if isinstance(value, str)], vocabulary.words, vocabulary.shares)
 
 
-def _most_frequent(words: Hashes, found_in: Counts, *, without_one: bool = False) -> Hashes:
-    """The MOST_WORDS in most texts, ties by hash; `without_one`: those that remain so if a text that has them goes."""
-    order = np.lexsort((words, -found_in))[:MOST_WORDS]
+def _most_frequent(words: Hashes, found_in: Counts, most: int, *, without_one: bool = False) -> Hashes:
+    """The words in most texts, ties by hash; `without_one`: those that remain so if a text that has them goes."""
+    order = np.lexsort((words, -found_in))[:most]
     if not without_one or not len(order):
         return np.sort(words[order])
-    full = len(order) == MOST_WORDS
+    full = len(order) == most
     least, tie = (found_in[order[-1]], words[order[-1]]) if full else (1, np.iinfo(np.uint32).max)
     left = found_in - 1
     stays = (left > least) | ((left == least) & (words <= tie))

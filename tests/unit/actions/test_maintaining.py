@@ -161,7 +161,7 @@ def forget(life: Life, who: str, reason: str = "asked us to, ticket 90210", **gi
 def test_a_person_is_forgotten_and_the_ledger_knows_a_hash_alone(told: Life) -> None:
     maintain(told)
     ada = keyed_hash(b"k" * 32, "toy", "ada")
-    assert forget(told, "ada") == {"subject": ada, "predictions": 1, "outcomes": 1, "held": 0}
+    assert forget(told, "ada") == {"subject": ada, "predictions": 1, "outcomes": 1, "held": 0, "sampled": 0}
     assert told.predictions.decision("toy", "a") is None
     assert told.predictions.decision("toy", "b") is not None
     assert forget(told, "ada")["predictions"] == 0

@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steward.gates import Finding, Outcome, Verdict
+from steward.monitoring.checks.attribution import judge_attribution
 from steward.monitoring.checks.business import judge_business
 from steward.monitoring.checks.calibration import judge_calibration
 from steward.monitoring.checks.confidence import judge_confidence
+from steward.monitoring.checks.domain import judge_domain
 from steward.monitoring.checks.estimation import judge_estimates
 from steward.monitoring.checks.fairness import judge_fairness
 from steward.monitoring.checks.inputs import judge_inputs
 from steward.monitoring.checks.operation import judge_operation
 from steward.monitoring.checks.performance import judge_performance
+from steward.monitoring.checks.text import judge_words
 from steward.monitoring.checks.traffic import judge_traffic
 from steward.monitoring.checks.trends import judge_trends
 from steward.monitoring.checks.watch import has_enough, judge_monitor
@@ -29,6 +32,7 @@ AT_ANY_SIZE: tuple[Check, ...] = (judge_monitor, judge_traffic, judge_operation)
 
 FAMILIES: tuple[Check, ...] = (
     judge_inputs,
+    judge_words,
     judge_trends,
     judge_confidence,
     judge_estimates,
@@ -39,7 +43,7 @@ FAMILIES: tuple[Check, ...] = (
 )
 """Compare shares and means: only of windows with rows enough. From counts alone."""
 
-FROM_ROWS: tuple[Check, ...] = ()
+FROM_ROWS: tuple[Check, ...] = (judge_domain, judge_attribution)
 """Ask for rows of the window, and of the reference."""
 
 
