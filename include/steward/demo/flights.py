@@ -26,8 +26,10 @@ class Question:
     columns: dict[str, list[Any]]
 
     def to_request(self, spec: ModelSpec, source: str) -> JsonObject:
-        """Open Inference Protocol v2: one tensor per feature, null where a value is missing."""
+        """Open Inference Protocol v2: one tensor per feature, and per group the model is watched by; null where a value
+        is missing."""
         inputs = [_tensor(name, feature.type, self.columns[name]) for name, feature in spec.data.features.items()]
+        inputs += [_tensor(name, FeatureType.TEXT, self.columns[name]) for name in spec.data.accompanying]
         about = {"decision_ids": list(self.ids), "source": source}
         return {"id": self.ids[0], "parameters": about, "inputs": inputs}
 
@@ -72,6 +74,6 @@ class FlightStream:
         for _, rows in frame.groupby(keys, sort=True, observed=True):
             columns = {
                 name: to_json(rows[name].astype(object).where(rows[name].notna(), None).tolist())
-                for name in self.spec.data.features
+                for name in (*self.spec.data.features, *self.spec.data.accompanying)
             }
             yield Question(rows[self.spec.data.time].iloc[0].to_pydatetime(), tuple(rows[self.spec.data.id]), columns)

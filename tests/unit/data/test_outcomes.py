@@ -63,3 +63,17 @@ def test_only_what_was_never_told_is_news() -> None:
     assert not_known(corrected, first)["decision_id"].tolist() == ["a"]
     assert not_known(first, pd.concat([first, corrected])).empty, "an older telling does not undo a correction"
     assert len(not_known(pd.concat([first, first], ignore_index=True), first.iloc[:0])) == 2
+
+
+def test_a_value_comes_with_the_outcome_where_the_table_counts_one() -> None:
+    assert outcome_rows(read(table()), START)["value"].to_pylist() == [None, None]
+    assert outcome_rows(read(table(value=[12.5, None])), START)["value"].to_pylist() == [12.5, None]
+    with pytest.raises(DataError, match="cannot be read"):
+        read(table(value=["much", "little"]))
+
+
+def test_a_value_told_later_is_news_and_none_takes_no_value_away() -> None:
+    plain, valued = read(table()), read(table(value=[12.5, None]))
+    assert not_known(valued, plain)["decision_id"].tolist() == ["a"]
+    assert not_known(read(table(value=[13.0, None])), pd.concat([plain, valued]))["value"].tolist() == [13.0]
+    assert not_known(plain, valued).empty, "a caller told the value, the table counts none"

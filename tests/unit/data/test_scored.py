@@ -11,7 +11,9 @@ from tests.unit.specs import a_data_section, a_spec
 
 from steward.data.privacy import keyed_hash
 from steward.data.scored import Whole, days_of, decision_ids, in_parts, scored_rows
+from steward.data.sources import unlabelled_columns
 from steward.gates import Verdict
+from steward.serving.answers.contract import RequestContract
 from steward.serving.log.recorder import FeatureLayout
 from steward.spec import ModelSpec
 from steward.types import VersionRef, Window
@@ -111,3 +113,23 @@ def test_features_and_persons_are_hashed_as_a_model_server_hashes_them() -> None
     assert table["subject"].to_pylist() == [layout._hash("ada")] * 2
     assert "f_distance" not in table.column_names
     assert "f_who" not in table.column_names
+
+
+def test_groups_are_logged_as_a_model_server_logs_them() -> None:
+    """Or one group would be two, asked by one way and scored by the other."""
+    data = {"other_columns": ["race", "age_band"], "protected": ["race", "age_band", "carrier"]}
+    spec = spec_of(privacy={"race": "keep"}, **data)
+    rows = frame(3).assign(race=["black", None, "white"], age_band=[3, 3.0, float("nan")])
+    table = scored_rows(spec, VersionRef("flight_delays", 3), rows, [0.1, 0.5, 0.9], WALL, KEY)
+    assert table["g_race"].to_pylist() == ["black", None, "white"]
+    assert table["g_age_band"].to_pylist() == [keyed_hash(KEY, "flight_delays", "3")] * 2 + [None]
+    assert "g_carrier" not in table.column_names, "a protected feature is logged as the feature it is"
+    asked = RequestContract(spec).check({"distance": [5], "carrier": ["UA"], "age_band": [3]}, 1, ("distance",))
+    assert FeatureLayout(spec, KEY).keep(asked) == (5, "UA", None, "3")
+
+
+def test_groups_are_read_with_the_rows_to_be_scored() -> None:
+    spec = spec_of(other_columns=["race"], protected=["race", "carrier"])
+    assert unlabelled_columns(spec) == ["flight_id", "departure", "distance", "carrier", "race"]
+    assert spec.data.accompanying == ("race",)
+    assert [spec.data.logged_as(name) for name in ("race", "carrier", "flight_id")] == ["hash", "keep", "drop"]

@@ -48,3 +48,12 @@ def test_a_cancelled_flight_has_no_outcome(stream: FlightStream) -> None:
     assert 0 < len(outcomes) < len(frame)
     assert {o["decision_id"] for o in outcomes} == set(frame[frame["late"].notna()]["flight_id"])
     assert {o["label"] for o in outcomes} == {0.0, 1.0}
+
+
+def test_applications_bring_the_groups_they_are_watched_by() -> None:
+    specs = SpecFolder(MODELS)
+    loans = FlightStream(specs.get("loan_approval"), ModelCode(specs.module_path("loan_approval")))
+    (first, *_) = loans.singly(datetime(2024, 3, 1, tzinfo=UTC))
+    call = parse(json.dumps(first.to_request(loans.spec, "loan-desk"), allow_nan=False).encode())
+    assert set(call.columns) == {*loans.spec.data.features, "race", "sex"}
+    assert call.columns["race"][0] in {"black", "hispanic", "white"}
