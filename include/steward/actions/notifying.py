@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from steward.actions.effects import want_message
 from steward.actions.messaging import CHANNEL, planned_dispatches
 from steward.actions.operation import Operation
+from steward.actions.retelling import retold_messages
 from steward.actions.state import Services, Transaction
 from steward.errors import NotFoundError
 from steward.ledger import ALL_MODELS
@@ -28,16 +29,16 @@ def report_fault(services: Services, *, dag: str, run: str, task: str, model: st
     return op.commit(write)
 
 
-def preview_messages(services: Services, model: str, days: int) -> list[JsonObject]:
+def preview_messages(services: Services, model: str, days: int, *, anew: bool = False) -> list[JsonObject]:
     """What the present rules would have told whom, and when, of the incidents of the last days. Tells nobody.
 
-    Made from the same events, by the same words, as what was really sent.
+    Made from the same events, by the same words, as what was really sent. `anew`: of the incidents that the judged
+    windows would have opened by the present spec, and not of those that were.
     """
-    services.specs.get(model)
+    spec = services.specs.get(model)
     rules, since = services.notifications(), services.clock.now() - timedelta(days=days)
     with services.database.begin() as tx:
-        events = tx.events.read(model=model, types=INCIDENT_EVENTS, since=since)
-    messages = [message for event in events if (message := message_of(event)) is not None]
+        messages = retold_messages(tx, spec, since) if anew else _told(tx, model, since)
     return [
         {
             "at": format_instant(message.at),
@@ -52,6 +53,11 @@ def preview_messages(services: Services, model: str, days: int) -> list[JsonObje
         for message in messages
         for one in planned_dispatches(services, rules, message)
     ]
+
+
+def _told(tx: Transaction, model: str, since: datetime) -> list[Message]:
+    events = tx.events.read(model=model, types=INCIDENT_EVENTS, since=since)
+    return [message for event in events if (message := message_of(event)) is not None]
 
 
 def try_channel(services: Services, name: str, by: str) -> JsonObject:

@@ -49,6 +49,18 @@ def report_wanted(incident: Incident, now: datetime) -> bool:
     return made_at is None or now - parse_instant(made_at) >= REPORT_AGAIN_AFTER
 
 
+def severity_of(tx: Transaction, spec: ModelSpec, cause: Cause, episode: Episode) -> str:
+    """By the effect that the last bad window had."""
+    effects = tx.evidence.get(episode.last_bad.evidence).body.get("effects") or {}
+    return severity(spec.risk_tier, cause, effects.get(cause.value))
+
+
+def first_reason(tx: Transaction, cause: Cause, episode: Episode) -> str:
+    verdict = Verdict.from_json(tx.evidence.get(episode.last_bad.evidence).body["verdict"])
+    said = (finding.reason for finding in verdict.failed() if finding.gate.startswith(f"{cause.value}."))
+    return next(said, "a window failed")
+
+
 def _ended_with_their_version(tx: Transaction, op: Operation) -> Iterator[Incident]:
     champion, now = tx.versions.champion(op.model), op.services.clock.now()
     for incident in monitored_incidents(tx, op.model):
@@ -103,7 +115,7 @@ class _Seen:
             model=self.spec.model,
             version=self.version,
             cause=cause.value,
-            severity=self._severity(cause, episode),
+            severity=severity_of(self.tx, self.spec, cause, episode),
             state=IncidentState.OPEN,
             first_bad=episode.first_bad,
             opened_at=now,
@@ -115,14 +127,14 @@ class _Seen:
         ).linked("evidence", digest, now)
         if rollout := self._deployment():
             incident = incident.linked("deployment", rollout, now)
-        said = f"{cause}: {self._first_reason(cause, episode)}"
+        said = f"{cause}: {first_reason(self.tx, cause, episode)}"
         return save_incident(self.tx, EventType.INCIDENT_OPENED, incident, self.op.actor, said, self.op.run)
 
     def _present(self, known: Incident, cause: Cause, episode: Episode) -> Incident:
         """A severity may rise while an incident lasts; it does not fall before it is over."""
         return replace(
             known,
-            severity=worst(known.severity, self._severity(cause, episode)),
+            severity=worst(known.severity, severity_of(self.tx, self.spec, cause, episode)),
             first_bad=episode.first_bad,
             windows=episode.failed,
             passed=episode.passed,
@@ -145,15 +157,6 @@ class _Seen:
 
     def _resolve(self, incident: Incident, why: str) -> Incident:
         return resolve_incident(self.tx, incident, self.op.actor, why, self._now, self.op.run)
-
-    def _severity(self, cause: Cause, episode: Episode) -> str:
-        effects = self.tx.evidence.get(episode.last_bad.evidence).body.get("effects") or {}
-        return severity(self.spec.risk_tier, cause, effects.get(cause.value))
-
-    def _first_reason(self, cause: Cause, episode: Episode) -> str:
-        verdict = Verdict.from_json(self.tx.evidence.get(episode.last_bad.evidence).body["verdict"])
-        said = (finding.reason for finding in verdict.failed() if finding.gate.startswith(f"{cause.value}."))
-        return next(said, "a window failed")
 
     def _deployment(self) -> str | None:
         """The rollout that put the version in service."""

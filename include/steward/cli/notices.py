@@ -14,6 +14,11 @@ notices = typer.Typer(help="Messages to people: rules, previews, and what waits.
 
 Days = Annotated[int, typer.Option(min=1, help="How far back.")]
 
+Windows = Annotated[
+    bool,
+    typer.Option("--windows", help="Tell the incidents anew from the judged windows, by the spec as it is now."),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     notices.command()(check)
@@ -39,7 +44,7 @@ def check(as_json: Json = False) -> None:
     typer.echo(f"{where if where.exists() else f'no {where}'}: channels {channels}; {routes}; {quiet}")
 
 
-def preview(model: str, days: Days = 30, as_json: Json = False) -> None:
+def preview(model: str, days: Days = 30, windows: Windows = False, as_json: Json = False) -> None:
     """What the present rules would have told whom of the last days' incidents, and when. Tells nobody.
 
     Example: steward notices preview flight_delays --days 90
@@ -47,7 +52,7 @@ def preview(model: str, days: Days = 30, as_json: Json = False) -> None:
     from steward import wiring
     from steward.actions.notifying import preview_messages
 
-    rows = preview_messages(wiring.services(), model, days)
+    rows = preview_messages(wiring.services(), model, days, anew=windows)
     if as_json:
         print_json(rows)
         return

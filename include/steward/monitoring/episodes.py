@@ -6,9 +6,10 @@ late, or with a clock that went back, takes its own place and no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 from steward.gates import Outcome
 from steward.monitoring.windows import Incident, JudgedWindow
@@ -63,3 +64,28 @@ def settled_to(incidents: Iterable[Incident], version: int, cause: str) -> datet
     """Windows up to here belong to an incident that was resolved: judged again or late, they open no other."""
     ended = [i for i in incidents if (i.version, i.cause) == (version, cause) and not i.unresolved]
     return max((i.judged_to or i.resolved_at or i.opened_at for i in ended), default=None)
+
+
+class Step(NamedTuple):
+    """What one judged window did to the trouble: it began, went on, or was over with it."""
+
+    judged: JudgedWindow
+    episode: Episode
+    kind: Literal["began", "went_on", "ended"]
+
+
+def retold(windows: Sequence[JudgedWindow], cause: str, sound: int) -> Iterator[Step]:
+    """The troubles of one version, as they would have been followed night by night. `windows` oldest first."""
+    settled, under_way = 0, False
+    for place, judged in enumerate(windows, 1):
+        episode = latest_episode(windows[settled:place], cause, sound)
+        if episode is None:
+            continue
+        if episode.is_over(sound):
+            settled = place
+            if under_way:
+                yield Step(judged, episode, "ended")
+            under_way = False
+        else:
+            yield Step(judged, episode, "went_on" if under_way else "began")
+            under_way = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from steward.actions.attending import acknowledge_incident, resolve_by_hand
 from steward.actions.incidents import end_with_service, link_incidents
 from steward.actions.messaging import waiting_messages
 from steward.actions.operation import Operation
+from steward.actions.retelling import retold_messages
 from steward.actions.state import Services
 from steward.actions.verifying import differences
 from steward.approval.policy import load_policy
@@ -251,6 +253,33 @@ def test_a_review_that_is_due_is_not_ended_by_hand(watched: Watched) -> None:
         tx.incidents.save(an_incident(id="review-1", cause="review_due"))
     with pytest.raises(PolicyError, match="only the review"):
         resolve_by_hand(watched.services, incident="review-1", by="dana", reason="it is fine")
+
+
+def test_the_past_told_again_is_what_was_told(watched: Watched) -> None:
+    """Over many courses of events, by the spec as it was; and by another, what that would have meant."""
+    draw = random.Random(7)
+    for night in range(8, 48):
+        for cause in (Cause.DRIFT, Cause.PERFORMANCE):
+            effects = {cause.value: draw.choice(["low", "medium", "high"])}
+            said = "".join(draw.choices("FPI", (4, 5, 1)))
+            watched.clock.set(BEGAN + night * DAY + timedelta(hours=2))
+            digest = watched.judge(night, said, cause, effects=effects)
+        watched.follow(digest)
+        if night == 40:
+            replace_champion(watched)
+            break
+    watched.clock.advance(DAY)
+    watched.follow(watched.judge(42, "P", version=2))
+
+    def told(**monitoring: Any) -> list[tuple[Any, str]]:
+        spec = watched.spec.model_copy(update={"monitoring": watched.spec.monitoring.model_copy(update=monitoring)})
+        with watched.services.database.begin() as tx:
+            return [(message.at, message.title) for message in retold_messages(tx, spec, BEGAN)]
+
+    sent = [(message.at, message.title) for _, message in watched.services.notifier.told]
+    assert len(sent) > 10
+    assert sorted(told()) == sorted(sent)
+    assert len(told(resolve_after=5)) < len(sent)
 
 
 @pytest.mark.parametrize(
