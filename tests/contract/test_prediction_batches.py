@@ -112,8 +112,9 @@ def test_folding_changes_no_batch(log: PredictionLog) -> None:  # noqa: F811
     }
 
 
+@pytest.mark.parametrize("folded", [True, False])
 @pytest.mark.parametrize("make", [make_delta, make_segmented])
-def test_many_rows_come_in_batches_that_memory_holds(make: Any, tmp_path: Any) -> None:
+def test_many_rows_come_in_batches_that_memory_holds(make: Any, folded: bool, tmp_path: Any) -> None:
     log, rows = make(tmp_path), 150_000  # noqa: F811
     columns: dict[str, Any] = {
         name: pa.array([value] * rows) for name, value in answer("x").items() if value is not None
@@ -121,11 +122,26 @@ def test_many_rows_come_in_batches_that_memory_holds(make: Any, tmp_path: Any) -
     columns["decision_id"] = pa.array([f"d{place % 140_000}" for place in range(rows)])
     columns["at"] = pa.array([NOON + timedelta(seconds=place % 3600) for place in range(rows)])
     log.append(MODEL, pa.table(columns))
-    if make is make_segmented:
+    if folded:
         log.maintain(MODEL, NOON)
     sizes = [len(batch) for batch in log.batches(MODEL, APRIL_FIRST, ["decision_id", "score"])]
     assert sum(sizes) == 140_000
     assert max(sizes) <= 65_536
+
+
+def test_of_hundreds_of_columns_each_keeps_its_rows(tmp_path: Any) -> None:
+    """They are read a few at a time, and put together again."""
+    log, names = make_delta(tmp_path), [f"f_n{place}" for place in range(100)]  # noqa: F811
+    for first in (0, 50):  # a file each, the second without the last column
+        given = [answer(str(first + row), **{name: float(first + row) for name in names}) for row in range(50)]
+        log.append(MODEL, predictions(*given).drop_columns(["f_n99"] if first else []))
+    log.append_outcomes(MODEL, outcomes(*((str(row), float(row % 2), WALL) for row in range(0, 100, 3))))
+    found = rows_of(log.batches(MODEL, APRIL_FIRST))
+    assert len(found) == 100
+    for name, row in found.items():
+        assert {row[column] for column in names[:99]} == {float(name)}
+        assert row["label"] == (float(name) % 2 if int(name) % 3 == 0 else None)
+    assert sum(row["f_n99"] is None for row in found.values()) == 50
 
 
 def test_rows_erased_under_the_readers_hands_are_no_silent_loss(tmp_path: Any) -> None:

@@ -102,19 +102,21 @@ def stream(source: Source, asked: Scan, rows: int) -> Iterator[pa.Table]:
         hint = "somebody's rows were erased meanwhile: read it again"
         raise UnavailableError(f"the log changed while it was read: {gone}", where=source.name, hint=hint) from gone
     if source.waiting is not None:
-        asked_for = source.waiting if asked.wanted is None else source.waiting.filter(asked.wanted)
-        yield asked.select(asked.of_texts(asked_for))
+        wanted = source.waiting if asked.wanted is None else source.waiting.filter(asked.wanted)
+        found = asked.select(asked.of_texts(wanted))
+        for start in range(0, found.num_rows, rows):
+            yield found.slice(start, rows)
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Of every row in the order of the files: whether it `counts`, and the place of its outcome in `outcomes`, null
-    without one. Both None where that is all the same."""
+    """Of every row in the order of the files: whether it `counts` (None: all do), and the place of its outcome in the
+    columns of `outcomes`, null without one."""
 
     ids: pa.ChunkedArray
     counts: np.ndarray[Any, np.dtype[np.bool_]] | None
-    places: pa.Array | None
-    outcomes: pa.Table | None
+    places: pa.Array
+    outcomes: Mapping[str, pa.Array]
 
 
 def read_batches(rows: Source, told: Source | None, asked: Scan, since: Scan) -> Iterator[pa.RecordBatch]:
@@ -137,16 +139,19 @@ def _join(identities: list[pa.Table], told: Source | None, since: Scan) -> Joine
     empty = pa.schema(list(types.items())).empty_table()
     known = pa.concat_tables([empty, *(conformed(table, types) for table in identities)])
     ids = known["decision_id"]
-    outcomes = None if told is None else _newest(_outcomes_of(told, since, ids))
-    places = None if outcomes is None else pc.index_in(ids, value_set=outcomes["decision_id"].combine_chunks())
-    return Joined(ids, _counting(known), None if places is None else _whole(places), outcomes)
+    if told is None:
+        return Joined(ids, _counting(known), pa.nulls(len(ids)), {})
+    newest = _newest(_outcomes_of(told, since, ids))
+    outcomes = {name: _whole(newest[name]) for name in ("decision_id", *JOINED_COLUMNS)}
+    places = pc.index_in(ids, value_set=outcomes.pop("decision_id"))
+    return Joined(ids, _counting(known), _whole(places), outcomes)
 
 
 def _strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Not as views: Arrow has more to do with those."""
+    """As strings are declared; a deletion rewrites files with views of them."""
     import pyarrow as pa
 
-    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+    return column if column.type == pa.string() else column.cast(pa.string())
 
 
 def conformed(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -221,11 +226,9 @@ def _finished(table: pa.Table, start: int, joined: Joined, asked: Scan, name: st
     rows = table.num_rows
     if not _strings(table["decision_id"]).equals(joined.ids.slice(start, rows)):
         raise UnavailableError("the log changed while it was read", where=name, hint="read it again")
-    if joined.outcomes is not None and joined.places is not None:
-        places = joined.places.slice(start, rows)
-        for column in JOINED_COLUMNS:
-            if asked.columns is None or column in asked.columns:
-                table = table.append_column(column, joined.outcomes[column].combine_chunks().take(places))
+    for column, outcomes in joined.outcomes.items():
+        if asked.columns is None or column in asked.columns:
+            table = table.append_column(column, outcomes.take(joined.places.slice(start, rows)))
     if asked.columns is not None and "decision_id" not in asked.columns:
         table = table.drop_columns(["decision_id"])
     if joined.counts is not None:
