@@ -16,8 +16,8 @@ from steward.types import JsonObject
 MOST_NAMED = 10
 LITTLE, MUCH = 0.1, 0.4  # shares of the importance
 _CLEARLY = 0.2  # of a standard deviation, from which on a mean is said to have moved
-_SHAPES = frozenset({"drift.psi", "drift.words", "drift.unseen_words"})
-_MOVES = _SHAPES | {"drift.missing", "drift.levels"}
+_WORDS = frozenset({"drift.words", "drift.unseen_words"})
+_MOVES = _WORDS | {"drift.psi", "drift.missing", "drift.levels"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ def _what(about: JsonObject, came: ColumnTally, findings: Sequence[Finding]) -> 
         said.append(f"missing in {came.missing_share or 0.0:.1%} of rows, {about['missing']:.1%} before")
     if "drift.levels" in kinds:
         said.append(f"{came.counts[-1] / came.known:.1%} of levels never seen before")
-    if _SHAPES & kinds:
+    if _WORDS & kinds:
+        said.append("its words changed")
+    if "drift.psi" in kinds:
         said.append(_level(about, came) or _of_levels(about, came) or "its shape changed")
     return said
 
@@ -144,9 +146,10 @@ def _sentence(
 ) -> str:
     said = [_inputs_said(moved, watched, carried)]
     if usual := sum(each.usual for each in moved):
-        said.append(f"{_counted(usual, 'of them', 'of them')} moved no further than weeks of the reference did.")
+        few = f"{usual} of them moved no" if usual < len(moved) else "None moved"
+        said.append(f"{few} further than windows of the reference themselves did.")
     if unsure:
-        said.append(f"{_counted(unsure, 'feature', 'features')} could not be told from chance.")
+        said.append(f"{unsure} {'feature' if unsure == 1 else 'features'} could not be told from chance.")
     if prediction and prediction["outcome"] == Outcome.FAILED.value:
         said.append(f"The answers moved too (PSI {prediction['psi']:.2g}).")
     elif prediction and prediction["outcome"] == Outcome.PASSED.value and moved:
@@ -163,7 +166,3 @@ def _inputs_said(moved: Sequence[Moved], watched: int, carried: float | None) ->
     carry = "they carry" if len(moved) > 1 else "it carries"
     much = "little" if carried < LITTLE else "some" if carried < MUCH else "much"
     return f"{number}; {carry} {carried:.0%} of the model's importance: {much} of what the model relies on moved."
-
-
-def _counted(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"

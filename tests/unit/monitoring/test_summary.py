@@ -118,8 +118,12 @@ def test_what_weeks_of_the_reference_do_is_no_news(profile: JsonObject) -> None:
     assert "windows of the reference themselves reach" in verdict.failed("drift.psi:wind")[0].reason
     found = summary(reading, verdict)
     assert found["usual"] == 1
-    assert "1 of them moved no further than weeks of the reference did." in found["sentence"]
+    assert "None moved further than windows of the reference themselves did." in found["sentence"]
     assert effect(reading, verdict, Cause.DRIFT) == "low"
+    both = judged(
+        profile, steady().assign(f_wind=lambda w: a_normal(len(w)) + 0.75, f_seats=lambda w: w["f_seats"] + 40)
+    )
+    assert "1 of them moved no further than windows" in summary(*both)["sentence"]
     beyond = judged(profile, steady().assign(f_wind=lambda w: a_normal(len(w)) + 5))
     assert summary(*beyond)["usual"] == 0
 
