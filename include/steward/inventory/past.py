@@ -6,7 +6,7 @@ A version's registration holds the spec it was made under, so the spec of then i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -26,6 +26,7 @@ PAST_EVENTS = (
     EventType.VERSION_REJECTED,
     EventType.WINDOW_JUDGED,
     EventType.INCIDENT_OPENED,
+    EventType.INCIDENT_UPDATED,
     EventType.INCIDENT_RESOLVED,
 )
 REGISTRATIONS = (EventType.VERSION_REGISTERED, EventType.VERSION_REJECTED)
@@ -116,6 +117,8 @@ def _incidents(events: Iterable[AuditEvent]) -> list[PastIncident]:
         if event.type is EventType.INCIDENT_OPENED:
             version = event.version or 0
             open_[body["incident"]] = PastIncident(body["incident"], version, body["cause"], body["severity"], event.at)
+        elif event.type is EventType.INCIDENT_UPDATED and (known := open_.get(body["incident"])):
+            open_[known.id] = replace(known, severity=body["severity"])
         elif event.type is EventType.INCIDENT_RESOLVED:
             open_.pop(body["incident"], None)
     return list(open_.values())

@@ -18,6 +18,7 @@ ABSENT = object()
 # path, stricter, weaker, a word of the sentence
 WEAKENED: list[tuple[str, Any, Any, str]] = [
     ("risk_tier", "high", "medium", "tier is lower"),
+    ("monitoring.resolve_after", 3, 2, "fewer sound windows"),
     ("risk_tier", "medium", "low", "tier is lower"),
     ("frameworks", ["sr-26-2"], [], "sr-26-2"),
     ("data.features.seats", {"type": "number"}, ABSENT, "contract is gone"),
