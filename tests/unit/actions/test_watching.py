@@ -13,6 +13,7 @@ from tests.unit.actions.conftest import build_life
 
 from steward.actions import missed_windows, watching
 from steward.gates import Outcome
+from steward.monitoring.checks import judging
 from steward.monitoring.windows import Cause, JudgedWindow
 from steward.types import Window
 
@@ -194,6 +195,19 @@ class TestCounting:
         events = len(served.life.events())
         assert served.judge("night1") == first
         assert (served.read, len(served.life.events())) == ([], events)
+
+    def test_a_run_that_was_killed_does_not_count_again_what_it_counted(
+        self, served: Watched, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served.serve(7)
+        with monkeypatch.context() as patch:
+            patch.setattr(judging, "judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                served.judge("night1")
+        assert (served.windows(), served.life.events("window.judged")) == ([], [])
+        assert served.judge("night1")["caught_up"] == 0
+        assert served.read == []
+        assert len(served.windows()) == len(served.life.events("window.judged")) == 1
 
     def test_rows_of_other_versions_are_not_the_champions(self, served: Watched) -> None:
         served.serve(7)
