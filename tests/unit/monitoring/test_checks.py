@@ -71,7 +71,7 @@ def judge(spec: ModelSpec, profile: dict[str, Any], served: pd.DataFrame) -> Ver
     """The rows in their order, as seven days of equal length; all outcomes are due."""
     counted = [
         DayTally("m", 1, (WEEK.start + timedelta(days=day)).date(), tally_of(spec, profile, "p", rows), WEEK.end)
-        for day, rows in enumerate(np.array_split(served, 7))
+        for day, rows in enumerate(served.iloc[len(served) * d // 7 : len(served) * (d + 1) // 7] for d in range(7))
     ]
     whole = Tally.total("p", (each.tally for each in counted))
     return judging.judge(Reading(spec, profile, WEEK, whole, counted, (), WEEK.end + timedelta(days=9)))
