@@ -150,7 +150,8 @@ class Life:
             "score": scores,
             **more,
         }
-        types = {**PREDICTION_COLUMNS, **dict.fromkeys(more.keys() - PREDICTION_COLUMNS.keys(), "float64")}
+        extra = {name: _arrow_name(more[name]) for name in more if name not in PREDICTION_COLUMNS}
+        types = {**PREDICTION_COLUMNS, **extra}
         named = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64()}
         schema = pa.schema([(n, named.get(t, pa.timestamp("us", "UTC"))) for n, t in types.items()])
         self.predictions.append("toy", pa.table(rows, schema=schema))
@@ -177,6 +178,10 @@ class Life:
     def events(self, *types: str) -> list[Any]:
         with self.services.database.begin() as tx:
             return [e for e in tx.events.read(model="toy") if not types or e.type.value in types]
+
+
+def _arrow_name(values: Any) -> str:
+    return "string" if isinstance(next(iter(values), None), str) else "float64"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tests.unit.specs import a_data_section, a_spec
 
 from steward.errors import DataError
 from steward.monitoring.attribution import Attribution, attribute, ndcg, ndcg_by_chance
+from steward.types import canonical
 
 FEATURES = {
     "a": {"type": "number"},
@@ -61,12 +62,15 @@ def test_rows_of_the_log_say_the_same_as_rows_of_the_source() -> None:
 
 
 def test_it_is_small_json_and_comes_back() -> None:
-    found = attribute(SPEC, linear, rows(500, 0), REFERENCE)
+    """As it is stored, where keys are sorted and names of features need not be."""
+    spec = a_spec(data=a_data_section({name: FEATURES[name] for name in ("b", "a", "hub", "carrier")}))
+    found = attribute(spec, lambda frame: 3 * frame["a"] + frame["b"], rows(500, 0), REFERENCE)
     assert found.rows == 200
-    text = json.dumps(found.to_json(), allow_nan=False)
+    text = canonical(found.to_json()).decode()
     back = Attribution.from_json(json.loads(text))
     assert len(text) < 3000
-    assert back.names == found.names
+    assert back.names == found.names == ("b", "a", "hub", "carrier")
+    assert back.means["a"] > back.means["b"] > back.means["hub"] == 0
     assert back.parts == pytest.approx(found.parts, rel=1e-3, abs=1e-3)
 
 
