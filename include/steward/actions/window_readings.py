@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from steward.actions.effects import logged_model
@@ -14,6 +14,8 @@ from steward.actions.preparing import snapshot_of
 from steward.actions.state import Services
 from steward.actions.tallying import count_days
 from steward.errors import StewardError
+from steward.ledger import SERVING_EVENTS
+from steward.ledger.history import Period, serving_periods
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import DayTally, Tally
 from steward.monitoring.windows import JudgedWindow
@@ -65,7 +67,13 @@ class Readings:
             sample=lambda: _sample(inside),
             reference=cache(lambda: _reference(self._services, self._spec, version)),
             predict=_way_to_answer(self._services, self._spec, version),
+            serving=[(each.since, each.until) for each in self._periods if each.version == version.number],
         )
+
+    @cached_property
+    def _periods(self) -> list[Period]:
+        with self._services.database.begin() as tx:
+            return serving_periods(tx.events.read(model=self.model, types=SERVING_EVENTS))
 
     def _profile(self, version: ModelVersion) -> JsonObject | None:
         from steward.monitoring.profile import read_profile

@@ -24,7 +24,8 @@ def _none() -> pd.DataFrame | None:
 @dataclass(frozen=True)
 class Reading:
     """`tally` is the sum over `window`; `days` go back `monitoring.drift.trend` and end with the window's last, oldest
-    first. `before`: windows of this version judged earlier, newest last. `now` is business time.
+    first. `before`: windows of this version judged earlier, newest last. `now` is business time. `serving`: when this
+    version was the champion, from and until; None where that is not known.
 
     `sample()` gives rows of the window, `reference()` rows the version was trained on (features by plain name), either
     None when there are none; only the checks that need rows call them. `predict` is the version's own answer to such
@@ -41,6 +42,7 @@ class Reading:
     sample: Callable[[], pd.DataFrame | None] = field(default=_none)
     reference: Callable[[], pd.DataFrame | None] = field(default=_none)
     predict: Callable[[pd.DataFrame], object] | None = None
+    serving: Sequence[tuple[datetime, datetime | None]] | None = None
 
 
 Check = Callable[[Reading], Sequence[Finding]]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from steward.gates import Finding, Outcome
 from steward.monitoring.reading import Reading
@@ -87,8 +87,9 @@ def _hours(found: OperationTally) -> frozenset[int]:
 
 
 def _days(reading: Reading) -> list[_Day]:
-    """Of the window; from the first day on that had any rows: before, the version did not serve."""
-    counted = sorted(reading.days, key=lambda each: each.day)
+    """Of the window; from the first day on that had any rows: before, the version did not serve. Nor did it on days
+    that another was the champion for a while, and came back from."""
+    counted = sorted((each for each in reading.days if _served(each.day, reading)), key=lambda each: each.day)
     first = next((place for place, each in enumerate(counted) if each.tally.rows), len(counted))
     since = counted[first:]
     inside = reading.window.start.date()
@@ -97,6 +98,14 @@ def _days(reading: Reading) -> list[_Day]:
         for place, each in enumerate(since)
         if each.day >= inside
     ]
+
+
+def _served(day: date, reading: Reading) -> bool:
+    """Whether the version was the champion for all of the day."""
+    begins = datetime.combine(day, time(), UTC)
+    ends = begins + timedelta(days=1)
+    spans = reading.serving
+    return spans is None or any(since <= begins and (until is None or until >= ends) for since, until in spans)
 
 
 def _alike(day: date, earlier: Sequence[DayTally]) -> tuple[OperationTally, ...]:

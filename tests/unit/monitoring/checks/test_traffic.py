@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -128,6 +129,17 @@ def test_days_before_the_version_served_are_not_missed() -> None:
     reading = month([0] * 20 + [40, 500, 900, 900, 900, 900, 900, 900])
     assert outcome(reading, "completeness") is None
     assert outcome(reading, "volume") is Outcome.PASSED
+
+
+def test_days_on_which_another_version_was_the_champion_are_not_missed() -> None:
+    away = month([900, 0, 0, 0, 20, 900, 900])
+    assert outcome(away, "completeness") is Outcome.FAILED, "as far as it is known it served all the time"
+    left, back = WEEK.end - timedelta(days=6, hours=-1), WEEK.end - timedelta(days=2, hours=12)
+    known = replace(away, serving=[(WEEK.end - timedelta(days=60), left), (back, None)])
+    assert outcome(known, "completeness") is None
+    assert outcome(known, "volume") is Outcome.PASSED
+    still = replace(known, serving=[(WEEK.end - timedelta(days=60), None)])
+    assert outcome(still, "completeness") is Outcome.FAILED
 
 
 # --- freshness and clocks -------------------------------------------------------------------------
