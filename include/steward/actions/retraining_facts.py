@@ -21,6 +21,7 @@ from steward.types import JsonObject, VersionRef, Window
 WINDOWS_BACK = 60  # as far as a reading of the record looks for windows that were lost
 TRAININGS_BACK = 5  # the dearest of them is what the next may cost
 CANDIDATES_BACK = 200  # events about candidates: more than any breaker counts
+CANDIDATES_READ = 3  # more than any reading of the record compares
 SERVED_BACK = 5  # champions before this one whose rows may have got outcomes since its training
 
 
@@ -169,11 +170,11 @@ def _last_training(spec: ModelSpec, tx: Transaction, otherwise: Window) -> tuple
 
 
 def _with_candidates(spec: ModelSpec, tx: Transaction, situation: Situation, champion: ModelVersion) -> Situation:
-    """Those judged beside the champion since it was promoted."""
+    """The last of those judged beside the champion since it was promoted."""
     kinds = (EventType.VERSION_REGISTERED, EventType.VERSION_REJECTED, EventType.VERSION_PROMOTED)
     events = tx.events.read(model=spec.model, types=kinds, limit=CANDIDATES_BACK)
     promoted = max((e.seq for e in events if e.type is EventType.VERSION_PROMOTED), default=0)
-    since = [e for e in events if e.seq > promoted and "evaluation" in e.body]
+    since = [e for e in events if e.seq > promoted and "evaluation" in e.body][-CANDIDATES_READ:]
     found = (_candidate(spec, tx, event, champion) for event in since)
     own = tx.evidence.get(champion.evidence["evaluation"]).body if "evaluation" in champion.evidence else None
     return replace(
