@@ -174,7 +174,8 @@ def bad_outcomes_start_a_training_nobody_asked_for(story: Story) -> TrainingRun:
     judged = night.answer("judge_window")
     assert (judged["outcome"], judged["version"]) == ("FAILED", 2), judged
     assert "performance" in judged["causes"]
-    assert "performance was lost in 1 of the last 1 windows of version 2" in story.told("why", MODEL)["retraining"]["reason"]
+    decision = story.told("why", MODEL)["retraining"]
+    assert "performance was lost in 1 of the last 1 windows of version 2" in decision["reason"]
 
     def started() -> list[dict[str, Any]]:
         return [run for run in story.dana.runs(TRAIN) if run["dag_run_id"] not in before]
