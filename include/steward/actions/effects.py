@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from steward.actions.messaging import NOTICE, address_message, deliver_messages, pending_effects
+from steward.actions.messaging import CHANNEL, NOTICE, address_message, deliver_messages, pending_effects
 from steward.actions.state import Services, Transaction
 from steward.errors import StewardError
 from steward.ledger.outbox import PendingEffect
@@ -64,14 +64,15 @@ def aliases(tx: Transaction, model: str) -> dict[str, int | None]:
 
 def deliver(services: Services) -> int:
     """Deliver what is pending; returns how many could not be and are left for later."""
-    left = 0
+    left, told = 0, False
     for effect in pending_effects(services.database):
+        told = told or effect.kind in (NOTICE, CHANNEL)
         try:
             _do(services, effect)
         except StewardError as error:  # no effect may stand in the way of another: each is safe in any order
             log.warning("effect %s for %s waits for the next try: %s", effect.kind, effect.body.get("model"), error)
             left += 1
-    return left + deliver_messages(services)
+    return left + (deliver_messages(services) if told else 0)
 
 
 def _do(services: Services, effect: PendingEffect) -> None:

@@ -6,20 +6,27 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from steward.actions.effects import deliver, want_message
+from steward.actions.messaging import waiting_messages
 from steward.adapters.notices import AppriseNotifier
+from steward.approval.policy import load_policy
 from steward.errors import UnavailableError
 from steward.monitoring.messages import Message
-from steward.monitoring.notifications import Channel
+from steward.monitoring.notifications import Channel, Notifications
+from steward.spec import SpecFolder
+from steward.testing import FrozenClock
+from steward.testing.services import services_in_memory
 
 CANARY = "canary-7f3a91"
+POLICY = Path(__file__).parents[3] / "include" / "policy.yaml"
 MESSAGE = Message(
     "i:1", "opened", "toy", "drift", "low", datetime(2013, 6, 1, tzinfo=UTC), "toy: drift", "it möved", ("a@b.c",)
 )
@@ -77,6 +84,26 @@ def test_what_a_channel_refused_it_takes_the_next_time(
     assert heard["title"] == "toy: drift"
     assert heard["message"] == "To: a@b.c\n\nit möved\n\n[i:1]"
     assert CANARY not in str(refused.value) + repr(refused.value.__context__) + caplog.text
+
+
+def test_from_the_outbox_to_a_channel_that_comes_back(hook: Hook, tmp_path: Path) -> None:
+    clock = FrozenClock()
+    in_memory = services_in_memory(SpecFolder(tmp_path), load_policy(POLICY), clock, tmp_path)
+    notifier = AppriseNotifier(tmp_path / "notices.jsonl", {"PAGER": hook.address, "CHAT": hook.address})
+    rules = Notifications(channels={"pager": Channel(environment="PAGER"), "chat": Channel(environment="CHAT")})
+    services = replace(in_memory, notifier=notifier, notifications=lambda: rules)
+    hook.statuses = [500]
+    with services.database.begin() as tx:
+        want_message(tx, MESSAGE)
+    assert deliver(services) == 1
+    (waits,) = waiting_messages(services.database)
+    assert (waits["channel"], waits["error"]) == ("pager", "the channel did not take it (it answered 500)")
+    assert [told["title"] for told in hook.heard] == ["toy: drift"]  # chat's
+    clock.advance(timedelta(minutes=1))
+    assert deliver(services) == 0
+    assert len(hook.heard) == 2
+    assert len(notifier.file.read_text().splitlines()) == 1
+    assert CANARY not in json.dumps(waits)
 
 
 def test_an_address_that_is_none_is_said_without_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

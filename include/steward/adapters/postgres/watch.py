@@ -123,7 +123,10 @@ class PostgresIncidentTable:
 
     def unresolved(self, model: str) -> list[Incident]:
         """Oldest first."""
-        return [incident for incident in self.all(model) if incident.state is not IncidentState.RESOLVED]
+        columns = tables.incidents.c
+        open_ = (columns.model == model, columns.state != IncidentState.RESOLVED.value)
+        wanted = select(tables.incidents).where(*open_).order_by(columns.opened_at, columns.id)
+        return [_incident(row) for row in self._work.rows(wanted)]
 
     def all(self, model: str) -> list[Incident]:
         """Oldest first."""
