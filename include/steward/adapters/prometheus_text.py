@@ -21,7 +21,7 @@ def to_text(figures: Figures | None) -> bytes:
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
-    registry.register(_Moment(figures))  # type: ignore[arg-type]
+    registry.register(_Moment(figures))
     return generate_latest(registry)
 
 
