@@ -169,7 +169,9 @@ def _judge_trend(column: str, found: Sequence[_Behind], limit: _Limit, level: fl
     worst = min(found, key=lambda behind: (behind.trend.p_falling >= each, behind.trend.after(ahead)))
     trend, coming = worst.trend, worst.trend.after(ahead)
     failed = trend.slope < 0 and trend.p_falling < each and coming < 0
-    moved = f"{worst.group} {'lost' if trend.change < 0 else 'gained'} {abs(trend.change):.1%} on {worst.best}"
+    moved = (
+        f"{worst.group} {'lost' if trend.change < 0 else 'gained'} {abs(trend.change) * 100:.1f} points on {worst.best}"
+    )
     said = f"by {column}, {moved} over {trend.days} days"
     if failed:
         left = max(0, round(-trend.last / trend.slope))
