@@ -102,7 +102,7 @@ def test_outcomes_that_never_arrive_are_no_loss_and_no_consent(life: Life) -> No
     life.clock.advance(timedelta(days=1))
     judged = life.do("judge_window", "night1")
     assert judged["outcome"] == "INCONCLUSIVE"
-    assert any("waits for outcomes: 0% of the answers have one" in reason for reason in judged["reasons"])
+    assert any("waits for outcomes: 0% of the answers whose outcome is due have one" in r for r in judged["reasons"])
     decided = life.do("decide_retraining", "night1", evidence=judged["evidence"])
     assert not decided["requested"]
     assert "performance was lost in 0 of the last 1 windows" in decided["reason"]
