@@ -77,11 +77,11 @@ def test_it_does_not_see_a_concept_shift(profile: JsonObject) -> None:
     assert measure_tally("roc_auc", tally.overall).value == pytest.approx(0.5, abs=0.03)
 
 
-@pytest.mark.parametrize("metric", ["roc_auc", "accuracy", "brier"])
+@pytest.mark.parametrize("metric", ["roc_auc", "accuracy"])
 def test_its_error_is_the_spread_of_its_change_over_other_rows(metric: str) -> None:
     """Other hold-outs and other windows of the same model, unmoved."""
     changes, said = [], []
-    for seed in range(40):
+    for seed in range(24):
         profile = profile_on(binary(), scored, days=3, rows=500, seed=seed)
         found = an_estimator(profile)
         vector = found.read(tally_of(binary(), profile, "p", scored(np.random.default_rng(1000 + seed), 1500)).answers)
