@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier, Connection, Context
 
@@ -13,6 +13,9 @@ from steward.errors import StewardError, UnavailableError
 from steward.monitoring.messages import Message
 from steward.monitoring.notifications import Channel
 from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    from steward.actions.state import Services
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +77,18 @@ def facts_of(message: Message) -> JsonObject:
 def deliver_by_airflow() -> None:
     """Deliver what waits for channels of Airflow. What cannot be stays where it is and fails no task."""
     from steward import wiring
-    from steward.actions.messaging import deliver_messages
 
     try:
         if any(channel.by_airflow for channel in wiring.notifications().channels.values()):
-            deliver_messages(wiring.services(), AirflowCourier())
+            _deliver(wiring.services())
     except StewardError as error:
         log.warning("messages wait for the next task: %s", error.what)
+
+
+def _deliver(services: Services) -> None:
+    from steward.actions.messaging import deliver_messages
+
+    deliver_messages(services, AirflowCourier())
 
 
 class StewardNotifier(BaseNotifier):
