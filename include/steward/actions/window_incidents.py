@@ -36,6 +36,7 @@ def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         open_ = [incident for incident in followed if incident.unresolved and not incident.passed]
         return {
             "incidents": [incident.id for incident in open_],
+            "passing": [incident.id for incident in followed if incident.unresolved and incident.passed],
             "resolved": [incident.id for incident in (*gone, *followed) if not incident.unresolved],
             "report_wanted": any(report_wanted(incident, services.clock.now()) for incident in open_),
         }

@@ -39,7 +39,7 @@ def _incident(spec: ModelSpec) -> Step:
         after=("judge_window",),
         kind=StepKind.GATE,
         decides="report_wanted",
-        idle_without=("incidents", "resolved"),
+        idle_without=("incidents", "passing", "resolved"),
         skips=("write_report",),
     )
 
