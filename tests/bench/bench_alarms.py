@@ -91,7 +91,7 @@ def test_beside_the_rules_in_use_elsewhere(report: Report, monkeypatch: pytest.M
 
 def test_with_everything_watched(report: Report) -> None:
     """From rows: all families that need no rows of the window, on 210 rows a week after three more weeks."""
-    draw, spec, checks = np.random.default_rng(11), watched_in_every_way(), 200
+    draw, spec, checks = np.random.default_rng(11), watched_in_every_way(), 100
     found = []
     for check in range(checks):
         if check % 20 == 0:
