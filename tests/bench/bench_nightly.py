@@ -25,7 +25,7 @@ import pyarrow as pa
 import pytest
 from tests.bench.conftest import Report
 from tests.bench.figures import Figure
-from tests.postgres import running_server
+from tests.postgres import PostgresServer, running_server
 from tests.unit.specs import a_data_section, a_spec
 
 from steward import actions
@@ -48,9 +48,10 @@ from steward.testing.database import FAKE_KEY
 from steward.testing.services import services_in_memory
 from steward.types import VersionRef, Window
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
 MODELS, ROWS, NUMBERS, LEVELS, NIGHTS = int(os.environ.get("BENCH_MODELS", "500")), 1000, 16, 4, 28
+BUSY_ROWS = 50_000
 BORN = datetime(2013, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 POLICY = Path("include/policy.yaml")
@@ -77,6 +78,8 @@ class Night:
     services: Services
     clock: FrozenClock
     root: Path
+    server: PostgresServer
+    rows: int = ROWS
     draw: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     @cached_property
@@ -93,28 +96,28 @@ class Night:
             tx.versions.move(VersionRef(model, 1), State.CHALLENGER, State.CHAMPION)
 
     def serve_day(self, model: str) -> pa.Table:
-        now, features = self.clock.now(), features_of(self.draw, ROWS)
-        at = [now + timedelta(seconds=80 * place) for place in range(ROWS)]
+        now, features = self.clock.now(), features_of(self.draw, self.rows)
+        at = [now + timedelta(seconds=80_000 / self.rows * place) for place in range(self.rows)]
         columns: dict[str, Any] = {
-            "decision_id": [f"{now:%j}-{place}" for place in range(ROWS)],
-            "request_key": ["k"] * ROWS,
-            "version": [1] * ROWS,
-            "role": ["champion"] * ROWS,
-            "epoch": [1] * ROWS,
+            "decision_id": [f"{now:%j}-{place}" for place in range(self.rows)],
+            "request_key": ["k"] * self.rows,
+            "version": [1] * self.rows,
+            "role": ["champion"] * self.rows,
+            "epoch": [1] * self.rows,
             "at": at,
             "recorded_at": at,
-            "latency_ms": self.draw.gamma(4, 5, ROWS),
-            "error": [None] * ROWS,
-            "score": 1 / (1 + np.exp(-self.draw.normal(size=ROWS))),
+            "latency_ms": self.draw.gamma(4, 5, self.rows),
+            "error": [None] * self.rows,
+            "score": 1 / (1 + np.exp(-self.draw.normal(size=self.rows))),
         }
-        columns = {name: columns.get(name, [None] * ROWS) for name in PREDICTION_COLUMNS}
+        columns = {name: columns.get(name, [None] * self.rows) for name in PREDICTION_COLUMNS}
         rows = pa.table(columns | {f"f_{name}": values for name, values in features.items()})
         self.services.predictions.append(model, rows)
         return rows
 
     def tell(self, model: str, rows: pa.Table) -> None:
-        now = [self.clock.now()] * ROWS
-        labels = (self.draw.random(ROWS) < rows["score"].to_numpy()).astype(float)
+        now = [self.clock.now()] * self.rows
+        labels = (self.draw.random(self.rows) < rows["score"].to_numpy()).astype(float)
         told = {"decision_id": rows["decision_id"], "label": labels, "observed_at": now, "recorded_at": now}
         self.services.predictions.append_outcomes(model, pa.table(told))
 
@@ -122,18 +125,18 @@ class Night:
         run = f"night {self.clock.now():%Y-%m-%d}"
         return actions.judge_window(self.services, the_spec(model), run=run, actor="airflow:bench")
 
-    def live(self, model: str) -> None:
-        """Four weeks of days, each judged the night after; then a day that nobody has judged yet."""
+    def live(self, model: str, nights: int = NIGHTS) -> None:
+        """Days, each judged the night after; then one that nobody has judged yet."""
         self.register(model)
         yesterday = None
-        for night in range(NIGHTS + 1):
+        for night in range(nights + 1):
             rows = self.serve_day(model)
             self.clock.advance(DAY - timedelta(hours=1))
             if yesterday is not None:
                 self.tell(model, yesterday)
             self.clock.advance(timedelta(hours=1))
             yesterday = rows
-            if night < NIGHTS:
+            if night < nights:
                 self.judge(model)
         self.services.predictions.maintain(model, BORN)
 
@@ -153,19 +156,15 @@ class Night:
                 tx.windows.record(replace(judged, model=model))
 
 
-@pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    folder, clock = tmp_path_factory.mktemp("nightly"), FrozenClock(BORN)
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    folder, clock = tmp_path, FrozenClock(BORN)
     (folder / "models").mkdir()
     with running_server() as server:
         database = PostgresDatabase(server.url(server.new_database()), clock, FAKE_KEY)
         in_memory = services_in_memory(SpecFolder(folder / "models"), load_policy(POLICY), clock, folder)
         log = DeltaPredictionLog(str(folder / "log"))
-        found = Night(replace(in_memory, database=database, predictions=log), clock, folder / "log")
-        found.live(FIRST)
-        for place in range(1, MODELS):
-            found.copy(f"model_{place:03d}")
-        yield found
+        yield Night(replace(in_memory, database=database, predictions=log), clock, folder / "log", server)
         database.close()
 
 
@@ -193,6 +192,10 @@ class Spent:
 
 
 def test_a_night_of_500_models(report: Report, night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    night.live(FIRST)
+    models = [f"model_{place:03d}" for place in range(1, MODELS)]
+    for model in models:
+        night.copy(model)
     night.judge(FIRST)  # imports are paid once a process
     counted: list[Any] = []
     monkeypatch.setattr(tallying, "_count", noting(tallying._count, counted))
@@ -202,10 +205,9 @@ def test_a_night_of_500_models(report: Report, night: Night, monkeypatch: pytest
     spent.around(PostgresTallyTable, "days", "fetching the counts of earlier days")
     spent.around(judging, "judge", "judging")
     spent.around(Operation, "commit", "writing evidence, window and event")
-    models = [f"model_{place:03d}" for place in range(1, MODELS)]
-    servers = postgres_seconds()
+    servers = postgres_seconds(night.server)
     whole, answers = cpu(lambda: [night.judge(model) for model in models])
-    servers = postgres_seconds() - servers
+    servers = postgres_seconds(night.server) - servers
     assert len(counted) == 2 * len(models)
     assert {answer["caught_up"] for answer in answers} == {0}
     assert {answer["outcome"] for answer in answers} <= {"PASSED", "INCONCLUSIVE"}, answers[0]["reasons"]
@@ -230,6 +232,23 @@ def test_a_night_of_500_models(report: Report, night: Night, monkeypatch: pytest
     )
 
 
+def test_a_night_of_a_busy_model(report: Report, night: Night) -> None:
+    night.rows = BUSY_ROWS
+    night.live(FIRST, nights=7)
+    run, answer = cpu(lambda: night.judge(FIRST))
+    week, rows = cpu(lambda: read_the_week(night, FIRST))
+    assert (answer["caught_up"], rows) == (0, 7 * BUSY_ROWS)
+    report.headline(
+        f"A monitor run at {BUSY_ROWS:,} rows a day, beside reading its week as a frame", run, week, "CPU s"
+    )
+    report.table(
+        f"A monitor run of one model, {BUSY_ROWS:,} rows a day × {NUMBERS + LEVELS} features",
+        "reading the week's rows again",
+        Figure("reading the week's rows again, nothing judged", week, "CPU s", 1.0),
+        Figure("a monitor run: two days counted, the week judged", run, "CPU s", run / week),
+    )
+
+
 def noting(function: Callable[..., Any], done: list[Any]) -> Callable[..., Any]:
     def noted(*given: Any) -> Any:
         done.append(given)
@@ -248,12 +267,8 @@ def cpu(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - started, found
 
 
-def postgres_seconds() -> float:
-    """Of the servers this process started, their children that are still there included."""
-    times = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            times.append(child.cpu_times())
-        except psutil.NoSuchProcess:
-            continue
+def postgres_seconds(server: PostgresServer) -> float:
+    """Of the server and its children that are still there: the pool's one connection is."""
+    first = psutil.Process(int((server.folder / "data" / "postmaster.pid").read_text().split()[0]))
+    times = [each.cpu_times() for each in (first, *first.children(recursive=True))]
     return float(sum(each.user + each.system for each in times))

@@ -99,10 +99,11 @@ def test_outcomes_that_never_arrive_are_no_loss_and_no_consent(life: Life) -> No
     draw = np.random.default_rng(4)
     x = draw.normal(size=400)
     life.log(1, 9, "champion", 1 / (1 + np.exp(-2 * x)), f_x=x)
-    life.clock.advance(timedelta(days=1))
+    life.clock.advance(timedelta(days=2))
     judged = life.do("judge_window", "night1")
     assert judged["outcome"] == "INCONCLUSIVE"
-    assert any("waits for outcomes: 0% of the answers whose outcome is due have one" in r for r in judged["reasons"])
+    assert any("0% of the answers whose outcome is due have one" in reason for reason in judged["reasons"])
+    assert any("not one of 300 outcomes that were due has come" in reason for reason in judged["reasons"])
     decided = life.do("decide_retraining", "night1", evidence=judged["evidence"])
     assert not decided["requested"]
     assert "performance was lost in 0 of the last 1 windows" in decided["reason"]
