@@ -57,10 +57,10 @@ def narrow_pieces(dataset: ds.Dataset, asked: Scan, shown: ds.Expression | None,
     read, hides = _columns_read(dataset, asked, shown)
     for fragment in dataset.get_fragments(filter=all_of(asked.wanted, partitions(asked.days))):
         for part in fragment.split_by_row_group(filter=asked.wanted, schema=dataset.schema):
-            found = asked.of_texts(_side_by_side(part, dataset.schema, read, asked.wanted))
-            found = asked.select(found.filter(shown) if hides else found)
-            for start in range(0, found.num_rows, rows):
-                yield found.slice(start, rows)
+            whole = _side_by_side(part, dataset.schema, read, asked.wanted)
+            for start in range(0, whole.num_rows, rows):
+                found = asked.of_texts(whole.slice(start, rows))
+                yield asked.select(found.filter(shown) if hides else found)
 
 
 def _side_by_side(
