@@ -43,11 +43,12 @@ def test_an_instant_belongs_to_the_span_that_ends_with_it() -> None:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_days_are_those_of_its_instants(schedule: str) -> None:
-    first = START.replace(hour=0, minute=0)
-    days = {at.date() for at in fires(schedule, first - timedelta(seconds=1), first + timedelta(days=70))}
-    end = (first + timedelta(days=70)).date()
-    assert fire_days(schedule, first.date(), end) == sorted(days)
-    assert fire_days(schedule, end, first.date()) == []
+    midnight, second = START.replace(hour=0, minute=0), timedelta(seconds=1)
+    end = midnight + timedelta(days=70)
+    days = {at.date() for at in fires(schedule, midnight - second, end - second)}
+    last = (end - second).date()
+    assert fire_days(schedule, midnight.date(), last) == sorted(days)
+    assert fire_days(schedule, last, midnight.date()) == []
 
 
 def test_a_date_that_never_comes_never_fires() -> None:
