@@ -89,6 +89,7 @@ WEAKENED: list[tuple[str, Any, Any, str]] = [
     ("monitoring.schedule", "0 */6 * * *", "0 3 * * 1-5", "less often"),
     ("monitoring.window.days", 7, 30, "later"),
     ("monitoring.min_rows", 1000, 9000, "too small"),
+    ("monitoring.quiet_windows", 3, 10, "sees too little is reported later"),
     ("monitoring.drift.psi.max", 0.2, 0.3, "more drift"),
     ("monitoring.drift.features.distance.max", 0.2, 0.5, "more drift of distance"),
     ("monitoring.drift.features.distance.max", 0.1, 0.5, "more drift of distance"),
