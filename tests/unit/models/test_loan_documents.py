@@ -46,6 +46,8 @@ def test_a_high_tier_can_be_released_with_them() -> None:
         ("monitoring_plan", "at least {monitoring[min_rows]}: missing"),
         ("monitoring_plan", "limit {monitoring[drift][psi][max]}"),
         ("monitoring_plan", "more than {monitoring[performance][roc_auc][max_drop]} below"),
+        ("monitoring_plan", "ratio below {monitoring[fairness][demographic_parity_ratio][min]} that is"),
+        ("monitoring_plan", "fewer than {monitoring[fairness][min_rows]} applications"),
     ],
 )
 def test_its_limits_are_those_of_the_spec(kind: str, sentence: str) -> None:
