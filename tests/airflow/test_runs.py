@@ -273,7 +273,7 @@ def test_an_approval_marked_by_hand_asks_nobody_and_fails(desk: Desk, actions: S
 def monitoring(actions: ScriptedActions) -> ScriptedActions:
     actions.answers |= {
         "judge_window": JUDGED,
-        "open_incident": {"incidents": ["i1"], "resolved": [], "report_wanted": True},
+        "open_incident": {"incidents": ["i1"], "passing": [], "resolved": []},
         "write_report": {"report": "flight_delays/2013-04-08-v7.html"},
         "decide_retraining": {"requested": False, "reason": "cooling down", "request": None, "detail": {}},
     }
@@ -316,10 +316,19 @@ def test_a_request_emits_the_asset_that_starts_training(monitoring: ScriptedActi
 
 
 def test_a_good_window_calls_for_nothing(monitoring: ScriptedActions, run: Any) -> None:
-    monitoring.answers["open_incident"] = {"incidents": [], "resolved": [], "report_wanted": False}
+    monitoring.answers["open_incident"] = {"incidents": [], "passing": [], "resolved": []}
+    monitoring.answers["write_report"] = {"report": None, "reason": "the last one is not a week old"}
     state, tasks = run(MONITOR)
     assert state == "success"
     assert states(tasks, "skipped") == {"open_incident", "write_report", "request_retraining"}
+
+
+def test_a_report_is_drawn_of_a_good_window_too_when_asked_for(monitoring: ScriptedActions, run: Any) -> None:
+    monitoring.answers["open_incident"] = {"incidents": [], "passing": [], "resolved": []}
+    _, tasks = run(MONITOR, report=True)
+    assert (tasks["open_incident"], tasks["write_report"]) == ("skipped", "success")
+    (asked,) = monitoring.called("write_report")
+    assert asked["asked"] is True
 
 
 def test_nothing_served_means_nothing_to_do(monitoring: ScriptedActions, run: Any) -> None:

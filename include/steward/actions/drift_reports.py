@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
+WEEKLY = timedelta(days=7)
+
+
+def write_report(
+    services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str, asked: bool = False
+) -> JsonObject:
     """Evidently's HTML report of the window against the version's training rows; linked from its incidents.
 
-    `report` is None, with the reason, for a window in which no drift was judged.
+    Drawn when `asked` for, when an incident has none yet, and once a week. `report` is None, with the reason, when
+    nobody needs one, or no drift was judged.
     """
     op = Operation.begin(services, "write_report", spec.model, run, actor, evidence=evidence)
     if done := op.earlier():
@@ -32,8 +39,11 @@ def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, e
     with services.database.begin() as tx:
         body = tx.evidence.get(evidence).body
         version = tx.versions.get(VersionRef(spec.model, body["version"])) if body["version"] is not None else None
+        due = asked or _due(tx, spec.model, services.clock.now())
     if version is None:
         return {"report": None, "reason": "no version served in the window"}
+    if not due:
+        return {"report": None, "reason": "the last one is not a week old, and no trouble is new"}
     window = Window.from_json(body["window"])
     name = f"{spec.model}/{window.end:%Y-%m-%d}-v{version.number}.html"
     try:
@@ -44,12 +54,18 @@ def write_report(services: Services, spec: ModelSpec, *, run: str, actor: str, e
     def write(tx: Transaction) -> JsonObject:
         now = services.clock.now()
         for incident in monitored_incidents(tx, spec.model):
-            detail = {**(incident.detail or {}), "report_at": now.isoformat()}
-            tx.incidents.save(replace(incident.linked("report", name, now), report=name, detail=detail))
+            tx.incidents.save(replace(incident.linked("report", name, now), report=name))
         tx.events.append(op.event(EventType.REPORT_MADE, name, version=version.number, evidence=evidence, report=name))
         return {"report": name}
 
     return op.commit(write)
+
+
+def _due(tx: Transaction, model: str, now: datetime) -> bool:
+    made = tx.events.read(model=model, types=[EventType.REPORT_MADE], limit=1)
+    if not made or now - made[0].at >= WEEKLY:
+        return True
+    return any(not incident.passed and incident.report is None for incident in monitored_incidents(tx, model))
 
 
 def _draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from steward.actions.incidents import monitored_incidents, resolve_incident, save_incident
 from steward.actions.operation import Operation
@@ -16,9 +16,8 @@ from steward.monitoring.episodes import Episode, latest_episode, settled_to
 from steward.monitoring.severity import severity, worst
 from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
 from steward.spec import ModelSpec
-from steward.types import JsonObject, parse_instant
+from steward.types import JsonObject
 
-REPORT_AGAIN_AFTER = timedelta(days=7)
 LOOKED_BACK = 400  # windows: more than a year of daily ones
 
 
@@ -38,16 +37,9 @@ def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, 
             "incidents": [incident.id for incident in open_],
             "passing": [incident.id for incident in followed if incident.unresolved and incident.passed],
             "resolved": [incident.id for incident in (*gone, *followed) if not incident.unresolved],
-            "report_wanted": any(report_wanted(incident, services.clock.now()) for incident in open_),
         }
 
     return op.commit(write)
-
-
-def report_wanted(incident: Incident, now: datetime) -> bool:
-    """A person looks when trouble begins, then weekly while it lasts."""
-    made_at = (incident.detail or {}).get("report_at")
-    return made_at is None or now - parse_instant(made_at) >= REPORT_AGAIN_AFTER
 
 
 def severity_of(tx: Transaction, spec: ModelSpec, cause: Cause, episode: Episode) -> str:

@@ -63,7 +63,16 @@ def _threshold(spec: ModelSpec) -> JsonObject:
 
 
 def monitoring_form() -> JsonObject:
-    return {"as_of": as_of("The judged window ends here."), "reason": REASON}
+    return {
+        "as_of": as_of("The judged window ends here."),
+        "report": {
+            "type": "boolean",
+            "default": False,
+            "title": "Draw the report",
+            "description": "Whatever the verdict. Without it: when trouble begins, and weekly.",
+        },
+        "reason": REASON,
+    }
 
 
 def maintenance_form() -> JsonObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from steward.plan.arguments import answer_of, field_of_run
-from steward.plan.steps import Step, StepKind
+from steward.plan.steps import Step, StepKind, TriggerRule
 from steward.spec.model import ModelSpec
 
 _EVIDENCE = {"evidence": answer_of("judge_window", "evidence")}
@@ -37,10 +37,7 @@ def _incident(spec: ModelSpec) -> Step:
         spec.model,
         _EVIDENCE,
         after=("judge_window",),
-        kind=StepKind.GATE,
-        decides="report_wanted",
         idle_without=("incidents", "passing", "resolved"),
-        skips=("write_report",),
     )
 
 
@@ -48,10 +45,12 @@ def _report(spec: ModelSpec) -> Step:
     return Step(
         "write_report",
         "write_report",
-        "Draws the window beside the reference, for people.",
+        "Draws the window beside the reference for people: when trouble begins, when asked to, and weekly.",
         spec.model,
-        _EVIDENCE,
+        {**_EVIDENCE, "asked": field_of_run("report")},
         after=("open_incident",),
+        trigger=TriggerRule.NONE_FAILED,
+        idle_without=("report",),
         timeout=timedelta(minutes=30),
     )
 

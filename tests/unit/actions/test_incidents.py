@@ -151,7 +151,7 @@ def test_a_window_that_comes_late_moves_the_beginning_and_flaps_nothing(watched:
 def test_a_late_bad_window_of_a_trouble_that_is_over_opens_no_other(watched: Watched) -> None:
     for night, said in ((8, "F"), (10, "P"), (11, "P")):
         watched.night(night, said)
-    assert watched.night(9, "F") == {"incidents": [], "passing": [], "resolved": [], "report_wanted": False}
+    assert watched.night(9, "F") == {"incidents": [], "passing": [], "resolved": []}
     assert len(watched.incidents()) == 1
     watched.night(12, "F")
     assert [incident.windows for incident in watched.incidents()] == [1, 1]

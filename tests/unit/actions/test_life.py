@@ -236,7 +236,6 @@ def test_lost_performance_asks_for_retraining_once(served: Any) -> None:
     assert "performance" in judged["causes"], judged["reasons"]
     opened = served.do("open_incident", "night1", evidence=judged["evidence"])
     assert opened["incidents"]
-    assert opened["report_wanted"]
     report = served.do("write_report", "night1", evidence=judged["evidence"])
     assert served.services.reporter.written == [served.services.reports_dir / report["report"]]
     decision = served.do("decide_retraining", "night1", evidence=judged["evidence"])
@@ -244,7 +243,9 @@ def test_lost_performance_asks_for_retraining_once(served: Any) -> None:
     judged = served.do("judge_window", "night2")
     second = served.do("open_incident", "night2", evidence=judged["evidence"])
     assert second["incidents"] == opened["incidents"]
-    assert not second["report_wanted"]
+    again = served.do("write_report", "night2", evidence=judged["evidence"])
+    assert again == {"report": None, "reason": "the last one is not a week old, and no trouble is new"}
+    assert served.do("write_report", "by hand", evidence=judged["evidence"], asked=True)["report"]
     refused = served.do("decide_retraining", "night2", evidence=judged["evidence"])
     assert not refused["requested"]
     assert refused["reason"]
