@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from steward.monitoring.messages import Message, Occasion
 from steward.monitoring.severity import at_least
 from steward.spec.documents import read_document
-from steward.spec.faults import nearest
+from steward.spec.faults import Fault, FaultsError, nearest
 from steward.spec.fields import Contradiction, Identifier, Section
 from steward.spec.validation import validate
 from steward.types import JsonObject, format_instant
@@ -28,9 +28,10 @@ NOTICES = "notices"
 """The channel that is always there and hears everything at once: a file that an operator can read."""
 
 _CALMING = ("acknowledged", "resolved")
-_NOTIFIER = re.compile(r"airflow\.providers(\.[a-z_]\w*)+\.notifications(\.[a-z_]\w*)+\.[A-Z]\w*")
-_SECRET = re.compile(r"pass|secret|token|api_?key|credential", re.IGNORECASE)
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_NOTIFIER = re.compile(r"airflow\.providers(\.[a-z_]\w*)+\.notifications(\.[a-z_]\w*)*\.[A-Z]\w*")
+_SECRET = re.compile(r"(pass|secret|token|api_?key|credential|authori[sz]ation)(?!.*conn_id$)", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|(bearer|basic)\s+\S", re.IGNORECASE)
+_PLAIN_PATH = re.compile(r"[\w.\[\]-]*")
 
 
 def _environment(value: str) -> str:
@@ -65,6 +66,15 @@ def _zone(value: str) -> str:
     return value
 
 
+def _may_hold_a_secret(value: object) -> bool:
+    """An address, or anything by a telling name, however deep."""
+    if isinstance(value, Mapping):
+        return any(_SECRET.search(str(name)) or _may_hold_a_secret(each) for name, each in value.items())
+    if isinstance(value, str):
+        return _ADDRESS.match(value) is not None
+    return isinstance(value, Sequence) and any(map(_may_hold_a_secret, value))
+
+
 class Channel(Section):
     """One of three: an Apprise address from the environment or from a connection, or a notifier of Airflow."""
 
@@ -88,7 +98,7 @@ class Channel(Section):
         if self.arguments and self.notifier is None:
             yield Contradiction(("arguments",), "only a notifier takes arguments")
         for name, value in self.arguments.items():
-            if _SECRET.search(name) or (isinstance(value, str) and _ADDRESS.match(value)):
+            if _SECRET.search(name) or _may_hold_a_secret(value):
                 sentence = f"{name} may hold a secret: let the notifier take it from an Airflow connection"
                 yield Contradiction(("arguments", name), sentence)
 
@@ -161,8 +171,23 @@ class Notifications(Section):
 
 
 def load_notifications(path: Path) -> Notifications:
-    """No channel but the file of notices where there is no such file. Raises FaultsError with every fault of it."""
-    return validate(read_document(path), Notifications, _names_known) if path.exists() else Notifications()
+    """No channel but the file of notices where there is no such file. Raises FaultsError with every fault of it, and
+    without what may be an address: the faults are printed, and logged where the file is shipped from."""
+    if not path.exists():
+        return Notifications()
+    try:
+        return validate(read_document(path), Notifications, _names_known)
+    except FaultsError as error:
+        raise FaultsError([_discreet(fault) for fault in error.faults]) from None
+
+
+def _discreet(fault: Fault) -> Fault:
+    """Without the value where an address could stand, or was written where none belongs; line and column stay."""
+    top = fault.path.partition(".")[0]
+    if _PLAIN_PATH.fullmatch(fault.path) is None:
+        fault = replace(fault, path=top if _PLAIN_PATH.fullmatch(top) else "")
+    elsewhere = top.partition("[")[0] in ("routes", "quiet") and "://" not in (fault.value or "")
+    return fault if elsewhere else replace(fault, value=None)
 
 
 def _names_known(sections: Mapping[str, Any]) -> Iterator[Contradiction]:

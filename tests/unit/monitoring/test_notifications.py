@@ -97,6 +97,41 @@ quiet: {begins: "25:00", ends: "07:00", zone: Europe/Berln}
         assert any(f".yaml:{line}:" in row and words in row for row in said.splitlines()), (line, words, said)
 
 
+SECRET = "sk-7f3a91"
+HTTP = "airflow.providers.http.notifications.HttpNotifier"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"channels: {{p: {{environment: 'slack://{SECRET}'}}}}",
+        f"channels: {{p: {{connection: 'slack://{SECRET}'}}}}",
+        f"channels: {{p: {{notifier: '{SECRET}'}}}}",
+        f"channels: {{p: {{url: 'slack://{SECRET}'}}}}",
+        f"channels: {{p: 'slack://{SECRET}'}}",
+        f"channels: {SECRET}",
+        f"channel: {SECRET}",
+        f"channels: {{'slack://{SECRET}': {{environment: A}}}}",
+        f"'slack://{SECRET}': 1",
+        f"channels: {{}}\nroutes: [{{to: ['slack://{SECRET}']}}]",
+        f"channels: {{p: {{notifier: {HTTP}, arguments: {{headers: {{Authorization: {SECRET}}}}}}}}}",
+        f"channels: {{p: {{notifier: {HTTP}, arguments: {{headers: {{X-Key: 'Bearer {SECRET}'}}}}}}}}",
+        f"channels: {{p: {{notifier: {HTTP}, arguments: {{json: {{auth: {{password: {SECRET}}}}}}}}}}}",
+        f"channels: {{p: {{notifier: {HTTP}, arguments: {{to: ['https://h/{SECRET}']}}}}}}",
+    ],
+)
+def test_a_secret_in_the_file_is_refused_wherever_it_stands_and_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FaultsError) as refused:
+        rules(tmp_path, text)
+    assert SECRET not in str(refused.value)
+    assert SECRET not in str([fault.to_json() for fault in refused.value.faults])
+
+
+def test_a_connection_named_in_an_argument_is_no_secret(tmp_path: Path) -> None:
+    found = rules(tmp_path, f"channels: {{p: {{notifier: {HTTP}, arguments: {{token_conn_id: desk, data: [a, 1]}}}}}}")
+    assert found.channels["p"].arguments == {"token_conn_id": "desk", "data": ["a", 1]}
+
+
 def test_a_route_names_channels_that_are_there(tmp_path: Path) -> None:
     with pytest.raises(FaultsError, match=r"there is no channel pagr.*did you mean `pager`"):
         rules(tmp_path, "channels: {pager: {environment: PAGER}}\nroutes: [{to: [pagr]}]")
