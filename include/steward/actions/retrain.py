@@ -8,7 +8,7 @@ from typing import Self
 
 from steward.actions.incidents import link_incidents
 from steward.actions.operation import Operation
-from steward.actions.retraining_facts import situation_of
+from steward.actions.retraining_facts import counts_as_open, situation_of
 from steward.actions.state import Services, Transaction
 from steward.actions.waiving import said_why
 from steward.approval.entitlement import why_not_allow_retraining
@@ -73,19 +73,30 @@ class Beginning:
 def admit_training(services: Services, spec: ModelSpec, *, run: str, actor: str, began: JsonObject) -> JsonObject:
     """The first step of a training run. A no ends the run green, with its reason.
 
-    On a request of the controller: it must be on record, of this champion, and unused. On the clock: the controller is
+    On a request of the controller: it must be on record, of this champion, unused, and not so old that another may have
+    been made in its place. On the clock: the controller is
     asked. By hand: whatever speaks against it is put on record, and a reason goes beyond all but a running rollout.
+    A run of the release before, which let none in, goes on: Airflow adds this step to it.
     """
     op = Operation.begin(services, "admit_training", spec.model, run, actor, began=began)
 
     def write(tx: Transaction) -> JsonObject:
         beginning = Beginning.from_json(began)
+        if begun := _had_begun(tx, op):
+            said = f"it had begun (event {begun.seq}) before runs were let in"
+            champion = tx.versions.champion(spec.model)
+            return _admitted(op, tx, Decision(True, said, beginning.trigger), champion.number if champion else None)
         if beginning.trigger is Trigger.REQUEST:
             return _admit_request(op, spec, tx, beginning.requests)
         situation = situation_of(services, spec, tx, run, asked=beginning.trigger, said=beginning.said)
         return _admitted(op, tx, decide(situation), situation.champion)
 
     return op.commit(write)
+
+
+def _had_begun(tx: Transaction, op: Operation) -> AuditEvent | None:
+    taken = tx.events.read(model=op.model, types=[EventType.SNAPSHOT_TAKEN])
+    return next((event for event in taken if event.body.get("run") == op.run), None)
 
 
 def _admit_request(op: Operation, spec: ModelSpec, tx: Transaction, cited: Sequence[int]) -> JsonObject:
@@ -103,6 +114,9 @@ def _admit_request(op: Operation, spec: ModelSpec, tx: Transaction, cited: Seque
         said = f"the request (event {seq}) was answered before, by run {by}: it starts one training, not two"
         return _admitted(op, tx, Decision(False, said, Trigger.REQUEST), number)
     newest, numbers = free[-1], [event.seq for event in free]
+    if newest.at <= op.services.clock.now() - counts_as_open(spec):
+        said = f"the request (event {newest.seq}) is of {newest.at:%Y-%m-%d %H:%M}, too old: the next window asks anew"
+        return _admitted(op, tx, Decision(False, said, Trigger.REQUEST), number, numbers)
     situation = situation_of(
         op.services, spec, tx, op.run, asked=Trigger.REQUEST, said=newest.reason, requests=numbers, of=newest.version
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from steward.actions.state import Services, Transaction
 from steward.approval import RequestState
@@ -61,10 +61,15 @@ def situation_of(
     return _with_candidates(spec, tx, situation, champion) if situation.lost else situation
 
 
+def counts_as_open(spec: ModelSpec) -> timedelta:
+    """So long a request that no run has answered, or a run that has not ended, stands in the way of another."""
+    return OPEN_FOR + spec.training.time_limit
+
+
 def _history(
     services: Services, spec: ModelSpec, tx: Transaction, now: datetime, run: str | None, requests: Iterable[int]
 ) -> RetrainingHistory:
-    open_for, events = OPEN_FOR + spec.training.time_limit, tx.events
+    open_for, events = counts_as_open(spec), tx.events
     since = now - horizon(spec.retraining, open_for)
     admitted = events.read(model=spec.model, types=[EventType.RETRAINING_ADMITTED], limit=CANDIDATES_BACK)
     record = Record(

@@ -99,6 +99,7 @@ def _last(events: Iterable[AuditEvent]) -> datetime | None:
 def _open_work(record: Record, since: datetime, answering: set[int], mine: str | None) -> str | None:
     """A request that no run has answered, or a run that has begun and not ended, in words; the newest."""
     answered = {number for event in (*record.recent, *record.declined) for number in event.body.get("requests", ())}
+    answered |= _followed_without_citing(record.recent)
     ended = {e.body.get("run"): e.seq for e in record.recent if e.type is EventType.RUN_CLOSED}
     for event in reversed([each for each in record.recent if each.at > since]):
         run, at = event.body.get("run"), f"{event.at:%Y-%m-%d %H:%M}"
@@ -108,6 +109,13 @@ def _open_work(record: Record, since: datetime, answering: set[int], mine: str |
         if begun and run != mine and ended.get(run, 0) < event.seq:
             return f"a training run began at {at} (event {event.seq}) and has not ended"
     return None
+
+
+def _followed_without_citing(events: Sequence[AuditEvent]) -> set[int]:
+    """Requests of before runs were let in: the next snapshot was taken on them."""
+    last = max((event.seq for event in events if event.type is EventType.SNAPSHOT_TAKEN), default=0)
+    asked = (event for event in events if event.type is EventType.RETRAINING_REQUESTED)
+    return {event.seq for event in asked if "trigger" not in event.body and event.seq < last}
 
 
 def refused_in_a_row(record: Record) -> Iterator[Refused]:

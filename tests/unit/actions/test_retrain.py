@@ -98,6 +98,30 @@ def test_an_asset_event_that_no_request_stands_behind_starts_nothing(served: Any
     assert "no request on record" in refused["reason"]
 
 
+@pytest.mark.parametrize("trigger", ["request", "schedule", "manual"])
+def test_a_run_that_had_begun_before_runs_were_let_in_goes_on(served: Any, trigger: str) -> None:
+    """Airflow adds the new first step to a run of the release before, which may wait for people since days."""
+    trained = served.train()
+    served.ask(trained)
+    let_in = admit(served, trained["run"], trigger)
+    assert let_in["admitted"]
+    assert "had begun" in let_in["reason"]
+    refused = admit(served, "another", "schedule")
+    assert "waits for approval" in refused["reason"]
+
+
+def test_a_request_whose_event_comes_late_is_not_followed_beyond_the_policy(served: Any) -> None:
+    """It counts as open no more: another was made in its place, and its own share of the budget has lapsed."""
+    late = ask(served, LOST)["request"]
+    served.clock.advance(4 * DAY)
+    newer = ask(served, LOST, night="later")["request"]
+    assert admit(served, "r1", "request", requests=[newer])["admitted"]
+    served.do("close_run", "r1")
+    refused = admit(served, "r2", "request", requests=[late])
+    assert f"the request (event {late}) is of 2013-06-06" in refused["reason"]
+    assert last(served, "retraining.declined").body["requests"] == [late]
+
+
 def test_requests_that_coalesced_are_answered_by_one_run(served: Any) -> None:
     first = ask(served, LOST)["request"]
     served.clock.advance(4 * DAY)

@@ -143,3 +143,12 @@ def test_what_persons_try_by_hand_does_not_count(told: Told) -> None:
     made(told, 3, "r3", rejected=True)
     assert refused(told) == [3]
     assert list(refused_in_a_row(Record())) == []
+
+
+def test_a_request_of_before_runs_were_let_in_was_answered_by_the_next_snapshot(told: Told) -> None:
+    """Its event names no trigger, and no run cites it."""
+    told(E.RETRAINING_REQUESTED, NOW - 5 * HOUR, run="night", detail={})
+    assert "has not been answered" in (told.history().open_work or "")
+    told(E.SNAPSHOT_TAKEN, NOW - 4 * HOUR, run="r1")
+    told(E.RUN_CLOSED, NOW - 3 * HOUR, run="r1")
+    assert told.history().open_work is None
