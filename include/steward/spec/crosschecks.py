@@ -148,15 +148,16 @@ def _not_its_own_upstream(model: str, upstream: tuple[str, ...]) -> Iterator[Con
 
 
 _OUTCOMES = {
-    "accuracy": "binary_classification",
-    "brier": "binary_classification",
-    "absolute_error": "regression",
+    "mean_outcome": ("binary_classification", "regression"),
+    "accuracy": ("binary_classification", "multiclass_classification"),
+    "brier": ("binary_classification",),
+    "absolute_error": ("regression",),
 }
 
 
 def _outcome_fits(task: Task, deployment: Deployment) -> Iterator[Contradiction]:
     rule = deployment.guardrails.outcome
-    if rule is not None and _OUTCOMES.get(rule.measure, task) != task:
+    if rule is not None and task not in _OUTCOMES[rule.measure]:
         sentence = f"{rule.measure} does not measure a {task} model"
         yield Contradiction(("deployment", "guardrails", "outcome", "measure"), sentence)
 

@@ -11,7 +11,13 @@ from steward.spec.model import ModelSpec
 from steward.types import JsonObject
 
 # Below these, keys are names a person chose.
-_NAMED = ("data.features", "evaluation.metrics", "monitoring.performance", "monitoring.estimated")
+_NAMED = (
+    "data.features",
+    "evaluation.metrics",
+    "monitoring.performance",
+    "monitoring.estimated",
+    "retraining.at_once",
+)
 _STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
 
 
