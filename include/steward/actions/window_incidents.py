@@ -10,7 +10,7 @@ from datetime import datetime
 from steward.actions.incidents import monitored_incidents, resolve_incident, save_incident
 from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
-from steward.gates import Verdict
+from steward.gates import Outcome, Verdict
 from steward.ledger import EventType
 from steward.monitoring.episodes import Episode, latest_episode, settled_to
 from steward.monitoring.severity import severity, worst
@@ -18,7 +18,7 @@ from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWin
 from steward.spec import ModelSpec
 from steward.types import JsonObject
 
-LOOKED_BACK = 400  # windows: more than a year of daily ones
+LOOKED_BACK = 400  # windows: more than a year of daily ones, two weeks of hourly ones
 
 
 def open_incident(services: Services, spec: ModelSpec, *, run: str, actor: str, evidence: str) -> JsonObject:
@@ -88,15 +88,26 @@ class _Seen:
         settled = settled_to(self.incidents, self.version, cause)
         unsettled = [judged for judged in self.windows if settled is None or judged.window.end > settled]
         sound = self.spec.monitoring.resolve_after
-        episode = latest_episode(unsettled, cause, sound)
+        before = self._out_of_sight(known, cause) if known else None
+        episode = latest_episode(unsettled, cause, sound, before)
         if known is None:
             return self._open(cause, episode) if episode and not episode.is_over(sound) else None
         if episode is None:
-            return self._resolve(known, "its windows were judged again, and none fails now")
+            outside = known.windows == 0  # found by nobody's window, but because there were none
+            why = "the monitor judges again" if outside else "its windows were judged again, and none fails now"
+            return self._resolve(known, why)
         present = self._present(known, cause, episode)
         if episode.is_over(sound):
             return self._resolve(present, f"{episode.passed} windows in a row passed")
         return self._update(known, present)
+
+    def _out_of_sight(self, known: Incident, cause: Cause) -> Episode | None:
+        """Its beginning, where that lies further back than is looked: silence since then is no recovery."""
+        if len(self.windows) < LOOKED_BACK or known.first_bad.end >= self.windows[0].window.end:
+            return None
+        began, digest = known.first_bad, known.evidence
+        bad = JudgedWindow(known.model, known.version, began, Outcome.FAILED, (cause,), digest, known.updated_at)
+        return Episode(began, bad, failed=0)
 
     def _about(self, incident: Incident) -> tuple[int, str]:
         return incident.version, incident.cause
@@ -129,7 +140,7 @@ class _Seen:
             known,
             severity=worst(known.severity, severity_of(self.tx, self.spec, cause, episode)),
             first_bad=episode.first_bad,
-            windows=episode.failed,
+            windows=max(known.windows, episode.failed) if self._out_of_sight(known, cause) else episode.failed,
             passed=episode.passed,
             evidence=episode.last_bad.evidence,
             judged_to=self.windows[-1].window.end,

@@ -29,13 +29,16 @@ class Episode:
         return self.passed >= sound
 
 
-def latest_episode(windows: Iterable[JudgedWindow], cause: str, sound: int) -> Episode | None:
+def latest_episode(
+    windows: Iterable[JudgedWindow], cause: str, sound: int, before: Episode | None = None
+) -> Episode | None:
     """The last trouble of this cause, over or not; None when no window failed.
 
     `windows` are of one version, oldest first. `sound` passed windows in a row end an episode. A window that could not
-    be judged for the cause neither counts nor interrupts: absence of evidence ends no trouble and starts none.
+    be judged for the cause neither counts nor interrupts: absence of evidence ends no trouble and starts none. `before`
+    is what went on when the first of them was judged.
     """
-    episode: Episode | None = None
+    episode = before
     for judged in windows:
         outcome = outcome_of(judged, cause)
         if outcome is Outcome.FAILED:

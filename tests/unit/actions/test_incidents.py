@@ -13,6 +13,7 @@ import pytest
 from tests.unit.specs import a_spec
 
 from steward import actions
+from steward.actions import window_incidents
 from steward.actions.attending import acknowledge_incident, resolve_by_hand
 from steward.actions.incidents import end_with_service, link_incidents
 from steward.actions.messaging import waiting_messages
@@ -137,6 +138,29 @@ def test_a_window_judged_again_counts_once_and_may_take_the_trouble_back(watched
     (incident,) = watched.incidents()
     assert incident.state is IncidentState.RESOLVED
     assert watched.events()[-1][1] == "drift: its windows were judged again, and none fails now"
+
+
+def test_a_long_silence_ends_no_trouble(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bad windows lie further back than is looked: nothing says that they were mended."""
+    monkeypatch.setattr(window_incidents, "LOOKED_BACK", 4)
+    for night, said in enumerate("FF" + "I" * 6, 8):
+        watched.night(night, said)
+    (incident,) = watched.incidents()
+    assert (incident.state, incident.windows) == (IncidentState.OPEN, 2)
+    for night, said in enumerate("PP", 16):
+        watched.night(night, said)
+    assert watched.incidents()[0].state is IncidentState.RESOLVED
+
+
+def test_a_trouble_longer_than_is_looked_back_keeps_its_beginning(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_incidents, "LOOKED_BACK", 4)
+    for night in range(8, 16):
+        watched.night(night, "F")
+    (incident,) = watched.incidents()
+    assert incident.first_bad == Window(BEGAN + DAY, BEGAN + 8 * DAY)
+    assert incident.windows == 4
 
 
 def test_a_window_that_comes_late_moves_the_beginning_and_flaps_nothing(watched: Watched) -> None:
