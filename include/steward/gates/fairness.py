@@ -4,6 +4,7 @@ Every share keeps its denominator and a 95 % Wilson interval. A measure compares
 a ratio is by MOVER (Donner and Zou 2012), of a difference by Newcombe (1998), both from the Wilson limits; `p` is that
 of the pooled two-proportion z-test between those two groups, two-sided. The extremes are picked after the fact, so with
 many groups the intervals are a little too narrow and `p` a little too small; what counts as proven allows for it.
+Where an answer is rare, `p` is too small as well: a gap is proven there when Fisher's exact test says so too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from math import erfc, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
+from steward.gates.counts import apart_by_chance
 from steward.gates.verdict import Finding, Outcome
 from steward.types import JsonObject, to_json
 
@@ -22,6 +24,7 @@ SIGNIFICANT = 0.05
 SMALL_GROUP = "fairness.rows"  # gate of a group with too few rows to judge: named, never dropped
 _Z = 1.959963984540054  # of a two-sided 95 % interval
 _ROUNDING = 1e-12  # 0.48 over 0.6 is four fifths
+_FEWEST_EXPECTED = 10  # of either answer in either group: with fewer the z-test calls alike groups apart too often
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def highest_refusal(groups: Sequence[Group], min_rows: int, level: float = SIGNI
     if not judged:
         return Disparity(metric, None, f"no group has {min_rows} rows", small=small)
     worst = max(judged, key=lambda g: (g.refused.value or 0.0, g.name))
-    z = NormalDist().inv_cdf(1 - level / 2)
+    z = NormalDist().inv_cdf(1 - level / max(2, len(judged)))  # of as many groups one is refused often by chance
     surest = max(judged, key=lambda g: g.refused.interval_at(z)[0])
     lower, upper = worst.refused.interval
     return Disparity(
@@ -220,9 +223,18 @@ def _widest_proven(metric: str, ordered: Sequence[Named], level: float) -> tuple
     """A small group may be the extreme by chance and hide a large one that is nearly as far off, surely."""
     every = list(combinations(ordered, 2))
     each = level / len(every)  # Bonferroni: looked at ten alike groups, two of them differ by chance
-    pairs = [pair for pair in every if z_test(pair[0].share, pair[1].share)[1] < each]
+    pairs = [pair for pair in every if _by_chance(pair[0].share, pair[1].share) < each]
     sign = -1 if metric == _RATIO else 1
     return max(pairs, key=lambda pair: sign * _gap(metric, *pair), default=None)
+
+
+def _by_chance(low: Share, high: Share) -> float:
+    """p of the z-test; where an answer is rare, not below that of Fisher's exact test."""
+    p, rows = z_test(low, high)[1], low.rows + high.rows
+    counted = low.count + high.count
+    if min(counted, rows - counted) * min(low.rows, high.rows) / rows >= _FEWEST_EXPECTED:
+        return p
+    return max(p, apart_by_chance(low.count, low.rows, high.count, high.rows))
 
 
 def _difference_interval(low: Share, high: Share) -> tuple[float, float]:

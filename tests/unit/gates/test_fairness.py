@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.gates import Finding, Outcome
+from steward.gates.counts import apart_by_chance
 from steward.gates.fairness import (
     Disparity,
     Group,
@@ -251,3 +252,19 @@ def test_alike_groups_seldom_fail_however_many_they_are(count: int) -> None:
         found = parity_ratio(groups, 30)
         failed += judge_disparity(found, 0.999, "group").outcome is Outcome.FAILED
     assert failed / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_fishers_exact_test_of_the_textbook() -> None:
+    """A lady tasting tea; a table of Agresti's with one side emptier."""
+    assert apart_by_chance(3, 4, 1, 4) == pytest.approx(0.4857, abs=1e-4)
+    assert apart_by_chance(1, 10, 11, 14) == pytest.approx(0.002759, abs=1e-6)
+    assert apart_by_chance(0, 10, 0, 14) == apart_by_chance(10, 10, 14, 14) == 1.0
+
+
+def test_a_rare_answer_of_a_small_group_is_no_proof() -> None:
+    """z = 3.1, p = 0.002: two of thirty where one in a hundred is usual come once in thirty such groups."""
+    groups = [selected("few", 2, 30), selected("many", 200, 20_000)]
+    found = parity_ratio(groups, 30, 0.01)
+    assert found.p is not None
+    assert found.p < 0.01
+    assert found.proven is None

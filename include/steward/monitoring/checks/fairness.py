@@ -22,7 +22,7 @@ from math import sqrt
 
 from steward.gates import Finding, Outcome
 from steward.gates.fairness import SMALL_GROUP, Disparity
-from steward.gates.groupings import Grouping, judge_grouping, limits_of
+from steward.gates.groupings import Grouping, column_sets, judge_grouping, limits_of
 from steward.monitoring.chance import alpha_each
 from steward.monitoring.due import due_outcomes
 from steward.monitoring.reading import Reading
@@ -35,24 +35,25 @@ from steward.spec.fields import format_duration
 
 _NAMED = 5
 _RATIO, _DIFFERENCE = "demographic_parity_ratio", "demographic_parity_difference"
+_ODDS = "equalized_odds_difference"
 
 
 def judge_fairness(reading: Reading) -> list[Finding]:
     rules = reading.spec.monitoring.fairness
     if rules is None or not has_groups(reading.spec):
         return []
-    limits = limits_of(rules)
-    trends = len(reading.spec.data.protected) if _margin(rules) else 0
-    level = alpha_each(reading, len(limits) * _sets(reading, rules) + trends)
+    level = alpha_each(reading, _tests(reading, rules))
     groupings = measure_window(reading, level)
     found = [finding for grouping in groupings for finding in _judge(reading, rules, grouping, level)]
     return [*found, *_trends(reading, rules, level)]
 
 
-def _sets(reading: Reading, rules: Fairness) -> int:
-    columns = len(reading.spec.data.protected)
-    crossed = columns * (columns - 1) // 2 + (columns > 2) if rules.intersections else 0
-    return columns + crossed
+def _tests(reading: Reading, rules: Fairness) -> int:
+    """Equalized odds are two: of the true positives, and of the false ones."""
+    columns, limits = reading.spec.data.protected, limits_of(rules)
+    of_each = len(limits) + (_ODDS in limits)
+    trends = len(columns) if _margin(rules) else 0
+    return of_each * len(column_sets(columns, rules.intersections)) + trends
 
 
 def _judge(reading: Reading, rules: Fairness, grouping: Grouping, level: float) -> Iterator[Finding]:

@@ -24,9 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from steward.gates import Finding, Outcome
+from steward.gates.counts import by_count_alone
 from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.shift import judge_shift
-from steward.monitoring.counts import by_count_alone
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import ColumnTally
 from steward.spec import FeatureType, ModelSpec

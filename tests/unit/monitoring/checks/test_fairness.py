@@ -119,6 +119,30 @@ def test_equal_groups_alarm_less_often_than_the_family_may() -> None:
     assert alarms / 400 <= family + 2 * np.sqrt(family * (1 - family) / 400)
 
 
+@pytest.mark.parametrize(
+    ("rules", "sizes", "base", "yes"),
+    [
+        ({"equalized_odds_difference": {"max": 0.05}}, [200, 200], 0.5, 0.5),
+        ({"adverse_action_rate": {"max": 0.6}}, [60] * 6, 0.0, 0.4),
+        (FOUR_FIFTHS, [30, 20_000], 0.5, 0.01),
+    ],
+    ids=["two kinds of rates", "one of many groups", "rare decisions of a small group"],
+)
+def test_a_measure_that_looks_more_than_once_takes_no_more_chance(
+    rules: Mapping[str, Any], sizes: Sequence[int], base: float, yes: float
+) -> None:
+    draw, alarms, spec, windows = np.random.default_rng(1), 0, the_spec(rules), 3000
+    for _ in range(windows):
+        groups = {}
+        for place, rows in enumerate(sizes):
+            positives = draw.binomial(rows, base)
+            right, wrong = draw.binomial(positives, yes), draw.binomial(rows - positives, yes)
+            groups[f"g{place}"] = cells(right, wrong, positives - right, rows - positives - wrong)
+        alarms += any(f.outcome is Outcome.FAILED for f in judge_fairness(of(groups, spec)))
+    family = alpha_each(of(TWO, spec), 1)
+    assert alarms / windows <= family + 3 * np.sqrt(family * (1 - family) / windows)
+
+
 # --- no silent pass ---------------------------------------------------------------------------------
 
 

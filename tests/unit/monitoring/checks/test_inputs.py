@@ -14,8 +14,8 @@ from tests.unit.monitoring.readings import bare_profile, bins_of, counted, profi
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Finding, Outcome, Verdict
+from steward.gates.counts import by_count_alone
 from steward.monitoring.checks.inputs import judge_inputs, number_of_tests
-from steward.monitoring.counts import by_count_alone
 from steward.monitoring.tallies import ColumnTally
 from steward.spec import ModelSpec
 from steward.types import JsonObject
