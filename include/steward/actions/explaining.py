@@ -16,7 +16,7 @@ from steward.actions.stages import standing_of
 from steward.actions.state import Transaction
 from steward.approval import RequestState
 from steward.errors import NotFoundError, StewardError
-from steward.gates import Finding, Verdict
+from steward.gates import Finding, Outcome, Verdict
 from steward.ledger import AuditEvent, EventType, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.monitoring.windows import Cause, Incident
@@ -26,6 +26,7 @@ from steward.types import JsonObject, Stage
 if TYPE_CHECKING:
     from steward.approval.policy import Policy
     from steward.inventory.stages import StageCatalogue
+    from steward.registry import ModelVersion
     from steward.spec import ModelSpec
 
 DECISIONS = (
@@ -80,14 +81,17 @@ class Rules:
 
 
 def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
-    """What it is, why, and what comes next. `unread` says that the spec could not be asked."""
+    """What it is, why, and what comes next. `window` is the champion's latest; `unread` says that the spec could not
+    be asked."""
     champion, red = tx.versions.champion(model), list(_red(tx, model))
+    window = _latest_window(tx, champion) if champion else None
     blocks = [*_ended(tx, model), *_in_the_way(tx, model, rules)]
     return {
         "model": model,
         "at": rules.now,
         "champion": champion.number if champion else None,
-        "state": _state(champion is not None, red),
+        "state": _state(champion is not None, red, window),
+        "window": window,
         "retraining": _last_decision(tx, model),
         "red": red,
         "blocks": blocks,
@@ -95,11 +99,32 @@ def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
     }
 
 
-def _state(serves: bool, red: list[JsonObject]) -> str:
-    """Drift alone is watched: it wakes nobody."""
-    if any(each["cause"] != Cause.DRIFT for each in red):
-        return "red"
-    return "watched" if red else "green" if serves else "not serving"
+def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> str:
+    """Drift alone is watched: it wakes nobody. Nothing is green of which no check came to a verdict; and what the
+    latest window failed on counts, also where a person has ended its incident."""
+    outcomes = window["outcomes"] if window else {}
+    wrong = {each["cause"] for each in red} | {c for c, outcome in outcomes.items() if outcome == Outcome.FAILED}
+    if wrong:
+        return "watched" if wrong == {Cause.DRIFT} else "red"
+    if not serves:
+        return "not serving"
+    return "green" if Outcome.PASSED in outcomes.values() else "not judged"
+
+
+def _latest_window(tx: Transaction, champion: ModelVersion) -> JsonObject | None:
+    """By cause. Of a window from before outcomes were kept so, only the causes that failed and the whole are known."""
+    judged = next(iter(tx.windows.recent(champion.model, 1, champion.number)), None)
+    if judged is None:
+        return None
+    failed = {cause.value: Outcome.FAILED for cause in judged.causes}
+    said = {cause.value: outcome for cause, outcome in judged.outcomes.items()}
+    return {
+        "window": judged.window.to_json(),
+        "judged_at": judged.judged_at,
+        "evidence": judged.evidence,
+        "outcome": judged.outcome,
+        "outcomes": said or failed or {"all": judged.outcome},
+    }
 
 
 # --- retraining ----------------------------------------------------------------------------------

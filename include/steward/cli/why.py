@@ -59,8 +59,27 @@ def _state(told: JsonObject) -> Iterator[str]:
         yield from (f"    {finding['reason']}" for finding in each["findings"])
         yield from _events(each["events"])
         yield f"    → {each['next']}"
-    if told["unread"]:
+    yield from _window(told)
+    if told["unread"] and not any(each["what"] == "retired" for each in told["blocks"]):
         yield "  its spec cannot be read: `steward check` says why"
+
+
+def _window(told: JsonObject) -> Iterator[str]:
+    """What the latest window leaves open: silence is not to be read as good news."""
+    model, window = told["model"], told["window"]
+    if not told["champion"]:
+        return
+    if window is None:
+        yield f"  no window of @{told['champion']} has been judged yet"
+        yield f"    → {model}__monitor judges it; `steward drift {model} --now` would now"
+        return
+    for outcome, said in (("FAILED", "failed"), ("INCONCLUSIVE", "could not be judged")):
+        causes = [cause for cause, each in window["outcomes"].items() if each == outcome]
+        known = {each["cause"] for each in told["red"]} if outcome == "FAILED" else set()
+        if left := [cause for cause in causes if cause not in known]:
+            days = f"{window['window']['start'][:10]} to {window['window']['end'][:10]}"
+            yield f"  the latest window ({days}) {said}: {', '.join(left)}"
+            yield f"    → steward drift {model}"
 
 
 def _decision(decision: JsonObject | None) -> Iterator[str]:

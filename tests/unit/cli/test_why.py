@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,9 +14,10 @@ from steward import wiring
 from steward.approval.policy import Freeze
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.ledger import EventType
+from steward.monitoring.windows import Cause, JudgedWindow
 from steward.registry import State
 from steward.testing import FakeDatabase, FrozenClock
-from steward.testing.builders import MODEL, a_draft, a_new_version, a_request, a_rollout, an_incident
+from steward.testing.builders import MODEL, WEEK, a_draft, a_new_version, a_request, a_rollout, an_incident
 from steward.types import VersionRef
 
 COOLDOWN = {
@@ -27,6 +30,12 @@ COOLDOWN = {
 BREAKER = {"name": "breaker", "passed": True, "binding": True, "sentence": "no candidate was refused"}
 ASKED = {"name": "windows", "fired": True, "sentence": "performance was lost in 2 of the last 3 windows of version 1"}
 DETAIL = {"trigger": "windows", "triggers": [ASKED], "safeguards": [COOLDOWN, BREAKER]}
+
+
+def a_judged_window(outcomes: dict[Cause, Outcome]) -> JudgedWindow:
+    failed = tuple(cause for cause, outcome in outcomes.items() if outcome is Outcome.FAILED)
+    outcome = Outcome.FAILED if failed else Outcome.INCONCLUSIVE
+    return JudgedWindow(MODEL, 1, WEEK, outcome, failed, "e" * 64, WEEK.end, outcomes)
 
 
 @pytest.fixture
@@ -120,6 +129,56 @@ def test_drift_alone_is_watched(steward: Steward, store: FakeDatabase) -> None:
     assert steward("why", MODEL).out.startswith(
         "flight_delays is watched\n  @1: drift since 2013-06-01 (low, open, 1 window)"
     )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "said"),
+    [
+        (None, "not judged", "no window of @1 has been judged yet"),
+        (
+            {"data": "INCONCLUSIVE", "performance": "INCONCLUSIVE"},
+            "not judged",
+            "could not be judged: data, performance",
+        ),
+        ({"data": "PASSED", "performance": "INCONCLUSIVE"}, "green", "could not be judged: performance"),
+        ({"data": "PASSED", "performance": "FAILED"}, "red", "2013-06-01) failed: performance"),
+        ({"data": "PASSED", "drift": "FAILED"}, "watched", "failed: drift"),
+        ({"data": "PASSED"}, "green", "@1 serves\nretraining"),
+    ],
+)
+def test_silence_is_not_told_as_good_news(
+    steward: Steward, store: FakeDatabase, outcomes: dict[str, str] | None, state: str, said: str
+) -> None:
+    """Nobody opened an incident, or a person ended it: what the latest window says is told all the same."""
+    with store.begin() as tx:
+        tx.versions.add(a_new_version())
+        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
+        if outcomes is not None:
+            by_cause = {Cause(cause): Outcome(outcome) for cause, outcome in outcomes.items()}
+            tx.windows.record(a_judged_window(by_cause))
+    told = steward("why", MODEL).out
+    assert told.startswith(f"flight_delays is {state}: @1 serves")
+    assert said in told
+    assert json.loads(steward("why", MODEL, "--json").out)["state"] == state
+
+
+def test_a_window_from_before_outcomes_were_kept_by_cause(steward: Steward, store: FakeDatabase) -> None:
+    with store.begin() as tx:
+        tx.versions.add(a_new_version())
+        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
+        tx.windows.record(replace(a_judged_window({}), outcome=Outcome.PASSED))
+    assert steward("why", MODEL).out.startswith("flight_delays is green: @1 serves")
+
+
+def test_the_spec_of_a_retired_model_is_gone_for_good(steward: Steward, lived: FakeDatabase) -> None:
+    with lived.begin() as tx:
+        retired = {"keep_until": "2020-01-01", "archive": "a"}
+        tx.events.append(a_draft(EventType.MODEL_RETIRED, reason="no longer needed", body=retired))
+    shutil.rmtree(wiring.settings().models_dir / MODEL)
+    ended = steward("why", MODEL)
+    assert ended.code == 0
+    assert "was retired" in ended.out
+    assert "cannot be read" not in ended.out
 
 
 def test_what_keeps_a_release_waiting_is_told(
