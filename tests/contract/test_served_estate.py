@@ -172,3 +172,39 @@ def test_what_is_asked_to_prove_something_is_nobodys_traffic(tmp_path: Path) -> 
         real.tried(spec.model, 3, [{"distance": 1.0}])
     roles = {role for table in log.rows.get(spec.model, []) for role in table.column("role").to_pylist()}
     assert roles == {"tester"}
+
+
+def test_a_server_says_which_champion_it_misses_and_who_answers(tmp_path: Path) -> None:
+    spec, sources = load_spec(SPEC), FakeServingSources(tmp_path / "store")
+    for number in (1, 2):
+        sources.register(spec, number, LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
+    sources.champions = [1]
+    lost = sources.folder / f"{spec.model}@2"
+    lost.rename(lost.with_suffix(".lost"))
+    sources.route(spec.model, champion=2)
+    app = create_app(sources, FakePredictionLog(), SystemClock(), ServerOptions(home=tmp_path))
+    with server(app) as url:
+        real, deadline = HttpServedEstate([url]), time.monotonic() + 20
+        while not (found := real.standing()[0]).epochs and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (missing,) = found.missing
+        assert (missing.model, missing.version, missing.answering) == (spec.model, 2, 1)
+        assert f"{spec.model}@2 cannot be loaded, {spec.model}@1 answers instead: " in missing.reason
+        fake = FakeServedEstate()
+        fake.endpoints, fake.missing = (url,), {url: [missing]}
+        fake.epochs = {(url, spec.model): found.epochs[spec.model]}
+        assert real.standing() == fake.standing() == [found]
+    (away,) = real.standing()
+    fake.silent = {url}
+    assert (away.missing, away.epochs) == ((), {})
+    assert away.fault
+    assert fake.standing()[0].fault
+
+
+def test_a_champion_that_is_being_loaded_is_not_missing() -> None:
+    from steward.adapters.served_estate import _missing
+    from steward.inventory.estate import STILL_LOADING
+
+    row = {"name": "toy", "version": "2", "state": "UNAVAILABLE", "role": "champion", "reason": STILL_LOADING}
+    assert list(_missing([row])) == []
+    assert [each.version for each in _missing([{**row, "reason": "its digest differs"}])] == [2]

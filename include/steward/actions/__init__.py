@@ -8,6 +8,8 @@ from steward.actions.auditing import audit_inventory
 from steward.actions.documents import file_document
 from steward.actions.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
 from steward.actions.drift_reports import write_report
+from steward.actions.healing import heal
+from steward.actions.live_failures import heal_window
 from steward.actions.maintaining import forget_subject, load_outcomes, maintain_log
 from steward.actions.overriding import break_glass, review_model
 from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
@@ -49,6 +51,8 @@ __all__ = [
     "file_document",
     "forget_subject",
     "grant_waiver",
+    "heal",
+    "heal_window",
     "judge_window",
     "load_outcomes",
     "maintain_log",

@@ -14,6 +14,8 @@ from steward.spec import Deployment, ModelSpec, Task
 from steward.types import Role, VersionRef
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -50,6 +52,15 @@ def observe(services: Services, spec: ModelSpec, going: Rollout) -> Observation:
         pairs=None if pairs is None else _compared(services, spec, going, pairs),
         contrast=None if alone else _contrast(services, spec, going, seen, pairs),
     )
+
+
+def observe_alone(services: Services, spec: ModelSpec, version: int, epoch: int, since: datetime) -> Observation:
+    """What a champion answered since then, recorded by the clock on the wall; nothing answers beside it."""
+    rows = services.predictions.arm(spec.model, epoch, since, (Role.CHAMPION,))
+    mine = ((rows["version"] == version) & (rows["role"] == Role.CHAMPION)).to_numpy(bool)
+    seen = _Rows(rows, spec.deployment, mine, mine & False)
+    baked = services.wall() - since
+    return Observation(seen.arm(mine), None, None, 0.0, baked, EVERYTHING, course=seen.course())
 
 
 class _Rows:

@@ -15,7 +15,7 @@ from steward.ledger import EventDraft, EventType, person_of, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.types import JsonObject, digest_of, parse_instant
 
-AFTER_RETIREMENT = frozenset({"close_run", "forget_subject", "reproduce"})
+AFTER_RETIREMENT = frozenset({"close_run", "close_stuck_run", "forget_subject", "reproduce"})
 RETIRING = frozenset({"start_retirement", "close_endpoint", "archive_model", "bury"})
 _ENDING = (EventType.ENDPOINT_CLOSED, *TOMBSTONE_EVENTS)
 

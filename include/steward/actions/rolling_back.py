@@ -12,7 +12,7 @@ from steward.actions.operation import Operation
 from steward.actions.rollouts import move_route, route_said, way_back
 from steward.actions.state import Services, Transaction
 from steward.errors import PolicyError
-from steward.ledger import EventType
+from steward.ledger import AuditEvent, EventType
 from steward.registry import ModelVersion, State
 from steward.rollout import Rollout, RolloutState, Route
 from steward.spec import ModelSpec
@@ -90,25 +90,43 @@ def _go_back(
             return {"from": None, "to": None, "epoch": None, "seconds": None}
         if going is None and to is None:
             _require_not_just_back(services, tx, spec.model)
-        bad, good, epoch = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
-        want_aliases(tx, spec.model)
-        seconds = time.monotonic() - started
-        told = tx.events.append(
-            op.event(
-                EventType.ROLLOUT_ROLLED_BACK,
-                reason,
-                version=bad,
-                to=good,
-                epoch=epoch,
-                seconds=seconds,
-                rollout=going.id if going else None,
-                route=route_said(tx, spec.model),
-            )
-        )
-        end_with_service(tx, op, bad, f"version {bad} was rolled back", kind="rollback", ref=str(told.seq))
-        return {"from": bad, "to": good, "epoch": epoch, "seconds": seconds}
+        moved = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
+        return _told_back(op, tx, moved, reason, started, going.id if going else None)
 
     return op.commit(write, deliver_now=deliver_now)
+
+
+def give_way(op: Operation, spec: ModelSpec, tx: Transaction, reason: str) -> JsonObject:
+    """The champion gives way to the one before it, in the transaction that found it failing."""
+    started = time.monotonic()
+    return _told_back(op, tx, demote(op.services, spec, tx, None), reason, started, None)
+
+
+def _told_back(
+    op: Operation,
+    tx: Transaction,
+    moved: tuple[int, int | None, int],
+    reason: str,
+    started: float,
+    rollout: str | None,
+) -> JsonObject:
+    bad, good, epoch = moved
+    want_aliases(tx, op.model)
+    seconds = time.monotonic() - started
+    told = tx.events.append(
+        op.event(
+            EventType.ROLLOUT_ROLLED_BACK,
+            reason,
+            version=bad,
+            to=good,
+            epoch=epoch,
+            seconds=seconds,
+            rollout=rollout,
+            route=route_said(tx, op.model),
+        )
+    )
+    end_with_service(tx, op, bad, f"version {bad} was rolled back", kind="rollback", ref=str(told.seq))
+    return {"from": bad, "to": good, "epoch": epoch, "seconds": seconds}
 
 
 def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: str, actor: str) -> JsonObject:
@@ -124,17 +142,22 @@ def trip_canary(services: Services, spec: ModelSpec, *, version: int, reason: st
 def _require_not_just_back(services: Services, tx: Transaction, model: str) -> None:
     """Raises PolicyError while the last change is a rollback of a moment ago: whoever hears of a bad version and rolls
     back after its breaker did, or a colleague, means that version and not the sound one which serves again."""
-    changes = tx.events.read(model=model, types=[EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK])
-    before = recorded_before(tx, model)
-    if before is None or changes[-1].type is not EventType.ROLLOUT_ROLLED_BACK:
-        return
-    last = changes[-1]
-    if services.clock.now() - last.at < JUST_NOW:
+    before, last = recorded_before(tx, model), rolled_back_just_now(services, tx, model)
+    if before is not None and last is not None:
         raise PolicyError(
             f"{model}@{last.version} was rolled back at {last.at:%H:%M:%S} UTC, by {last.actor}: {last.reason}",
             where=f"{model}@{last.body['to']} serves since",
             hint=f"if that one must go too, say where to: version {before.number} (`--to {before.number}`)",
         )
+
+
+def rolled_back_just_now(services: Services, tx: Transaction, model: str) -> AuditEvent | None:
+    """The rollback of a moment ago, while it is the last change."""
+    kinds = [EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK]
+    last = next(iter(tx.events.read(model=model, types=kinds, limit=1)), None)
+    if last is None or last.type is not EventType.ROLLOUT_ROLLED_BACK:
+        return None
+    return last if services.clock.now() - last.at < JUST_NOW else None
 
 
 def _abort(

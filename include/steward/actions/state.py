@@ -198,6 +198,21 @@ class Notifier(Protocol):
         ...
 
 
+class RunStates(Protocol):
+    """What the scheduler knows of training runs."""
+
+    def is_over(self, model: str, run: str) -> bool | None:
+        """Whether it has ended the run, well or badly; None where it cannot be asked, or does not know the run."""
+        ...
+
+
+class UnknownRuns:
+    """Nobody can be asked: time alone tells."""
+
+    def is_over(self, model: str, run: str) -> bool | None:
+        return None
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything an action needs from outside the domain."""
@@ -225,3 +240,4 @@ class Services:
     external: Callable[[], ExternalModels] = ExternalModels  # none are declared
     notifications: Callable[[], Notifications] = Notifications  # no channel but the file of notices
     packs: Callable[[], PackCatalogue] = shipped_packs
+    runs: RunStates = UnknownRuns()  # noqa: RUF009, it holds nothing

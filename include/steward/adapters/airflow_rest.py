@@ -13,6 +13,7 @@ from steward.errors import ConflictError, NotFoundError, PolicyError, RequestErr
 from steward.types import JsonObject, format_instant
 
 _ERRORS = {401: PolicyError, 403: PolicyError, 404: NotFoundError, 409: ConflictError}
+_OVER = ("success", "failed")
 DOORS = "/steward/api/models"
 
 
@@ -134,3 +135,17 @@ def _problem(response: httpx.Response) -> JsonObject:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
+
+
+class AirflowRuns:
+    """`RunStates`: whether Airflow has ended a training run. One that cannot be asked knows nothing."""
+
+    def __init__(self, client: AirflowClient) -> None:
+        self._client = client
+
+    def is_over(self, model: str, run: str) -> bool | None:
+        try:
+            state = self._client.run(f"{model}__train", quote(run, safe=""))["state"]
+        except StewardError:
+            return None
+        return state in _OVER

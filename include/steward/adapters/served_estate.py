@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import httpx
 
 from steward.errors import UnavailableError
-from steward.inventory import ServedVersion, TriedVersion
-from steward.types import JsonObject
+from steward.inventory import MissingChampion, ServedVersion, ServerStanding, TriedVersion
+from steward.inventory.estate import STILL_LOADING
+from steward.types import JsonObject, Role
 
 _LOOK_SECONDS = 0.03
 # One address may be several processes, and each new connection meets one of them: the slowest of these counts.
 _CONNECTIONS = 4
+_READY, _SECOND_TRY = "READY", 1.0  # a server that is being restarted is not away
 
 Found = TypeVar("Found")
 
@@ -35,7 +37,7 @@ class HttpServedEstate:
             ServedVersion(url, row["name"], int(row["version"]), row["digest"], row["role"])
             for url in self.urls
             for row in self._index(url)
-            if row["state"] == "READY"
+            if row["state"] == _READY
         ]
 
     def followed(self, model: str, epoch: int, patience: timedelta) -> dict[str, float | None]:
@@ -46,6 +48,9 @@ class HttpServedEstate:
 
     def tried(self, model: str, version: int, rows: Sequence[JsonObject]) -> list[TriedVersion]:
         return self._each(lambda url: self._try(url, model, version, rows))
+
+    def standing(self) -> list[ServerStanding]:
+        return self._each(self._stand)
 
     def _each(self, ask: Callable[[str], Found]) -> list[Found]:
         """All at once: the slowest endpoint is waited for, not the sum of them."""
@@ -71,6 +76,26 @@ class HttpServedEstate:
             ) from error
         return rows
 
+    def _stand(self, url: str) -> ServerStanding:
+        try:
+            return self._look(url)
+        except UnavailableError:
+            time.sleep(_SECOND_TRY)
+        try:
+            return self._look(url)
+        except UnavailableError as error:
+            return ServerStanding(url, fault=error.what)
+
+    def _look(self, url: str) -> ServerStanding:
+        """What any of its processes misses, and the oldest of the routes they have in force."""
+        missing: dict[tuple[str, int], MissingChampion] = {}
+        epochs: dict[str, int] = {}
+        for _ in range(_CONNECTIONS):
+            missing |= {(each.model, each.version): each for each in _missing(self._index(url))}
+            for model, epoch in self._epochs(url).items():
+                epochs[model] = min(epoch, epochs.get(model, epoch))
+        return ServerStanding(url, tuple(missing[key] for key in sorted(missing)), epochs)
+
     def _follow(self, url: str, model: str, epoch: int, started: float, patience: timedelta) -> float | None:
         seen = 0
         while (waited := time.monotonic() - started) < patience.total_seconds():
@@ -83,11 +108,14 @@ class HttpServedEstate:
 
     def _epoch(self, url: str, model: str) -> int:
         """On a connection of its own. 0: none in force, or nobody there."""
+        return self._epochs(url).get(model, 0)
+
+    def _epochs(self, url: str) -> dict[str, int]:
         try:
             answer = self._http().get(f"{url}/v2/health/ready")
-            return int(answer.json().get("epochs", {}).get(model, 0))
+            return {model: int(epoch) for model, epoch in answer.json().get("epochs", {}).items()}
         except (httpx.HTTPError, ValueError, AttributeError):
-            return 0
+            return {}
 
     def _try(self, url: str, model: str, version: int, rows: Sequence[JsonObject]) -> TriedVersion:
         try:
@@ -111,8 +139,26 @@ class HttpServedEstate:
         seconds = time.monotonic() - started
         if (fault := _fault(answer, body, version)) is not None:
             return replace(found, seconds=seconds, fault=fault)
-        scores = body.get("scores", body.get("predictions"))
-        return replace(found, seconds=seconds, scores=tuple(float(score) for score in scores))
+        return replace(found, seconds=seconds, scores=_scores(body))
+
+
+def _scores(body: JsonObject) -> Any:
+    if "probabilities" in body:
+        return tuple(dict(each) for each in body["probabilities"])
+    return tuple(float(score) for score in body["scores" if "scores" in body else "predictions"])
+
+
+def _missing(rows: Sequence[JsonObject]) -> Iterator[MissingChampion]:
+    answering = {row["name"]: int(row["version"]) for row in rows if _answers(row)}
+    for row in rows:
+        gone = row["role"] == Role.CHAMPION and row["state"] != _READY
+        if gone and row["reason"] != STILL_LOADING:
+            name = row["name"]
+            yield MissingChampion(name, int(row["version"]), row["reason"], answering.get(name))
+
+
+def _answers(row: JsonObject) -> bool:
+    return row["state"] == _READY and row["role"] in (Role.CHAMPION, Role.CANARY)
 
 
 def _fault(answer: httpx.Response, body: Any, version: int) -> str | None:

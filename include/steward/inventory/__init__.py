@@ -1,6 +1,13 @@
 """Six stages of a life, the record of every model, and what does not fit together."""
 
 from steward.inventory.archive import ArchiveStore
-from steward.inventory.estate import ServedEstate, ServedVersion, TriedVersion
+from steward.inventory.estate import MissingChampion, ServedEstate, ServedVersion, ServerStanding, TriedVersion
 
-__all__ = ["ArchiveStore", "ServedEstate", "ServedVersion", "TriedVersion"]
+__all__ = [
+    "ArchiveStore",
+    "MissingChampion",
+    "ServedEstate",
+    "ServedVersion",
+    "ServerStanding",
+    "TriedVersion",
+]

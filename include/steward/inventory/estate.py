@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -27,14 +27,39 @@ class TriedVersion:
 
     `fault` says why there are no scores; `reached` tells an endpoint that refused from one that is not there.
     `role` and `digest` are what it says of that version, None where it does not hold it. `seconds` is for all rows.
+    Of a multiclass model a score is the probability of each class.
     """
 
     endpoint: str
     role: str | None = None
     digest: str | None = None
-    scores: tuple[float, ...] = ()
+    scores: tuple[float | Mapping[str, float], ...] = ()
     seconds: float = 0.0
     reached: bool = True
+    fault: str = ""
+
+
+STILL_LOADING = "its versions are being loaded"
+"""What a server says of a champion that it has not tried to serve yet; anything else is a fault."""
+
+
+@dataclass(frozen=True)
+class MissingChampion:
+    """A champion that a server cannot load, and the version that answers in its place; None: none does."""
+
+    model: str
+    version: int
+    reason: str
+    answering: int | None = None
+
+
+@dataclass(frozen=True)
+class ServerStanding:
+    """How one endpoint stands. `epochs` are of the routes in force there; `fault` says why it could not be asked."""
+
+    endpoint: str
+    missing: tuple[MissingChampion, ...] = ()
+    epochs: Mapping[str, int] = field(default_factory=dict)
     fault: str = ""
 
 
@@ -51,4 +76,8 @@ class ServedEstate(Protocol):
     def tried(self, model: str, version: int, rows: Sequence[JsonObject]) -> list[TriedVersion]:
         """Ask every known endpoint for this version's answer to the rows; it is nobody's traffic. Never raises for an
         endpoint that is away: it says so."""
+        ...
+
+    def standing(self) -> list[ServerStanding]:
+        """How every known endpoint stands. Never raises: one that is away says so."""
         ...

@@ -25,6 +25,15 @@ def training_steps(spec: ModelSpec, *, with_approval: bool) -> tuple[Step, ...]:
     return (*_refusals(_chained(line)), *_ending(line))
 
 
+def time_allowed(spec: ModelSpec) -> timedelta:
+    """What all steps of a run may take together, every try counted. Waits for people are not in it."""
+    allowed = timedelta()
+    for step in training_steps(spec, with_approval=False):
+        tries = 1 if step.kind is StepKind.SENSOR else 1 + step.retries
+        allowed += tries * (step.timeout + step.retry_delay)
+    return allowed
+
+
 def _chained(line: list[Step]) -> list[Step]:
     befores = [(), *((step.id,) for step in line)]
     return [replace(step, after=before) for step, before in zip(line, befores, strict=False)]

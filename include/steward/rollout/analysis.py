@@ -117,20 +117,20 @@ class Observation:
         return self.canary.requests - self.canary.errors
 
 
-def judge(deployment: Deployment, seen: Observation) -> Verdict:
-    """One finding per guardrail that applies to the step.
+def judge(deployment: Deployment, seen: Observation, *, alpha: float | None = None) -> Verdict:
+    """One finding per guardrail that applies to the step. `alpha` of each; None: its share of a rollout's.
 
     Answers are compared only with a champion that answered the same hours: a first release's early requests are no fair
     sample of anything stored, and would be called skewed for the time of day.
     """
-    return Verdict.of(_Judge(deployment, seen).findings())
+    return Verdict.of(_Judge(deployment, seen, alpha).findings())
 
 
 class _Judge:
-    def __init__(self, deployment: Deployment, seen: Observation) -> None:
+    def __init__(self, deployment: Deployment, seen: Observation, alpha: float | None) -> None:
         self.deployment, self.rails, self.seen = deployment, deployment.guardrails, seen
         self.needed = max(1, requests_needed(deployment))
-        self.alpha = alpha_each(deployment)
+        self.alpha = alpha_each(deployment) if alpha is None else alpha
         self.finds = deployment.bake.finds if deployment.bake else None
         self.ready = seen.answered >= self.needed
 

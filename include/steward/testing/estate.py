@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from steward.errors import NotFoundError, UnavailableError
-from steward.inventory import ServedVersion, TriedVersion
+from steward.inventory import MissingChampion, ServedVersion, ServerStanding, TriedVersion
 from steward.monitoring.messages import Message
 from steward.monitoring.notifications import Channel
 from steward.types import JsonObject
@@ -15,7 +15,8 @@ _AWAY = "the model server does not answer"
 
 
 class FakeServedEstate:
-    """`epochs` are those in force by endpoint and model; an endpoint that is not in it follows at once.
+    """`epochs` are those in force by endpoint and model; an endpoint that is not in it follows at once. `missing` are
+    champions by endpoint that it cannot load; an endpoint in `silent` does not answer.
 
     `answer` makes the score of a row; None refuses the rows.
     """
@@ -25,6 +26,8 @@ class FakeServedEstate:
         self.endpoints: tuple[str, ...] = ("http://fake",)
         self.epochs: dict[tuple[str, str], int] = {}
         self.answer: Callable[[JsonObject], float | None] = lambda row: 0.5
+        self.silent: set[str] = set()
+        self.missing: dict[str, list[MissingChampion]] = {}
         self.away = False
 
     def served(self) -> list[ServedVersion]:
@@ -40,6 +43,15 @@ class FakeServedEstate:
 
     def tried(self, model: str, version: int, rows: Sequence[JsonObject]) -> list[TriedVersion]:
         return [self._try(endpoint, model, version, rows) for endpoint in self.endpoints]
+
+    def standing(self) -> list[ServerStanding]:
+        return [self._stand(endpoint) for endpoint in self.endpoints]
+
+    def _stand(self, endpoint: str) -> ServerStanding:
+        if self.away or endpoint in self.silent:
+            return ServerStanding(endpoint, fault=_AWAY)
+        epochs = {model: epoch for (where, model), epoch in self.epochs.items() if where == endpoint}
+        return ServerStanding(endpoint, tuple(self.missing.get(endpoint, ())), epochs)
 
     def _try(self, endpoint: str, model: str, version: int, rows: Sequence[JsonObject]) -> TriedVersion:
         if self.away:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from steward.errors import StewardError, UnavailableError
+from steward.inventory.estate import STILL_LOADING
 from steward.rollout import Route
 from steward.serving.memory.artefact_cache import ArtefactCache
 from steward.serving.memory.loading import SERVES, SHADOWS, STANDS_BY, UNNAMED, Load, VersionLoader
@@ -75,7 +76,7 @@ class RoutingTable:
         rows = [row for model in sorted(self.active) for row in self.active[model].index()]
         waiting = {model: self._wanted[model] for model in self.models if model not in self.active}
         for model, route in waiting.items():
-            reason = self.problems.get(model, "its versions are being loaded")
+            reason = self.problems.get(model, STILL_LOADING)
             rows += [index_row(model, number, role, share, None, reason) for number, role, share in shares(route)]
         for model, ref in sorted(self.missing.items()):
             if model in self.active and self.active[model].version(ref.number) is None:
@@ -164,16 +165,17 @@ class RoutingTable:
             fault = champion.fault if champion and champion.fault else canary and canary.fault
             self.problems[route.model] = f"epoch {route.epoch} is not in force: {fault}"
             if champion and champion.fault and route.champion is not None:
-                self._miss(route, VersionRef(route.model, route.champion))
+                self._miss(route, VersionRef(route.model, route.champion), champion.fault)
         elif all(load is None or load.settled for load in (champion, canary)):
             self._activate(route, loads)
 
-    def _miss(self, route: Route, champion: VersionRef) -> None:
+    def _miss(self, route: Route, champion: VersionRef, fault: StewardError) -> None:
         """Go on with what serves; where nothing does, with the newest earlier champion that can be loaded."""
         self.missing[route.model] = champion
         if active := self.active.get(route.model):
             serving = active.champion or active.canary
-            self.problems[route.model] += f"; {serving.ref} answers instead" if serving else ""
+            if serving:
+                self._say_stand_in(route, champion, serving.ref, fault)
             return
         for ref in self._earlier(route, champion):
             load = self._loader.load(ref)
@@ -181,9 +183,14 @@ class RoutingTable:
                 log.error("%s cannot be loaded, %s stands in for it", champion, ref)
                 stand_in = Route(route.model, ref.number, None, 0, route.epoch - 1, route.updated_at)
                 self._put(stand_in, {ref.number: load.version}, {}, CanaryBreaker(None))
-                self.problems[route.model] = f"{champion} cannot be loaded, {ref} answers instead"
+                self._say_stand_in(route, champion, ref, fault)
             if not load.fault:
                 return
+
+    def _say_stand_in(self, route: Route, champion: VersionRef, ref: VersionRef, fault: StewardError) -> None:
+        """In the same words at every look: whoever reads them takes other words for other news."""
+        said = f"{champion} cannot be loaded, {ref} answers instead: {fault}"
+        self.problems[route.model] = f"epoch {route.epoch} is not in force: {said}"
 
     def _earlier(self, route: Route, champion: VersionRef) -> list[VersionRef]:
         """Asked once an epoch. The version that stands by first: it is the one to go back to."""
