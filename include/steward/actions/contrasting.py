@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-Thresholds = tuple[float, float]  # of the canary and of the champion
+Thresholds = tuple[float, float]
+"""Of the canary and of the champion. In place of them None: scores and outcomes are numbers of classes."""
 ROWS = 5  # labelled answers of the rarer version in a block: enough that little of the other's is wasted
 _TAIL = 0.001
 
 
 def contrast_of_arms(
-    rule: OutcomeRule, scores: Floats, labels: pd.Series, is_canary: Flags, thresholds: Thresholds
+    rule: OutcomeRule, scores: Floats, labels: pd.Series, is_canary: Flags, thresholds: Thresholds | None
 ) -> Contrast:
     """Of answers of both versions in their order. Two arms of one hour are compared, not two hours.
 
@@ -32,7 +33,7 @@ def contrast_of_arms(
     outcome = labels.to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(outcome)
     scores, outcome, mine = scores[known], outcome[known], is_canary[known]
-    losses = _losses(rule, scores, outcome, np.where(mine, *thresholds))
+    losses = _losses(rule, scores, outcome, np.where(mine, *thresholds) if thresholds else None)
     low, high = _range(rule, losses[~mine])
     told = (np.clip(losses, low, high) - low) / (high - low)
     return Contrast(
@@ -45,29 +46,31 @@ def contrast_of_arms(
     )
 
 
-def contrast_of_pairs(rule: OutcomeRule, pairs: pd.DataFrame, thresholds: Thresholds) -> Contrast:
+def contrast_of_pairs(rule: OutcomeRule, pairs: pd.DataFrame, thresholds: Thresholds | None) -> Contrast:
     """Of requests that both versions answered: each is compared with itself."""
     import numpy as np
 
     names = ("score_shadow", "score_champion", "label")
     mine, beside, outcome = (pairs[name].to_numpy(np.float64, na_value=np.nan) for name in names)
     known = np.isfinite(mine) & np.isfinite(beside) & np.isfinite(outcome)
-    losses = _losses(rule, mine[known], outcome[known], thresholds[0])
-    others = _losses(rule, beside[known], outcome[known], thresholds[1])
+    our_threshold, their_threshold = thresholds or (None, None)
+    losses = _losses(rule, mine[known], outcome[known], our_threshold)
+    others = _losses(rule, beside[known], outcome[known], their_threshold)
     low, high = _range(rule, others)
     worse = (np.clip(losses, low, high) - np.clip(others, low, high)) / (high - low)
     rows = int(known.sum())
     return Contrast(worse, high - low, rows, rows, _mean(rule, losses), _mean(rule, others))
 
 
-def _losses(rule: OutcomeRule, scores: Floats, outcome: Floats, threshold: Floats | float) -> Floats:
+def _losses(rule: OutcomeRule, scores: Floats, outcome: Floats, threshold: Floats | float | None) -> Floats:
     """More is worse, whatever the measure."""
     import numpy as np
 
     if rule.measure == "mean_outcome":
         return -outcome if rule.better == "higher" else outcome
     if rule.measure == "accuracy":
-        return np.asarray((scores >= threshold) != (outcome > 0.5), np.float64)
+        wrong = scores != outcome if threshold is None else (scores >= threshold) != (outcome > 0.5)
+        return np.asarray(wrong, np.float64)
     errors = scores - outcome
     return np.asarray(errors**2 if rule.measure == "brier" else np.abs(errors), np.float64)
 

@@ -9,6 +9,7 @@ from typing import Any
 from steward.evaluation.importance import permutation_importance
 from steward.evaluation.judgement import evaluate
 from steward.gates import Verdict
+from steward.gates.classes import label_numbers, unseen_classes
 from steward.monitoring.attribution import attribute
 from steward.monitoring.profile import build_profile
 from steward.spec import ModelSpec
@@ -35,24 +36,27 @@ def judge_candidate(
     answers on rows a model has seen flatter it, and a monitor held to them would alarm every night.
     """
     features, threshold = list(spec.data.features), decision_threshold(candidate)
-    holdout, labels = parts.holdout, parts.holdout[spec.data.label.column]
-    scores = score(candidate, holdout[features])
-    beside = score(incumbent, holdout[features]) if incumbent is not None else None
+    classes, holdout = spec.data.label.classes, parts.holdout
+    labels = label_numbers(holdout[spec.data.label.column].to_numpy(), classes, spec.model)
+    scores = score(candidate, holdout[features], classes)
+    beside = score(incumbent, holdout[features], classes) if incumbent is not None else None
     body, verdict = evaluate(
         spec,
         holdout,
-        labels.to_numpy(),
+        labels,
         scores,
         champion_scores=beside,
         champion_name=str(champion) if champion else None,
         seed=spec.training.seed,
         thresholds=(threshold, decision_threshold(incumbent)),
     )
+    if classes is not None:
+        verdict = Verdict.of([*verdict.findings, *unseen_classes(candidate.classes_, classes)])
     importance = permutation_importance(
         spec,
-        lambda frame: score(candidate, frame[features]),
+        lambda frame: score(candidate, frame[features], classes),
         holdout,
-        labels.to_numpy(),
+        labels,
         seed=spec.training.seed,
         threshold=threshold,
     )
@@ -60,7 +64,7 @@ def judge_candidate(
         spec,
         parts.fit,
         scores,
-        labels.to_numpy(),
+        labels,
         importance=importance["features"],
         threshold=threshold,
         holdout=holdout,
@@ -72,9 +76,10 @@ def judge_candidate(
 
 def _attribution(spec: ModelSpec, candidate: Any, holdout: Any, reference: JsonObject) -> JsonObject | None:
     """What later windows are held to. A candidate that cannot answer such rows is judged all the same, without."""
+    classes = spec.data.label.classes
     fitted_on = list(map(str, getattr(candidate, "feature_names_in_", ()))) or list(spec.data.features)
     try:
-        return attribute(spec, lambda rows: score(candidate, rows[fitted_on]), holdout, reference).to_json()
+        return attribute(spec, lambda rows: score(candidate, rows[fitted_on], classes), holdout, reference).to_json()
     except Exception as error:  # noqa: BLE001  # a model that refuses a row raises what it likes
         log.warning("%s: no attributions for its profile, %s: %s", spec.model, type(error).__name__, error)
         return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steward.actions.contrasting import contrast_of_arms, contrast_of_pairs
+from steward.actions.contrasting import Thresholds, contrast_of_arms, contrast_of_pairs
 from steward.actions.state import Services
 from steward.gates.alarms import EVERYTHING, SHADOW, alpha_each, requests_needed
-from steward.monitoring.score_shift import Shift, shift_of
+from steward.monitoring.score_shift import Shift, shift_of, shift_of_classes
 from steward.rollout import Rollout
 from steward.rollout.analysis import Arm, Contrast, Course, Observation, Pairs
-from steward.spec import Deployment, ModelSpec, Task
+from steward.spec import ModelSpec, Task
 from steward.types import Role, VersionRef
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def observe(services: Services, spec: ModelSpec, going: Rollout) -> Observation:
     mine = ((rows["version"] == going.version) & (rows["role"] == role)).to_numpy(bool)
     beside = ((rows["version"] == going.previous) & (rows["role"] == Role.CHAMPION)).to_numpy(bool)
     alone = going.previous is None or going.percent == EVERYTHING
-    seen = _Rows(rows, spec.deployment, mine, beside & (not alone))
+    seen = _Rows(rows, spec, mine, beside & (not alone))
     pairs = services.predictions.pairs(spec.model, going.epoch, going.step_wall_at) if role is Role.SHADOW else None
     shift = Shift.unknown() if alone else seen.shift()
     return Observation(
@@ -58,7 +58,7 @@ def observe_alone(services: Services, spec: ModelSpec, version: int, epoch: int,
     """What a champion answered since then, recorded by the clock on the wall; nothing answers beside it."""
     rows = services.predictions.arm(spec.model, epoch, since, (Role.CHAMPION,))
     mine = ((rows["version"] == version) & (rows["role"] == Role.CHAMPION)).to_numpy(bool)
-    seen = _Rows(rows, spec.deployment, mine, mine & False)
+    seen = _Rows(rows, spec, mine, mine & False)
     baked = services.wall() - since
     return Observation(seen.arm(mine), None, None, 0.0, baked, EVERYTHING, course=seen.course())
 
@@ -66,15 +66,16 @@ def observe_alone(services: Services, spec: ModelSpec, version: int, epoch: int,
 class _Rows:
     """Answers of both arms in the order they were recorded; `mine` and `beside` mark whose they are."""
 
-    def __init__(self, rows: pd.DataFrame, deployment: Deployment, mine: Flags, beside: Flags) -> None:
+    def __init__(self, rows: pd.DataFrame, spec: ModelSpec, mine: Flags, beside: Flags) -> None:
         import numpy as np
 
-        self.rows, self.deployment, self.mine, self.beside = rows, deployment, mine, beside
+        self.rows, self.deployment, self.mine, self.beside = rows, spec.deployment, mine, beside
+        self.classes = len(spec.data.label.classes or ())
         self.scores = rows["score"].to_numpy(np.float64, na_value=np.nan)
         self.seconds = rows["latency_ms"].to_numpy(np.float64, na_value=np.nan) / 1000
         self.failed = rows["error"].notna().to_numpy(bool)
         self.faulty = self.failed | ~np.isfinite(self.scores)
-        limit = deployment.guardrails.p99_latency
+        limit = spec.deployment.guardrails.p99_latency
         self.late = self.seconds > (limit.max.total_seconds() if limit else np.inf)
 
     def arm(self, whose: Flags) -> Arm:
@@ -106,7 +107,10 @@ class _Rows:
         if limit is None:
             return Shift.unknown()
         current, reference = self.scores[self.mine & ~self.faulty], self.scores[self.beside & ~self.faulty]
-        return shift_of(current, reference, limit.max, alpha_each(self.deployment), requests_needed(self.deployment))
+        terms = limit.max, alpha_each(self.deployment), requests_needed(self.deployment)
+        if self.classes:
+            return shift_of_classes(current, reference, self.classes, *terms)
+        return shift_of(current, reference, *terms)
 
 
 def _in_blocks(flags: Flags) -> NDArray[np.int64]:
@@ -118,7 +122,8 @@ def _in_blocks(flags: Flags) -> NDArray[np.int64]:
 
 
 def _compared(services: Services, spec: ModelSpec, going: Rollout, pairs: pd.DataFrame) -> Pairs:
-    """Yes-or-no models by each version's own threshold; others by value, within a tenth of the champion's spread."""
+    """Yes-or-no models by each version's own threshold, those of several classes by the class; others by value, within
+    a tenth of the champion's spread."""
     import numpy as np
 
     both = pairs[pairs["version_shadow"] == going.version]
@@ -129,6 +134,8 @@ def _compared(services: Services, spec: ModelSpec, going: Rollout, pairs: pd.Dat
         differing = (shadow >= _threshold(services, spec, going.version)) != (
             champion >= _threshold(services, spec, going.previous)
         )
+    elif spec.task is Task.MULTICLASS:
+        differing = shadow != champion
     else:
         differing = np.abs(shadow - champion) > _SPREAD * (champion.std() if len(champion) else 0.0)
     return Pairs(_in_blocks(np.ones(len(shadow), bool)), _in_blocks(differing))
@@ -150,8 +157,8 @@ def _contrast(
     rule = spec.deployment.guardrails.outcome
     if rule is None:
         return None
-    thresholds = (0.5, 0.5)
-    if rule.measure == "accuracy":
+    thresholds: Thresholds | None = (0.5, 0.5) if spec.task is not Task.MULTICLASS else None
+    if rule.measure == "accuracy" and thresholds:
         thresholds = _threshold(services, spec, going.version), _threshold(services, spec, going.previous)
     if pairs is not None:
         return contrast_of_pairs(rule, pairs[pairs["version_shadow"] == going.version], thresholds)

@@ -10,7 +10,7 @@ from steward.actions.operation import Operation, day_of, person
 from steward.actions.stages import enter_stage
 from steward.actions.state import Services
 from steward.data import Snapshot
-from steward.gates import Evidence
+from steward.gates import Evidence, Verdict
 from steward.ledger import EventType
 from steward.spec import ModelSpec
 from steward.training import LoggedModel, ModelCode, TrainingRecord
@@ -69,15 +69,16 @@ def read_source(
 
 def validate_data(services: Services, spec: ModelSpec, *, run: str, actor: str, snapshot: str) -> JsonObject:
     """Judge a snapshot against the data contract."""
-    from steward.data.contract import contract_of, judge_contract
+    from steward.data.contract import contract_of, judge_classes, judge_contract
 
     op = Operation.begin(services, "validate_data", spec.model, run, actor, snapshot=snapshot)
     if done := op.earlier():
         return done
     taken = snapshot_of(services, snapshot)
     contract = contract_of(spec, taken.window)
-    result = services.validator.validate(contract, services.snapshots.read(taken))
-    verdict = judge_contract(result)
+    frame = services.snapshots.read(taken)
+    result = services.validator.validate(contract, frame)
+    verdict = Verdict.of([*judge_contract(result).findings, *judge_classes(spec, frame)])
     body = {
         "snapshot": snapshot,
         "contract": digest_of(contract),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from steward.actions.approving import require_approval
 from steward.actions.effects import logged_model, want_aliases
@@ -33,8 +35,7 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
 
     In a freeze nothing starts, and the version stays a challenger.
     """
-    from steward.rollout.smoke import judge_smoke, smoke_frame
-    from steward.training.fitting import score
+    from steward.rollout.smoke import judge_smoke
 
     op = Operation.begin(services, "start_rollout", spec.model, run, actor, version=version)
     if done := op.earlier():
@@ -45,7 +46,7 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
             return held
         rows = tx.evidence.get(candidate.evidence["training"]).body["smoke"]
     model = services.models.load(logged_model(candidate))
-    verdict = judge_smoke(rows, score(model, smoke_frame(rows, spec)) if rows else [])
+    verdict = judge_smoke(rows, _smoke_answers(spec, model, rows) if rows else [])
 
     def write(tx: Transaction) -> JsonObject:
         approval = _require_release(services, spec, tx, candidate)
@@ -80,6 +81,16 @@ def start_rollout(services: Services, spec: ModelSpec, *, run: str, actor: str, 
         }
 
     return op.commit(write)
+
+
+def _smoke_answers(spec: ModelSpec, model: Any, rows: Sequence[JsonObject]) -> Any:
+    from steward.gates.classes import by_class
+    from steward.rollout.smoke import smoke_frame
+    from steward.training.fitting import score
+
+    classes = spec.data.label.classes
+    scores = score(model, smoke_frame(rows, spec), classes)
+    return scores if classes is None else by_class(scores, classes)
 
 
 def _terms(tx: Transaction, spec: ModelSpec, rollout: Rollout | None) -> JsonObject:

@@ -128,6 +128,7 @@ def _attempt(services: Services, record: OnRecord) -> tuple[str, str, Attempt]:
 def _repeat(
     record: OnRecord, spec: ModelSpec, code: PastCode, rows: pd.DataFrame, stored: Any, attempt: Attempt
 ) -> tuple[str, str]:
+    from steward.gates.classes import label_numbers
     from steward.training import fitting
     from steward.training.likeness import differing_parts
     from steward.training.reproduction import Reproduction, compare, judge
@@ -139,8 +140,9 @@ def _repeat(
         fitted = fitting.fit(spec, module, parts.fit, record.making["params"], _threshold_by_hand(record))
     except (DataError, ModelCodeError) as error:
         return Reproduction.NOT_REPRODUCIBLE.value, f"it cannot be fitted any more: {error.what}"
-    features, labels = list(spec.data.features), parts.holdout[spec.data.label.column].to_numpy(float)
-    scores = [fitting.score(model, parts.holdout[features]) for model in (stored, fitted.model)]
+    features, classes = list(spec.data.features), spec.data.label.classes
+    labels = label_numbers(parts.holdout[spec.data.label.column].to_numpy(), classes, spec.model)
+    scores = [fitting.score(model, parts.holdout[features], classes) for model in (stored, fitted.model)]
     thresholds = [fitting.decision_threshold(model) for model in (stored, fitted.model)]
     compared = compare(labels, scores[0], scores[1], spec.evaluation.metrics, thresholds[0])
     differing = differing_parts(stored, fitted.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from steward.actions.effects import logged_model
 from steward.actions.operation import Operation, day_of, ended_since
 from steward.actions.preparing import LOAD_LIMIT, read_source
 from steward.actions.state import Services, Transaction
+from steward.data import PROBABILITIES
 from steward.errors import ConflictError, DataError, IntegrityError, PolicyError
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.ledger import EventType
@@ -112,7 +113,7 @@ def _score(services: Services, spec: ModelSpec, champion: ModelVersion, window: 
             whole.add(part)
             parts.append(judge_contract(services.validator.validate(contract, part)))
             if all(verdict.passed for verdict in parts):
-                scores = _scores(champion.ref, model, part)
+                scores = _scores(champion.ref, model, part, spec.data.label.classes)
                 table = scored_rows(spec, champion.ref, part, scores, services.wall(), services.log_key)
                 spool.add(table)
     verdict = Verdict.of([*whole.findings(), *_findings(parts)])
@@ -135,7 +136,7 @@ def _days(services: Services, spec: ModelSpec, window: Window) -> Iterator[pd.Da
         yield read_unlabelled(spec, day, lambda a, b: code.call(spec.data.source, a, b, limit=LOAD_LIMIT))
 
 
-def _scores(ref: VersionRef, model: Any, part: pd.DataFrame) -> Any:
+def _scores(ref: VersionRef, model: Any, part: pd.DataFrame, classes: Sequence[str] | None) -> Any:
     """By the columns the version was fitted on, in their order."""
     import numpy as np
 
@@ -145,8 +146,8 @@ def _scores(ref: VersionRef, model: Any, part: pd.DataFrame) -> Any:
     if absent := [name for name in wanted if name not in part.columns]:
         hint = "declare them again, or train a version for the new spec"
         raise IntegrityError(f"the spec no longer declares {', '.join(absent)}", where=str(ref), hint=hint)
-    scores = score(model, part[wanted])
-    if wrong := int((~np.isfinite(scores)).sum()):
+    scores = score(model, part[wanted], classes)
+    if wrong := int((~np.isfinite(scores).reshape(len(part), -1).all(axis=1)).sum()):
         hint = "nothing of the window was stored; roll back, or mend the model"
         raise DataError(f"{wrong} of {len(part)} rows have no finite score", where=str(ref), hint=hint)
     return scores
@@ -174,6 +175,9 @@ class _Spool:
         self._writer.write_table(rows)
         self.digest.update("\0".join(rows.column("decision_id").to_pylist()).encode())
         self.digest.update(rows.column("score").to_numpy().astype("<f8").tobytes())
+        if PROBABILITIES in rows.column_names:
+            flat = rows.column(PROBABILITIES).combine_chunks().flatten()
+            self.digest.update(flat.to_numpy().astype("<f8").tobytes())
 
 
 def _refused(
@@ -245,6 +249,7 @@ def _record_labels(services: Services, spec: ModelSpec, day: Window, now: Any) -
     import pyarrow as pa
 
     from steward.data.scored import decision_ids
+    from steward.gates.classes import label_numbers
 
     known = services.predictions.served(spec.model, day, ["decision_id", "label"])
     if known.empty:
@@ -253,13 +258,15 @@ def _record_labels(services: Services, spec: ModelSpec, day: Window, now: Any) -
     frame = frame.assign(decision=decision_ids(spec, frame, services.log_key))
     frame = frame[frame[spec.data.label.column].notna() & frame["decision"].isin(known["decision_id"])]
     told = known.drop_duplicates("decision_id").set_index("decision_id")["label"]
-    news = frame[frame["decision"].map(told).to_numpy() != frame[spec.data.label.column].to_numpy()]
+    labels = label_numbers(frame[spec.data.label.column].to_numpy(), spec.data.label.classes, spec.model)
+    changed = frame["decision"].map(told).to_numpy() != labels
+    news = frame[changed]
     if news.empty:
         return 0
     instant = pa.timestamp("us", "UTC")
     rows = {
         "decision_id": pa.array(news["decision"], pa.string()),
-        "label": pa.array(news[spec.data.label.column], pa.float64()),
+        "label": pa.array(labels[changed], pa.float64()),
         "observed_at": pa.array(news[spec.data.time] + spec.data.label.arrives_after, instant),
         "recorded_at": pa.array([services.wall()] * len(news), instant),
     }

@@ -139,6 +139,6 @@ def _way_to_answer(
         from steward.training.fitting import score
 
         fitted_on = list(map(str, getattr(model, "feature_names_in_", ()))) or list(rows.columns)
-        return score(model, rows.reindex(columns=fitted_on))
+        return score(model, rows.reindex(columns=fitted_on), spec.data.label.classes)
 
     return predict

@@ -56,20 +56,27 @@ def _account(spec: ModelSpec, ref: VersionRef, row: JsonObject, name: str) -> Js
     from steward import wiring
     from steward.evaluation.explanation import account
     from steward.evaluation.explanation import explain as explain_row
+    from steward.rollout.smoke import smoke_frame
     from steward.training import LoggedModel
     from steward.training.fitting import decision_threshold, score
 
+    classes = spec.data.label.classes
     version, reference = _version(ref)
     logged = LoggedModel(version.run_id, version.artefact_uri, version.artefact_digest)
     model = wiring.services().models.load(logged)
 
+    fitted = list(getattr(model, "feature_names_in_", spec.data.features))
+
     def predict(columns: dict[str, Any]) -> Any:
         import pandas as pd
 
-        fitted = list(getattr(model, "feature_names_in_", spec.data.features))
-        return score(model, pd.DataFrame(columns)[fitted])
+        return score(model, pd.DataFrame(columns)[fitted], classes)
 
-    return account(spec, explain_row(spec, predict, row, reference, name), decision_threshold(model))
+    if classes is None:
+        return account(spec, explain_row(spec, predict, row, reference, name), decision_threshold(model))
+    decided = int(score(model, smoke_frame([{"row": row}], spec)[fitted], classes)[0].argmax())
+    found = explain_row(spec, lambda columns: predict(columns)[:, decided], row, reference, name)
+    return {"decision": classes[decided], **found.to_json()}
 
 
 def _version(ref: VersionRef) -> tuple[ModelVersion, JsonObject]:
@@ -135,13 +142,8 @@ def _read(spec: ModelSpec, path: Path) -> JsonObject:
 
 
 def _print(spec: ModelSpec, ref: VersionRef, found: JsonObject) -> None:
-    word = "favourable" if found["favourable"] else "unfavourable"
-    relation = "at or above" if found["decision"] else "below"
-    typer.echo(
-        f"{ref}: score {found['score']:.4f}, {relation} the threshold {found['threshold']:g}: "
-        f"decision {found['decision']} ({word}); a typical row scores {found['reference_score']:.4f}"
-    )
-    for place, reason in enumerate(found["reasons"], start=1):
+    typer.echo(f"{ref}: {_said(found)}; a typical row scores {found['reference_score']:.4f}")
+    for place, reason in enumerate(found.get("reasons", []), start=1):
         typer.echo(f"reason {place}: {reason['text']} ({reason['code']})")
     rows = (
         (
@@ -153,6 +155,17 @@ def _print(spec: ModelSpec, ref: VersionRef, found: JsonObject) -> None:
         for each in found["contributions"]
     )
     print_table(("feature", "value", "typical", "adds", "± error"), rows)
+
+
+def _said(found: JsonObject) -> str:
+    if "threshold" not in found:
+        return f"probability {found['score']:.4f} of the decision, {found['decision']}"
+    word = "favourable" if found["favourable"] else "unfavourable"
+    relation = "at or above" if found["decision"] else "below"
+    return (
+        f"score {found['score']:.4f}, {relation} the threshold {found['threshold']:g}: "
+        f"decision {found['decision']} ({word})"
+    )
 
 
 def _cell(value: Any) -> str:

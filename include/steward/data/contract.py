@@ -15,10 +15,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from steward.gates import Finding, Outcome, Verdict
 from steward.spec.model import ModelSpec, Task
 from steward.types import JsonObject, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAMED = 5  # rows with an unknown class
 
 EXPECTATIONS = ("rows", "column", "type", "missing", "range", "levels", "unique", "window", "freshness")
 
@@ -42,6 +48,21 @@ def contract_of(spec: ModelSpec, window: Window | None = None) -> JsonObject:
 def judge_contract(result: JsonObject) -> Verdict:
     """`result` as `DataValidator.validate` returns it. A validator that looked at nothing is INCONCLUSIVE."""
     return Verdict.of(_finding(row) for row in result["results"])
+
+
+def judge_classes(spec: ModelSpec, frame: pd.DataFrame) -> list[Finding]:
+    """Of a multiclass model every known label is one of its classes; the rows where it is not are named."""
+    classes, label = spec.data.label.classes, spec.data.label.column
+    if classes is None:
+        return []
+    gate, known = f"data.levels:{label}", frame[frame[label].notna()]
+    strange = known[~known[label].isin(classes)]
+    if strange.empty:
+        return [Finding(gate, Outcome.PASSED, f"every {label} is one of the {len(classes)} classes", 0.0, 0.0)]
+    named = [f"{name} ({value})" for name, value in zip(strange[spec.data.id], strange[label], strict=True)][:_NAMED]
+    more = f" and {len(strange) - len(named)} more" if len(strange) > len(named) else ""
+    said = f"{label} is none of the classes in {len(strange)} of {len(known)} rows: {', '.join(named)}{more}"
+    return [Finding(gate, Outcome.FAILED, said, len(strange) / len(known), 0.0, rows=len(known))]
 
 
 def _finding(row: JsonObject) -> Finding:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steward.errors import DataError
+from steward.gates.classes import label_numbers
 from steward.spec import ModelSpec
 from steward.types import Window
 
@@ -22,7 +23,8 @@ def read_outcomes(spec: ModelSpec, window: Window, load: Callable[[datetime, dat
 
     `load(start, end)` returns outcomes observed from start until before end: `decision_id` (or the id column of the
     spec, where callers ask under it), `label` (or the label column), `observed_at`, and `value` where the business
-    counts one. A missing label says that there will be none. Raises DataError for a frame that is not so.
+    counts one. A missing label says that there will be none; a multiclass model's is the name of its class, and
+    becomes its number. Raises DataError for a frame that is not so.
     """
     import pandas as pd
 
@@ -38,6 +40,8 @@ def read_outcomes(spec: ModelSpec, window: Window, load: Callable[[datetime, dat
     rows = rows.assign(value=frame["value"] if "value" in frame.columns else float("nan"))
     if unnamed := int(rows["decision_id"].isna().sum()):
         raise DataError(f"{unnamed} outcomes name no decision", where=where, hint="leave such rows out")
+    if spec.data.label.classes is not None:
+        rows = rows.assign(label=label_numbers(rows["label"].to_numpy(object), spec.data.label.classes, where))
     try:
         typed = rows.astype({"decision_id": str, "label": "float64", "value": "float64"})
         instants = pd.to_datetime(rows["observed_at"], utc=True)

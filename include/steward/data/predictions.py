@@ -25,13 +25,16 @@ PREDICTION_COLUMNS = {
     "recorded_at": "timestamp[us, tz=UTC]",  # wall clock
     "latency_ms": "float64",  # of the model call and its checks, per request
     "error": "string",  # null when answered by this version; else the kind of failure
-    "score": "float64",  # probability of the positive class, or the predicted value
+    "score": "float64",  # probability of the positive class, or the predicted value, or the number of the class
     "source": "string",  # who asked, if they said
     "subject": "string",  # keyed hash of the person it is about, if the request named one; never the name itself
 }
+PROBABILITIES = "probabilities"
+"""A column that tables of multiclass models have besides, list<float64>: of every class, in the order of the spec's
+`data.label.classes`. Null where there is no answer; tables of earlier releases and of other models go without."""
 OUTCOME_COLUMNS = {
     "decision_id": "string",
-    "label": "float64",
+    "label": "float64",  # of a multiclass model the number of the class, in the same order, from 0
     "observed_at": "timestamp[us, tz=UTC]",
     "recorded_at": "timestamp[us, tz=UTC]",
     "value": "float64",  # the business's own number of it, if it was told: revenue, minutes saved, less the cost

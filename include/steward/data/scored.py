@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.data.contract import contract_of
+from steward.data.predictions import PROBABILITIES
 from steward.data.privacy import keyed_hash
 from steward.gates import Finding, Outcome
 from steward.gates.groups import group_text
@@ -126,7 +127,10 @@ def _id_rule(spec: ModelSpec) -> str:
 def scored_rows(
     spec: ModelSpec, ref: VersionRef, frame: pd.DataFrame, scores: Any, recorded_at: datetime, hash_key: bytes
 ) -> pa.Table:
-    """Rows for the prediction table: answered by the champion, at the time of the row. No latency: nobody waited."""
+    """Rows for the prediction table: answered by the champion, at the time of the row. No latency: nobody waited.
+
+    `scores` of shape (rows, classes) are probabilities of a multiclass model.
+    """
     import pyarrow as pa
 
     rows, ids = len(frame), decision_ids(spec, frame, hash_key)
@@ -141,11 +145,25 @@ def scored_rows(
         "recorded_at": pa.array([recorded_at] * rows, instant),
         "latency_ms": pa.nulls(rows, pa.float64()),
         "error": pa.nulls(rows, pa.string()),
-        "score": pa.array(scores, pa.float64()),
+        **answer_columns(scores),
         "source": pa.array([SOURCE] * rows, pa.string()),
         "subject": _subjects(spec, frame, hash_key),
     }
     return pa.table({**columns, **_features(spec, frame, hash_key)})
+
+
+def answer_columns(scores: Any) -> dict[str, pa.Array]:
+    """`score`, and of a multiclass model the number of the class decided for with its PROBABILITIES beside."""
+    import numpy as np
+    import pyarrow as pa
+
+    answers = np.asarray(scores, np.float64)
+    if answers.ndim == 1:
+        return {"score": pa.array(answers, pa.float64())}
+    rows, classes = answers.shape
+    starts = pa.array(np.arange(rows + 1) * classes, pa.int32())
+    listed = pa.ListArray.from_arrays(starts, pa.array(answers.ravel(), pa.float64()))
+    return {"score": pa.array(answers.argmax(axis=1).astype(np.float64)), PROBABILITIES: listed}
 
 
 def _request_keys(spec: ModelSpec, frame: pd.DataFrame, ids: list[str], hash_key: bytes) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steward.errors import DataError
+from steward.gates.classes import class_texts
 from steward.spec import ModelSpec
 from steward.types import Window
 
@@ -20,6 +21,7 @@ def read_window(
     """Rows of the window in time order, as they were known at `as_of`.
 
     Labels that had not arrived by then are masked, so that a past window can be replayed without knowing its future.
+    Those of a multiclass model are the names of classes, of others numbers.
     Raises DataError for a wrong type, missing columns, rows outside the window, duplicate ids, or no rows.
     """
     import pandas as pd
@@ -32,8 +34,17 @@ def read_window(
             hint="check that the data has arrived; a later run of the same date picks it up",
         )
     unknown = frame[spec.data.time] > pd.Timestamp(as_of - spec.data.label.arrives_after)
-    frame[spec.data.label.column] = frame[spec.data.label.column].astype(float).mask(unknown)
+    frame[spec.data.label.column] = _labels(spec, frame).mask(unknown)
     return frame
+
+
+def _labels(spec: ModelSpec, frame: pd.DataFrame) -> pd.Series:
+    import pandas as pd
+
+    given = frame[spec.data.label.column]
+    if spec.data.label.classes is None:
+        return given.astype(float)
+    return pd.Series(class_texts(given.astype(object).where(given.notna(), None)), index=frame.index, dtype=object)
 
 
 def read_unlabelled(spec: ModelSpec, window: Window, load: Callable[[datetime, datetime], Any]) -> pd.DataFrame:

@@ -39,17 +39,32 @@ def shift_of(current: Floats, reference: Floats, limit: float, alpha: float, sin
     Edges, whatever the values: two trees with different leaves are not two different distributions.
     """
 
-    from steward.monitoring.psi import psi, psi_by_chance
-
     if not len(current) or not len(reference):
         return Shift.unknown()
     edges = _edges(reference)
-    theirs, ours = _counts(edges, reference), _counts(edges, current)
+    return _shift(_counts(edges, reference), _counts(edges, current), limit, alpha, since)
+
+
+def shift_of_classes(current: Floats, reference: Floats, classes: int, limit: float, alpha: float, since: int) -> Shift:
+    """As `shift_of`, of numbers of classes: each is a bin; the rarest are joined first."""
+    import numpy as np
+
+    if not len(current) or not len(reference):
+        return Shift.unknown()
+    theirs, ours = (np.bincount(each.astype(np.intp), minlength=classes) for each in (reference, current))
+    by_rows = np.argsort(theirs + ours, kind="stable")
+    return _shift(theirs[by_rows], ours[by_rows], limit, alpha, since)
+
+
+def _shift(theirs: Counts, ours: Counts, limit: float, alpha: float, since: int) -> Shift:
+    from steward.monitoring.psi import psi, psi_by_chance
+
+    reference, current = int(theirs.sum()), int(ours.sum())
     theirs, ours = _joined(theirs, ours)
     if len(ours) < 2:
-        return Shift.unknown() if min(len(current), len(reference)) < 2 * FEWEST_IN_BIN else Shift(0.0, 0.0, math.inf)
-    value = psi(theirs / len(reference), ours / len(current))
-    noise = psi_by_chance(len(ours), len(reference), len(current), checks=1, alpha=0.01)
+        return Shift.unknown() if min(current, reference) < 2 * FEWEST_IN_BIN else Shift(0.0, 0.0, math.inf)
+    value = psi(theirs / reference, ours / current)
+    noise = psi_by_chance(len(ours), reference, current, checks=1, alpha=0.01)
     return Shift(value, noise, _proof(theirs, ours, limit, alpha, since))
 
 

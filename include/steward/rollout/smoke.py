@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from steward.gates import Finding, Outcome, Verdict
@@ -23,17 +23,33 @@ def smoke_frame(rows: Sequence[JsonObject], spec: ModelSpec) -> pd.DataFrame:
     return frame
 
 
-def judge_smoke(rows: Sequence[JsonObject], scores: Sequence[float]) -> Verdict:
-    """One finding per row: its score lies in `expect: {min, max}`. No rows: PASSED, and says so."""
+def judge_smoke(rows: Sequence[JsonObject], answers: Sequence[float | Mapping[str, float]]) -> Verdict:
+    """One finding per row: its score lies in `expect: {min, max}`. No rows: PASSED, and says so.
+
+    Of a multiclass model an answer is the probability of each class: `expect: {label, min, max}` is about the class
+    decided for and its probability; without a label, whichever it is.
+    """
     if not rows:
         return Verdict.of([Finding("smoke", Outcome.PASSED, "the model declares no smoke rows")])
     return Verdict.of(
-        _judge_row(i, row["expect"], float(score)) for i, (row, score) in enumerate(zip(rows, scores, strict=True))
+        _judge_classes(i, row["expect"], answer)
+        if isinstance(answer, Mapping)
+        else _judge_row(i, row["expect"], float(answer))
+        for i, (row, answer) in enumerate(zip(rows, answers, strict=True))
     )
 
 
-def _judge_row(position: int, expect: JsonObject, score: float) -> Finding:
+def _judge_classes(position: int, expect: JsonObject, answer: Mapping[str, float]) -> Finding:
+    decided = max(answer, key=lambda name: answer[name])
+    wanted = expect.get("label", decided)
+    if decided == wanted:
+        return _judge_row(position, expect, answer[decided], f" for {decided}")
+    said = f"smoke row {position} is {decided} ({answer[decided]:.4g}), expected {wanted}"
+    return Finding(f"smoke:{position}", Outcome.FAILED, f"{said} ({answer.get(wanted, 0.0):.4g})", answer[decided])
+
+
+def _judge_row(position: int, expect: JsonObject, score: float, what: str = "") -> Finding:
     low, high = expect.get("min", float("-inf")), expect.get("max", float("inf"))
     outcome = Outcome.PASSED if low <= score <= high else Outcome.FAILED
-    said = f"smoke row {position} scored {score:.4g}, expected {low:g} to {high:g}"
+    said = f"smoke row {position} scored {score:.4g}{what}, expected {low:g} to {high:g}"
     return Finding(f"smoke:{position}", outcome, said, score, high)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.errors import DataError, ModelCodeError
+from steward.gates.classes import in_spec_order, places_of
 from steward.spec import ModelSpec
 from steward.training.code import ModelCode
 from steward.training.thresholds import check_threshold, choose_threshold, decision_threshold, with_threshold
@@ -85,6 +87,8 @@ def fit(
         return with_threshold(model.fit(features, label), chosen_at, features, label), chosen_at
 
     fitted, chosen_at = code.invoke("fitting the model", learn, limit=spec.training.time_limit)
+    if spec.data.label.classes is not None:
+        _require_probabilities(fitted)
     if chosen_at is not None:
         chosen_at["value"] = decision_threshold(fitted)
     return Fitted(fitted, chosen, time.process_time() - started, chosen_at)
@@ -98,9 +102,23 @@ def _seed(model: Any, seed: int) -> None:
         model.set_params(**unset)
 
 
-def score(model: Any, features: pd.DataFrame) -> Any:
-    """Probability of the positive class where the model has one, else the prediction. Shape (rows,), float."""
+def score(model: Any, features: pd.DataFrame, classes: Sequence[str] | None = None) -> Any:
+    """Probability of the positive class where the model has one, else the prediction. Shape (rows,), float.
+
+    With `classes` the probability of each, in the spec's order: shape (rows, classes). Raises DataError when the model
+    tells a class that is none of them.
+    """
     import numpy as np
 
+    if classes is not None:
+        _require_probabilities(model)
+        shares = np.asarray(model.predict_proba(features), dtype=float)
+        return in_spec_order(shares, places_of(model.classes_, classes), len(classes))
     answers = model.predict_proba(features)[:, 1] if hasattr(model, "predict_proba") else model.predict(features)
     return np.asarray(answers, dtype=float)
+
+
+def _require_probabilities(model: Any) -> None:
+    if not hasattr(model, "predict_proba"):
+        said = f"{type(model).__name__} gives no probabilities, which every check of a multiclass model reads"
+        raise ModelCodeError(said, hint="build a classifier with predict_proba: a CalibratedClassifierCV around it has")

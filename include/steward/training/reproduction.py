@@ -40,17 +40,20 @@ class Reproduction(StrEnum):
 
 
 def compare(labels: Floats, recorded: Floats, again: Floats, metrics: Iterable[str], at: float) -> JsonObject:
-    """The scores of the stored model beside those of the new one, on the same rows. `at` is where a score is a yes."""
+    """The scores of the stored model beside those of the new one, on the same rows. `at` is where a score is a yes; of
+    a multiclass model scores are (rows, classes)."""
     import numpy as np
 
-    distance = np.abs(recorded - again)
+    from steward.gates.measurement import decided
+
+    distance = np.abs(recorded - again).reshape(len(recorded), -1).max(axis=1)
     inside = bool(recorded.min() >= 0 and recorded.max() <= 1)
     scale = 1.0 if inside else float(recorded.std()) or 1.0
     return {
         "rows": len(recorded),
-        "differing": int((recorded != again).sum()),
+        "differing": int((distance > 0).sum()),
         "largest": float(distance.max()) / scale,
-        "decisions_differing": int(((recorded >= at) != (again >= at)).sum()) if inside else None,
+        "decisions_differing": int((decided(recorded, at) != decided(again, at)).sum()) if inside else None,
         "metrics": {name: _metric(name, labels, recorded, again, at) for name in metrics},
     }
 

@@ -265,6 +265,7 @@ class Answering:
                 layout.keep(batch),
                 layout,
                 layout.whom(batch, call.subjects),
+                answer.probabilities if answer else None,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from steward.errors import StewardError
 from steward.evaluation.explanation import account, explain
@@ -25,19 +25,38 @@ def _account(version: LoadedVersion, spec: ModelSpec, batch: Batch, place: int, 
         return {"problem": f"{version.ref} was registered without a reference row: it cannot be explained"}
     row = {name: column[place] for name, column in batch.columns.items()}
     try:
+        decided = _decided(version, batch, place)
         found = explain(
-            spec, lambda columns: _scores(version, batch, columns), to_json(row), version.reference, decision
+            spec, lambda columns: _scores(version, batch, columns, decided), to_json(row), version.reference, decision
         )
     except StewardError as error:
         return {"problem": error.what}
     except Exception as error:
         log.exception("a decision of %s could not be explained", version.ref)
         return {"problem": f"it could not be explained ({type(error).__name__})"}
-    # Where there is no threshold there is no decision, and nobody it went against.
-    return account(spec, found, version.threshold) if spec.task is Task.BINARY else found.to_json()
+    # Where there is no threshold there is nobody a decision went against.
+    if spec.task is Task.BINARY:
+        return account(spec, found, version.threshold)
+    return found.to_json() if decided is None else {"decision": decided.label, **found.to_json()}
 
 
-def _scores(version: LoadedVersion, batch: Batch, columns: dict[str, Any]) -> Any:
+class _Decided(NamedTuple):
+    """The class that a row was decided for: its probability is what is explained."""
+
+    label: str
+    place: int
+
+
+def _decided(version: LoadedVersion, batch: Batch, place: int) -> _Decided | None:
+    if version.spec.task is not Task.MULTICLASS:
+        return None
+    row = {name: [column[place]] for name, column in batch.columns.items()}
+    answer = version.predict(Batch(1, row, batch.numeric))
+    return _Decided((answer.labels or [""])[0], int(answer.scores[0]))
+
+
+def _scores(version: LoadedVersion, batch: Batch, columns: dict[str, Any], decided: _Decided | None) -> Any:
     """Of mixtures of the asked row and the reference: arrays by feature."""
     lists = {name: column.tolist() for name, column in columns.items()}
-    return version.predict(Batch(len(next(iter(lists.values()))), lists, batch.numeric)).scores
+    answer = version.predict(Batch(len(next(iter(lists.values()))), lists, batch.numeric))
+    return answer.scores if decided is None else answer.probabilities[:, decided.place]

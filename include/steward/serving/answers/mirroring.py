@@ -245,6 +245,7 @@ class Mirror:
             logged=layout.keep(copy.batch),
             layout=layout,
             subjects=layout.whom(copy.batch, copy.call.subjects),
+            probabilities=answer.probabilities if answer else None,
         )
 
     def _trip(self, copy: _Copy, reason: str) -> None:

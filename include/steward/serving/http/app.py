@@ -179,11 +179,13 @@ class Door:
         return [Route(path.path, self._guarded(handler), methods=[path.method]) for path, handler in mine]
 
     async def take_outcomes(self, request: Request) -> Response:
-        """Acknowledged only when stored."""
+        """Acknowledged only when stored. A model's classes are known from when it was first loaded."""
         model = request.path_params["model"]
         if model not in self._table.models:
             self._answering.route(model)
-        rows = outcomes.parse(await self._body(request), datetime.now(UTC), self._options.limits.rows)
+        active = self._table.active.get(model)
+        classes = active.spec.data.label.classes if active else None
+        rows = outcomes.parse(await self._body(request), datetime.now(UTC), self._options.limits.rows, classes)
         await asyncio.get_running_loop().run_in_executor(None, self._predictions.append_outcomes, model, rows)
         return _json({"stored": rows.num_rows})
 

@@ -26,6 +26,7 @@ REFUSALS: dict[str, Code] = {
     "missing_value": Code(400, "a value is absent where the contract allows none"),
     "wrong_datatype": Code(400, "values are not of the tensor's or the contract's type"),
     "not_finite": Code(400, "a number is infinite or too large"),
+    "unknown_class": Code(400, "an outcome is none of the classes that the model tells apart"),
     "unknown_output": Code(400, "an output is asked for that no model gives"),
     "unknown_content_type": Code(400, "a tensor is encoded in a way that is not read here"),
     "binary_not_spoken": Code(400, "the binary tensor extension, in the request or for the answer"),

@@ -146,14 +146,16 @@ def _parameters() -> JsonObject:
 def _fixed() -> JsonObject:
     tensor = _object({"name": _TEXT, "datatype": _TEXT, "shape": {"type": "array", "items": {"type": "integer"}}}, 3)
     output = _object({**tensor["properties"], "data": {"type": "array", "items": _value()}}, 4)
-    outcome = {"decision_id": _NAME, "label": _or_null({"type": ["number", "boolean"]}), "observed_at": _TEXT}
+    outcome = {"decision_id": _NAME, "label": _or_null({"type": ["number", "boolean", "string"]}), "observed_at": _TEXT}
     outcome["value"] = _or_null({"type": "number", "description": "What the business counts: revenue, less the cost"})
+    shares = {"type": "object", "additionalProperties": {"type": "number"}}
     strings = {"type": "array", "items": _TEXT}
+    told = {"predictions": _any_row(), "decision_ids": strings}
     answer = {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"}}
     rest = {"platform": _TEXT, "versions": strings, "inputs": _list(tensor), "outputs": _list(tensor)}
     return {
         "Answer": _object({**answer, "outputs": _list(output)}, 5),
-        "Predictions": _object({"predictions": _any_row(), "decision_ids": strings, "scores": _any_row()}, 2),
+        "Predictions": _object({**told, "scores": _any_row(), "probabilities": _list(shares)}, 2),
         "Outcomes": _object({"outcomes": {**_list(_object(outcome, 0)), "minItems": 1}}, 1),
         "Stored": _object({"stored": _WHOLE}, 1),
         "ModelReady": _object({"name": _TEXT, "ready": {"type": "boolean"}}, 2),

@@ -18,7 +18,7 @@ from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steward.data import PREDICTION_COLUMNS, PredictionLog
+from steward.data import PREDICTION_COLUMNS, PROBABILITIES, PredictionLog
 from steward.data.privacy import is_missing, keyed_hash
 from steward.serving.answers.contract import NUMERIC, Batch
 from steward.serving.log.row_counts import RowCount
@@ -59,6 +59,7 @@ class Answered(NamedTuple):
     logged: tuple[Any, ...]
     layout: FeatureLayout
     subjects: Sequence[Any] | None = None
+    probabilities: Any = None  # (rows, classes) of a multiclass model
 
 
 class FeatureLayout:
@@ -81,6 +82,8 @@ class FeatureLayout:
             **{f"f_{name}": (name, type_) for name, type_ in self._types.items()},
             **{f"g_{name}": (name, FeatureType.TEXT) for name in self._groups},
         }
+
+        self.classes = len(spec.data.label.classes or ())
 
     @property
     def knows_people(self) -> bool:
@@ -337,7 +340,17 @@ def _run_table(run: Sequence[Answered]) -> pa.Table:
     columns = {name: _column(list(given[name]), type_()) for name, type_ in _TYPES.items() if name in given}
     layout = run[0].layout
     columns |= layout.people(run) if layout.knows_people else {"subject": pa.nulls(sum(counts), pa.string())}
+    if layout.classes:
+        columns[PROBABILITIES] = _probabilities(fields["probabilities"], counts)
     return pa.table({**columns, **layout.columns(run)})
+
+
+def _probabilities(shares: Iterable[Any], counts: Iterable[int]) -> pa.Array:
+    """A list per row, null for a request that was not answered."""
+    import pyarrow as pa
+
+    lists = ([None] * rows if each is None else each.tolist() for each, rows in zip(shares, counts, strict=True))
+    return pa.array(list(chain.from_iterable(lists)), pa.list_(pa.float64()))
 
 
 def _column(values: list[Any], type_: pa.DataType) -> pa.Array:

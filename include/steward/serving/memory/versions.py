@@ -16,7 +16,8 @@ from typing import Any
 
 from steward.adapters.onnx_models import OnnxModel, read_twin
 from steward.adapters.skops_models import load_model, memory_of
-from steward.errors import IntegrityError
+from steward.errors import DataError, IntegrityError
+from steward.gates.classes import Places, by_class, in_spec_order, places_of
 from steward.rollout.smoke import judge_smoke
 from steward.serving.answers.contract import NUMERIC, Batch, RequestContract
 from steward.serving.answers.failures import VersionFaultError
@@ -34,10 +35,21 @@ _SMOOTHING = 0.2
 
 @dataclass(frozen=True)
 class Answer:
-    """`scores` float64 of shape (rows,); `labels` as the estimator's `predict` gives them, None for a regression."""
+    """`scores` float64 of shape (rows,); `labels` as the estimator's `predict` gives them, None for a regression.
+
+    Of a multiclass model a score is the number of the class decided for; `probabilities` (rows, classes) are in the
+    order of `classes`, the spec's.
+    """
 
     scores: Any
     labels: list[Any] | None
+    probabilities: Any = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def to_be_judged(self) -> Any:
+        """As smoke rows are: by score, or by class."""
+        return self.scores if self.probabilities is None else by_class(self.probabilities, self.classes)
 
 
 class LoadedVersion:
@@ -68,9 +80,10 @@ class LoadedVersion:
         self.resident_bytes = 0  # what the process grew by while it was loaded: measured, for people
         self.seconds_per_call = 0.0
         self.in_flight = 0
-        self._scores_column = 1 if spec.task is Task.BINARY else None
         self._classes = getattr(estimator, "classes_", None) if hasattr(estimator, "predict_proba") else None
         self._labels = None if self._classes is None else self._classes.tolist()
+        self._named = spec.data.label.classes or ()
+        self._places = _places(ref, self._classes, self._named) if spec.task is Task.MULTICLASS else None
 
     def answer(self, batch: Batch) -> Answer:
         """What `predict` says, timed."""
@@ -88,6 +101,8 @@ class LoadedVersion:
         return self._checked(batch, self._ask(batch, None))
 
     def _checked(self, batch: Batch, shares: Any) -> Answer:
+        if self._places is not None:
+            return self._checked_classes(batch, shares, self._places)
         answer = self._decide(shares)
         if answer.scores.shape != (batch.rows,):
             said = f"{batch.rows} rows gave scores of shape {answer.scores.shape}"
@@ -95,6 +110,19 @@ class LoadedVersion:
         if not _all_finite(answer.scores):
             raise VersionFaultError("a score is not a finite number", where=str(self.ref), kind="not_finite")
         return answer
+
+    def _checked_classes(self, batch: Batch, shares: Any, places: Places) -> Answer:
+        import numpy as np
+
+        if shares.shape != (batch.rows, len(places)):
+            said = f"{batch.rows} rows gave probabilities of shape {shares.shape}"
+            raise VersionFaultError(said, where=str(self.ref), kind="wrong_shape")
+        if not np.isfinite(shares).all():
+            raise VersionFaultError("a probability is not a finite number", where=str(self.ref), kind="not_finite")
+        ordered = in_spec_order(shares, places, len(self._named))
+        decided = ordered.argmax(axis=1)
+        labels = [self._named[place] for place in decided.tolist()]
+        return Answer(decided.astype(np.float64), labels, ordered, self._named)
 
     def _ask(self, batch: Batch, twin: OnnxModel | None) -> Any:
         """Shares per class, or values. A number that the twin cannot hold is the estimator's to answer."""
@@ -121,12 +149,21 @@ class LoadedVersion:
     def _decide(self, shares: Any) -> Answer:
         if self._classes is None:
             return Answer(shares, None)
-        if self._scores_column is None:
-            return Answer(shares.max(axis=1), self._classes[shares.argmax(axis=1)].tolist())
-        scores = shares[:, self._scores_column]
+        scores = shares[:, 1]
         if len(scores) == 1 and self._labels is not None:
             return Answer(scores, [self._labels[int(scores[0] >= self.threshold)]])
         return Answer(scores, self._classes[(scores >= self.threshold).astype(int)].tolist())
+
+
+def _places(ref: VersionRef, known: Any, classes: Sequence[str]) -> Places:
+    """Where the estimator's classes stand in the spec."""
+    hint = "train and register a version for the spec as it is"
+    if known is None:
+        raise IntegrityError("the model of several classes gives no probabilities", where=str(ref), hint=hint)
+    try:
+        return places_of(known.tolist(), classes)
+    except DataError as error:
+        raise IntegrityError(error.what, where=str(ref), hint=hint) from error
 
 
 def _all_finite(scores: Any) -> bool:
@@ -182,7 +219,7 @@ def _types(spec: ModelSpec) -> Mapping[str, FeatureType]:
 def _try(version: LoadedVersion, batch: Batch, smoke: Sequence[JsonObject]) -> None:
     forms = {SCIKIT_LEARN: version.predict_plainly, **({ONNX: version.predict} if version.twin else {})}
     for form, ask in forms.items():
-        if not (verdict := judge_smoke(smoke, ask(batch).scores)).passed:
+        if not (verdict := judge_smoke(smoke, ask(batch).to_be_judged)).passed:
             said = f"smoke rows, by {form}: {'; '.join(verdict.reasons)}"
             hint = "it does not answer as when it was approved"
             raise VersionFaultError(said, where=str(version.ref), hint=hint, kind="smoke")

@@ -18,6 +18,7 @@ from steward.types import JsonObject
 
 if TYPE_CHECKING:
     from steward.serving.answers.answering import Result
+    from steward.serving.memory.versions import Answer
 
 _MISSING = type(None)
 _INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
@@ -37,7 +38,7 @@ DATATYPES = {
 }
 _ONE = [1]
 _LABELS = {bool: "BOOL", int: "INT64", float: "FP64"}
-OUTPUTS = ("score", "label", "explanation", "reason_codes")
+OUTPUTS = ("score", "label", "probabilities", "explanation", "reason_codes")
 
 
 def parse(body: bytes, features: Mapping[str, Feature] | None = None) -> Call:
@@ -176,10 +177,8 @@ def _wanting(call: Call, outputs: Any) -> Call:
 
 def format_answer(model: str, call: Call, result: Result) -> JsonObject:
     """An explanation is one JSON text per row, the only form the protocol's tensors leave."""
-    labels, role = result.answer.labels, result.role.value
-    outputs = [_tensor(call, "score", "FP64", result.answer.scores.tolist())]
-    if labels is not None:
-        outputs.append(_tensor(call, "label", _datatype(labels), labels))
+    role = result.role.value
+    outputs = list(_answers(call, result.answer))
     if result.explanations is not None:
         outputs += [_tensor(call, name, "BYTES", texts) for name, texts in _reasons(call, result.explanations)]
     if call.outputs:
@@ -191,6 +190,19 @@ def format_answer(model: str, call: Call, result: Result) -> JsonObject:
         "parameters": {"role": role, "decision_ids": call.decision_ids},
         "outputs": outputs,
     }
+
+
+def _answers(call: Call, answer: Answer) -> Iterator[JsonObject]:
+    """A class has no score beside its probability."""
+    if answer.probabilities is not None:
+        rows, classes = answer.probabilities.shape
+        yield _tensor(call, "label", "BYTES", answer.labels or [])
+        flat = answer.probabilities.ravel().tolist()
+        yield {"name": "probabilities", "shape": [rows, classes], "datatype": "FP64", "data": flat}
+        return
+    yield _tensor(call, "score", "FP64", answer.scores.tolist())
+    if answer.labels is not None:
+        yield _tensor(call, "label", _datatype(answer.labels), answer.labels)
 
 
 def _reasons(call: Call, accounts: list[JsonObject]) -> Iterator[tuple[str, list[str]]]:
@@ -213,23 +225,26 @@ def _datatype(labels: list[Any]) -> str:
 
 def format_metadata(spec: ModelSpec, versions: list[int], platform: str = "scikit-learn") -> JsonObject:
     """`versions` are those a request may name. The order of `inputs` is that of a tensor without names; `groups` may be
-    sent beside them, as texts or numbers."""
+    sent beside them, as texts or numbers. The columns of `probabilities` are the `classes`, in their order."""
     inputs = [
         {"name": name, "datatype": DATATYPES[feature.type], "shape": [-1]}
         for name, feature in spec.data.features.items()
     ]
-    outputs = [{"name": "score", "datatype": "FP64", "shape": [-1]}]
-    if spec.task is not Task.REGRESSION:
-        outputs.append({"name": "label", "datatype": _label_datatype(spec), "shape": [-1]})
+    named = {"groups": spec.data.accompanying, "classes": spec.data.label.classes or ()}
+    parameters = {name: list(values) for name, values in named.items() if values}
     return {
         "name": spec.model,
         "versions": [str(version) for version in versions],
         "platform": platform,
         "inputs": inputs,
-        "outputs": outputs,
-        **({"parameters": {"groups": list(spec.data.accompanying)}} if spec.data.accompanying else {}),
+        "outputs": _outputs(spec),
+        **({"parameters": parameters} if parameters else {}),
     }
 
 
-def _label_datatype(spec: ModelSpec) -> str:
-    return "INT64" if spec.task is Task.BINARY else "BYTES"
+def _outputs(spec: ModelSpec) -> list[JsonObject]:
+    score = {"name": "score", "datatype": "FP64", "shape": [-1]}
+    if spec.task is Task.MULTICLASS:
+        shares = {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(spec.data.label.classes or ())]}
+        return [{"name": "label", "datatype": "BYTES", "shape": [-1]}, shares]
+    return [score, {"name": "label", "datatype": "INT64", "shape": [-1]}] if spec.task is Task.BINARY else [score]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from steward.gates.classes import by_class
 from steward.serving.answers.failures import RefusedRequestError
 from steward.serving.protocols import unnamed
 from steward.serving.protocols.calls import Call, make_call, parse_json, parse_lenient_json
@@ -142,10 +143,13 @@ def _malformed(way: str, shape: str) -> RefusedRequestError:
 
 
 def format_answer(call: Call, result: Result) -> JsonObject:
-    """`predictions` are what the estimator's `predict` gives, as with MLflow; the scores stand beside them."""
+    """`predictions` are what the estimator's `predict` gives, as with MLflow; the scores stand beside them, or the
+    probability of every class by name."""
     labels, scores = result.answer.labels, result.answer.scores.tolist()
     answer: JsonObject = {"predictions": scores if labels is None else labels}
-    if labels is not None:
+    if result.answer.probabilities is not None:
+        answer["probabilities"] = by_class(result.answer.probabilities, result.answer.classes)
+    elif labels is not None:
         answer["scores"] = scores
     if result.explanations is not None and call.explain:
         answer["explanations"] = result.explanations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 _LONGEST_INSTANT = 64
 
 
-def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
+def parse(body: bytes, recorded_at: datetime, limit: int, classes: Sequence[str] | None = None) -> pa.Table:
     """`{"outcomes": [{"decision_id", "label", "observed_at", "value"}]}` → OUTCOME_COLUMNS. All or nothing.
 
-    A label is a number, true or false; null says that there will be none. `value` may be left out.
+    A label is a number, true or false; null says that there will be none. `value` may be left out. Of a model that
+    tells `classes` a label is the name of one, never a number: it is stored as one, in the spec's order.
     """
     import pyarrow as pa
 
@@ -30,7 +32,8 @@ def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
     if len(outcomes) > limit:
         said = f"{len(outcomes)} outcomes in one request"
         raise RefusedRequestError(said, hint=f"send at most {limit} at a time", code="too_many_rows", status=413)
-    rows = [_row(position, outcome) for position, outcome in enumerate(outcomes)]
+    places = None if classes is None else {name: float(place) for place, name in enumerate(classes)}
+    rows = [_row(position, outcome, places) for position, outcome in enumerate(outcomes)]
     ids, labels, instants, values = zip(*rows, strict=True)
     instant = pa.timestamp("us", "UTC")
     return pa.table(
@@ -44,16 +47,29 @@ def parse(body: bytes, recorded_at: datetime, limit: int) -> pa.Table:
     )
 
 
-def _row(position: int, outcome: Any) -> tuple[str, float | None, datetime, float | None]:
+def _row(
+    position: int, outcome: Any, places: Mapping[str, float] | None
+) -> tuple[str, float | None, datetime, float | None]:
     where = f"outcomes[{position}]"
     if not isinstance(outcome, dict):
         raise RefusedRequestError("not an object", where=where, hint='write {"decision_id", "label", "observed_at"}')
     decision_id, label, observed = outcome.get("decision_id"), outcome.get("label"), outcome.get("observed_at")
     if not isinstance(decision_id, str) or not 0 < len(decision_id) <= LONGEST_NAME:
         raise RefusedRequestError("no decision_id", where=where, hint="send the id the answer came with")
-    if label is not None and not isinstance(label, (bool, int, float)):
+    return decision_id, _label(label, where, places), _observed(observed, where), _value(outcome, where)
+
+
+def _label(label: Any, where: str, places: Mapping[str, float] | None) -> float | None:
+    if label is None:
+        return None
+    if places is not None:
+        if not isinstance(label, str) or label not in places:
+            said, hint = f"the label {shown(label)} is none of the classes", f"send one of {', '.join(places)}"
+            raise RefusedRequestError(said, where=where, hint=hint, code="unknown_class")
+        return places[label]
+    if not isinstance(label, (bool, int, float)):
         raise RefusedRequestError(f"the label {shown(label)} is not a number", where=where, hint="send a number")
-    return decision_id, None if label is None else float(label), _observed(observed, where), _value(outcome, where)
+    return float(label)
 
 
 def _value(outcome: JsonObject, where: str) -> float | None:
