@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import groupby, pairwise
 
 from steward.actions.state import Transaction
-from steward.actions.window_incidents import LOOKED_BACK, first_reason, severity_of
+from steward.actions.window_incidents import LOOKED_BACK, first_reason, recovered_of, severity_of
 from steward.ledger import AuditEvent, EventType
 from steward.monitoring.episodes import Step, retold
 from steward.monitoring.messages import Message, message_of
@@ -48,7 +48,7 @@ def _events(
 ) -> Iterator[AuditEvent]:
     """`following`: the first window of the version after it, with which its troubles are over."""
     sound, known, step = spec.monitoring.resolve_after, "", None
-    for step in retold(windows, cause, sound):
+    for step in retold(windows, cause, sound, recovered_of(tx, cause)):
         present = severity_of(tx, spec, cause, step.episode)
         severity = worst(known, present) if known else present
         rose = {"rose_from": known} if known and severity != known else {}

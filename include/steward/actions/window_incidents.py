@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from steward.actions.incidents import monitored_incidents, resolve_incident, save_incident
 from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
 from steward.gates import Outcome, Verdict
 from steward.ledger import EventType
-from steward.monitoring.episodes import Episode, latest_episode, settled_to
+from steward.monitoring.episodes import Episode, Recovered, latest_episode, settled_to
 from steward.monitoring.severity import severity, worst
 from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
 from steward.spec import ModelSpec
@@ -54,6 +55,27 @@ def first_reason(tx: Transaction, cause: Cause, episode: Episode) -> str:
     return next(said, "a window failed")
 
 
+def recovered_of(tx: Transaction, cause: Cause) -> Recovered:
+    """By the findings of the windows: every check of the cause that failed before passes now, or is asked no more.
+
+    Some check can hardly ever decide (a category of sixty levels at two hundred rows a week); it must not keep open
+    what it never complained of.
+    """
+
+    @cache
+    def outcomes(evidence: str) -> list[tuple[str, Outcome]]:
+        findings = Verdict.from_json(tx.evidence.get(evidence).body["verdict"]).findings
+        return [(found.gate, found.outcome) for found in findings if found.gate.startswith(f"{cause.value}.")]
+
+    def recovered(bad: Sequence[JudgedWindow], judged: JudgedWindow) -> bool:
+        now = outcomes(judged.evidence)
+        failed = {gate for each in bad for gate, outcome in outcomes(each.evidence) if outcome is Outcome.FAILED}
+        proven = any(outcome is Outcome.PASSED for _, outcome in now)
+        return proven and not any(gate in failed and outcome is not Outcome.PASSED for gate, outcome in now)
+
+    return recovered
+
+
 def _ended_with_their_version(tx: Transaction, op: Operation) -> Iterator[Incident]:
     champion, now = tx.versions.champion(op.model), op.services.clock.now()
     for incident in monitored_incidents(tx, op.model):
@@ -89,7 +111,7 @@ class _Seen:
         unsettled = [judged for judged in self.windows if settled is None or judged.window.end > settled]
         sound = self.spec.monitoring.resolve_after
         before = self._out_of_sight(known, cause) if known else None
-        episode = latest_episode(unsettled, cause, sound, before)
+        episode = latest_episode(unsettled, cause, sound, before, recovered_of(self.tx, cause))
         if known is None:
             return self._open(cause, episode) if episode and not episode.is_over(sound) else None
         if episode is None:
@@ -107,7 +129,7 @@ class _Seen:
             return None
         began, digest = known.first_bad, known.evidence
         bad = JudgedWindow(known.model, known.version, began, Outcome.FAILED, (cause,), digest, known.updated_at)
-        return Episode(began, bad, failed=0)
+        return Episode(began, bad, failed=0, bad=(bad,))
 
     def _about(self, incident: Incident) -> tuple[int, str]:
         return incident.version, incident.cause

@@ -6,8 +6,8 @@ late, or with a clock that went back, takes its own place and no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -18,39 +18,59 @@ from steward.types import Window
 
 @dataclass(frozen=True)
 class Episode:
-    """`first_bad` to `last_bad` with `failed` failed windows; the last `passed` windows in a row were sound."""
+    """`first_bad` to `last_bad` with `failed` failed windows, each in `bad`; the last `passed` in a row were sound."""
 
     first_bad: Window
     last_bad: JudgedWindow
     failed: int = 1
     passed: int = 0
+    bad: tuple[JudgedWindow, ...] = field(default=(), compare=False, repr=False)
 
     def is_over(self, sound: int) -> bool:
         return self.passed >= sound
 
 
+Recovered = Callable[[Sequence[JudgedWindow], JudgedWindow], bool]
+"""Whether all that failed in these windows is sound in the last one, though something else of it could not be told."""
+
+
+def _never(bad: Sequence[JudgedWindow], judged: JudgedWindow) -> bool:
+    return False
+
+
 def latest_episode(
-    windows: Iterable[JudgedWindow], cause: str, sound: int, before: Episode | None = None
+    windows: Iterable[JudgedWindow],
+    cause: str,
+    sound: int,
+    before: Episode | None = None,
+    recovered: Recovered = _never,
 ) -> Episode | None:
     """The last trouble of this cause, over or not; None when no window failed.
 
     `windows` are of one version, oldest first. `sound` passed windows in a row end an episode. A window that could not
-    be judged for the cause neither counts nor interrupts: absence of evidence ends no trouble and starts none. `before`
-    is what went on when the first of them was judged.
+    be judged for the cause neither counts nor interrupts: absence of evidence ends no trouble and starts none. One in
+    which only checks that never failed could not decide counts as passed, if `recovered` says so. `before` is what went
+    on when the first of them was judged.
     """
     episode = before
     for judged in windows:
         outcome = outcome_of(judged, cause)
         if outcome is Outcome.FAILED:
             going_on = episode is not None and not episode.is_over(sound)
-            episode = _once_more(episode, judged) if episode and going_on else Episode(judged.window, judged)
-        elif outcome is Outcome.PASSED and episode is not None:
+            episode = _once_more(episode, judged) if episode and going_on else _begun(judged)
+        elif episode is not None and (
+            outcome is Outcome.PASSED or (outcome is Outcome.INCONCLUSIVE and recovered(episode.bad, judged))
+        ):
             episode = replace(episode, passed=episode.passed + 1)
     return episode
 
 
+def _begun(judged: JudgedWindow) -> Episode:
+    return Episode(judged.window, judged, bad=(judged,))
+
+
 def _once_more(episode: Episode, judged: JudgedWindow) -> Episode:
-    return replace(episode, last_bad=judged, failed=episode.failed + 1, passed=0)
+    return replace(episode, last_bad=judged, failed=episode.failed + 1, passed=0, bad=(*episode.bad, judged))
 
 
 def outcome_of(judged: JudgedWindow, cause: str) -> Outcome:
@@ -77,11 +97,11 @@ class Step(NamedTuple):
     kind: Literal["began", "went_on", "ended"]
 
 
-def retold(windows: Sequence[JudgedWindow], cause: str, sound: int) -> Iterator[Step]:
+def retold(windows: Sequence[JudgedWindow], cause: str, sound: int, recovered: Recovered = _never) -> Iterator[Step]:
     """The troubles of one version, as they would have been followed night by night. `windows` oldest first."""
     settled, under_way = 0, False
     for place, judged in enumerate(windows, 1):
-        episode = latest_episode(windows[settled:place], cause, sound)
+        episode = latest_episode(windows[settled:place], cause, sound, recovered=recovered)
         if episode is None:
             continue
         if episode.is_over(sound):

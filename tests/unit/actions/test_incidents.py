@@ -107,6 +107,36 @@ def replace_champion(watched: Watched) -> None:
         tx.versions.move(VersionRef(MODEL, 2), State.CHALLENGER, State.CHAMPION)
 
 
+def of_checks(**outcomes: str) -> dict[str, Any]:
+    """Findings of drift by feature, one letter each."""
+    findings = [Finding(f"drift.psi:{name}", OUTCOMES[said], f"{name}: {said}") for name, said in outcomes.items()]
+    return {"verdict": Verdict(tuple(findings)).to_json()}
+
+
+def test_a_check_that_never_decides_keeps_nothing_open_that_it_never_complained_of(watched: Watched) -> None:
+    watched.night(8, "F", **of_checks(fare="F", carrier="I"))
+    watched.night(9, "I", **of_checks(fare="P", carrier="I"))
+    assert watched.incidents()[0].passed == 1
+    watched.night(10, "I", **of_checks(fare="P", carrier="I"))
+    (incident,) = watched.incidents()
+    assert incident.state is IncidentState.RESOLVED
+    with watched.services.database.begin() as tx:
+        told = retold_messages(tx, watched.spec, BEGAN)
+    assert [message.title for message in told] == watched.titles()
+
+
+def test_what_failed_once_must_be_told_sound(watched: Watched) -> None:
+    """Of every bad window, and not of the last alone; and something must have passed."""
+    watched.night(8, "F", **of_checks(fare="F", carrier="P"))
+    watched.night(9, "F", **of_checks(fare="I", carrier="F"))
+    for night in (10, 11, 12):
+        watched.night(night, "I", **of_checks(fare="I", carrier="P"))
+    watched.night(13, "I", **of_checks(fare="P", carrier="I"))
+    watched.night(14, "I", **of_checks(distance="I"))
+    (incident,) = watched.incidents()
+    assert (incident.state, incident.windows, incident.passed) == (IncidentState.OPEN, 2, 0)
+
+
 def test_one_message_per_incident_and_not_per_window(watched: Watched) -> None:
     for night, said in enumerate("FFFFFPFPP", 8):
         watched.night(night, said)
