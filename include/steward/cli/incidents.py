@@ -42,10 +42,11 @@ def incidents(
     from steward.actions.messaging import waiting_messages
 
     with wiring.database().begin() as tx:
-        models = [model] if model else sorted({i.model for i in tx.incidents.unresolved_everywhere()})
-        if every and not model:
-            models = sorted({*models, *wiring.specs().ids()})
-        found = [each for name in models for each in tx.incidents.all(name)]
+        if model:
+            found = tx.incidents.all(model)
+        else:  # every id begins with nothing
+            everywhere = tx.incidents.find("") if every else tx.incidents.unresolved_everywhere()
+            found = sorted(everywhere, key=lambda each: each.model)
     if model and not found:
         wiring.specs().module_path(model)  # a name nobody knows is an error, not an empty list
     waiting = waiting_messages(wiring.database())

@@ -93,5 +93,6 @@ def letter(id: str, to: tuple[str, ...], title: str, body: str, severity: str, a
 def fault_of(dag: str, run: str, task: str, model: str | None, severity: str, error: str, at: datetime) -> Message:
     """A task failed for good: no verdict, a fault. The error is the first line of it and no more."""
     said = error.strip().split("\n", 1)[0][:LONGEST_ERROR] or "no reason was given"
-    body = f"{task} of {run} failed: {said}\nIts log in Airflow says more; what was done already is not done twice."
+    after = "Its log in Airflow says more. Once the cause is mended, clear the task: nothing is done twice."
+    body = f"{task} of {run} failed: {said}\n{after}"
     return Message(f"fault:{dag}:{run}", "fault", model, "fault", severity, at, f"{dag}: {task} failed", body)

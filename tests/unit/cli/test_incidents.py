@@ -16,8 +16,9 @@ from steward.actions.effects import deliver
 from steward.actions.incidents import resolve_incident, save_incident
 from steward.actions.state import Services
 from steward.approval.policy import load_policy
-from steward.ledger import EventType
+from steward.ledger import ALL_MODELS, EventType
 from steward.monitoring.notifications import load_notifications
+from steward.monitoring.windows import IncidentState
 from steward.testing import FakeDatabase, FrozenClock
 from steward.testing.builders import MODEL, an_incident
 from steward.testing.services import services_in_memory
@@ -66,6 +67,20 @@ def test_incidents(steward: Steward, happened: Services) -> None:
     assert line[:6] == ["b" * 12, f"{MODEL}@1", "drift", "medium", "open", f"{an_incident().first_bad.start:%Y-%m-%d}"]
     assert len(json.loads(steward("incidents", "--all", "--json").out)) == 2
     assert steward("incidents", "no_such_model").code == 5
+
+
+def test_all_of_them_are_shown_those_of_retired_models_and_of_the_estate_too(
+    steward: Steward, store: FakeDatabase
+) -> None:
+    """No spec names them any more, or ever did."""
+    with store.begin() as tx:
+        for place, model in enumerate((ALL_MODELS, "retired_long_ago")):
+            tx.incidents.save(an_incident(id=f"{place}" * 32, model=model, state=IncidentState.RESOLVED))
+    assert {row["model"] for row in json.loads(steward("incidents", "--all", "--json").out)} == {
+        ALL_MODELS,
+        "retired_long_ago",
+    }
+    assert json.loads(steward("incidents", "--json").out) == []
 
 
 def test_no_incidents(steward: Steward, store: FakeDatabase) -> None:
