@@ -9,7 +9,7 @@ import pytest
 
 from steward.errors import ConflictError, NotFoundError
 from steward.gates import Evidence, Outcome
-from steward.monitoring.tallies import Tally
+from steward.monitoring.tallies import OperationTally, Tally
 from steward.monitoring.windows import Cause, IncidentState
 from steward.testing.builders import MODEL, NOON, WEEK, a_day_tally, a_judged_window, an_incident
 from steward.types import Window, digest_of
@@ -211,12 +211,26 @@ class TestTallies:
         with database.begin() as tx:
             for counted in (*days, replace(days[0], version=2)):
                 tx.tallies.record(counted)
-            tx.tallies.confirm(MODEL, 1, [days[0].day, days[2].day, days[2].day + timedelta(days=1)], later)
-            tx.tallies.confirm(MODEL, 1, [], later)
+            read = tx.tallies.days(MODEL, 1, days[0].day, days[2].day)
+            tx.tallies.confirm([read[0], read[2], replace(read[2], day=read[2].day + timedelta(days=1))], later)
+            tx.tallies.confirm([], later)
         with database.begin() as tx:
             known = tx.tallies.days(MODEL, 1, days[0].day, days[2].day)
             assert known == [replace(days[0], counted_at=later), days[1], replace(days[2], counted_at=later)]
             assert tx.tallies.days(MODEL, 2, days[0].day, days[2].day) == [replace(days[0], version=2)]
+
+    def test_a_day_that_somebody_counted_again_is_not_confirmed(self, database):
+        """Whoever read it before knows nothing of those counts."""
+        (day,) = self.days(1)
+        again = replace(day, tally=Tally(day.tally.profile, operation=OperationTally(rows=1)))
+        with database.begin() as tx:
+            tx.tallies.record(day)
+            read = tx.tallies.days(MODEL, 1, day.day, day.day)
+            tx.tallies.record(again)
+            tx.tallies.confirm(read, NOON + timedelta(days=1))
+        with database.begin() as tx:
+            (found,) = tx.tallies.days(MODEL, 1, day.day, day.day)
+            assert found.counted_at == again.counted_at
 
     def test_dropped_days_are_counted_again(self, database):
         days = self.days(4)

@@ -48,7 +48,7 @@ def count_days(
     against, asked_at = counted_against(spec, version), services.wall()
     with services.database.begin() as tx:
         stored = tx.tallies.days(spec.model, version.number, first, last)
-    known = {counted.day: counted for counted in stored if counted.tally.profile == against}
+    known = {counted.day: counted for counted in stored if _holds(counted, against, asked_at)}
     stale = _told_since(services, spec, known) | _quiet(services, known)
     found = []
     for day in _days(first, last):
@@ -59,8 +59,13 @@ def count_days(
         if keep and window_of(day).end <= services.clock.now():
             _keep(services, spec, found[-1])
     if keep:
-        _confirm(services, version, sorted(known.keys() - stale), asked_at)
+        _confirm(services, [known[day] for day in sorted(known.keys() - stale)], asked_at)
     return found
+
+
+def _holds(counted: DayTally, against: str, now: datetime) -> bool:
+    """A day that was counted later than now was counted by a clock that was ahead: what came since is not known."""
+    return counted.tally.profile == against and counted.counted_at <= now + CLOCKS_APART
 
 
 def counted_against(spec: ModelSpec, version: ModelVersion) -> str:
@@ -150,8 +155,8 @@ def _without_forgotten(tx: Transaction, counted: DayTally, sample: bytes) -> byt
     return without_subjects(sample, [event.body["subject"] for event in told])
 
 
-def _confirm(services: Services, version: ModelVersion, days: Sequence[date], asked_at: datetime) -> None:
+def _confirm(services: Services, read: Sequence[DayTally], asked_at: datetime) -> None:
     """So that the next run asks only for what was recorded from now on."""
-    if days:
+    if read:
         with services.database.begin() as tx:
-            tx.tallies.confirm(version.model, version.number, days, asked_at)
+            tx.tallies.confirm(read, asked_at)

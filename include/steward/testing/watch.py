@@ -50,10 +50,10 @@ class FakeTallyTable:
             if first <= day <= last and json.loads(body)["format"] == FORMAT
         ]
 
-    def confirm(self, model: str, version: int, days: Sequence[date], at: datetime) -> None:
-        for key in ((model, version, day) for day in days):
-            if key in self._tallies:
-                counted, body = self._tallies[key]
+    def confirm(self, read: Sequence[DayTally], at: datetime) -> None:
+        for key, digest in (((each.model, each.version, each.day), each.digest) for each in read):
+            counted, body = self._tallies.get(key, (None, "null"))
+            if counted is not None and digest_of(json.loads(body)) == digest:
                 self._tallies[key] = (replace(counted, counted_at=at), body)
 
     def drop(self, model: str, first: date, last: date) -> None:

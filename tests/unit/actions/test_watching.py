@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 from tests.unit.actions.conftest import build_life
 
-from steward.actions import missed_windows, watching
+from steward.actions import missed_windows, tallying, watching
 from steward.gates import Outcome
 from steward.monitoring.checks import judging
 from steward.monitoring.windows import Cause, JudgedWindow
@@ -143,6 +144,46 @@ class TestCounting:
         served.clock.advance(timedelta(hours=1))
         served.judge("night2 again")
         assert served.read == []
+
+    def test_days_that_a_clock_ahead_counted_are_counted_again(self, served: Watched) -> None:
+        """Outcomes recorded since are dated before that count: nobody would ask for them until the clock is there."""
+        served.serve(7, told=False)
+        right = served.services.wall
+        served.life.services = served.services = replace(served.services, wall=lambda: right() + 30 * DAY)
+        served.judge("night1")
+        served.life.services = served.services = replace(served.services, wall=right)
+        served.tell(served.life.predictions.rows["toy"][-1])
+        served.clock.advance(timedelta(hours=1))
+        served.judge("night1 again")
+        assert served.today - DAY in served.read
+        served.judge("once more")
+        assert served.read == []
+
+    def test_two_runs_at_once_lose_no_outcome(self, served: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A slow run puts down what it counted before the outcomes came, while another confirms what it read."""
+        served.serve(7, told=False)
+        slow = []
+        with monkeypatch.context() as patch:
+            patch.setattr(tallying, "_keep", lambda services, spec, counted: slow.append(counted))
+            served.judge("slow")
+        served.clock.advance(timedelta(hours=1))
+        served.tell(served.life.predictions.rows["toy"][-1])
+        served.clock.advance(timedelta(hours=1))
+        served.judge("quick")
+        served.clock.advance(timedelta(hours=1))
+        confirm = tallying._confirm
+
+        def meanwhile(*arguments: Any) -> None:
+            for counted in slow:
+                with served.services.database.begin() as tx:
+                    tx.tallies.record(counted)
+            confirm(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tallying, "_confirm", meanwhile)
+            served.judge("quick again")
+        served.judge("next night")
+        assert served.today - DAY in served.read
 
     def test_the_evidence_names_the_counts_it_rests_on(self, served: Watched) -> None:
         served.serve(7, told=False)

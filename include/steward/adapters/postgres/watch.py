@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -98,10 +98,11 @@ class PostgresTallyTable:
         rows = self._work.rows(wanted.order_by(columns.day))
         return [_counted(row) for row in rows if row.body.get("format") == FORMAT]
 
-    def confirm(self, model: str, version: int, days: Sequence[date], at: datetime) -> None:
+    def confirm(self, read: Sequence[DayTally], at: datetime) -> None:
         columns = tables.tallies.c
-        theirs = (columns.model == model, columns.version == version, columns.day.in_(days))
-        self._work.write(update(tables.tallies).where(*theirs).values(counted_at=at))
+        key = tuple_(columns.model, columns.version, columns.day, columns.digest)
+        theirs = key.in_([(each.model, each.version, each.day, each.digest) for each in read])
+        self._work.write(update(tables.tallies).where(theirs).values(counted_at=at))
 
     def drop(self, model: str, first: date, last: date) -> None:
         columns = tables.tallies.c

@@ -140,8 +140,9 @@ class TallyTable(Protocol):
         there: they are counted again."""
         ...
 
-    def confirm(self, model: str, version: int, days: Sequence[date], at: datetime) -> None:
-        """Nothing came for these days until `at`: their counts are those of `at`."""
+    def confirm(self, read: Sequence[DayTally], at: datetime) -> None:
+        """Nothing came for these days until `at`: their counts are those of `at`. Of one that somebody else counted
+        again since it was read, nothing is said."""
         ...
 
     def drop(self, model: str, first: date, last: date) -> None:
