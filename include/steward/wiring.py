@@ -17,7 +17,7 @@ from steward.clock import Clock, ReplayClock, SystemClock
 from steward.errors import SpecError, UnavailableError
 
 if TYPE_CHECKING:
-    from steward.actions.state import Database, Services
+    from steward.actions.state import Database, RunStates, Services
     from steward.approval.policy import Policy
     from steward.data import PredictionLog
     from steward.inventory.external import ExternalModels
@@ -350,6 +350,21 @@ def services() -> Services:
         external=external,
         packs=packs,
         notifications=notifications,
+        runs=_run_states(),
+    )
+
+
+def _run_states() -> RunStates:
+    """Airflow itself, where a log-in is at hand."""
+    from steward.actions.state import UnknownRuns
+    from steward.adapters.airflow_rest import AirflowClient, AirflowRuns
+
+    given = settings()
+    user, password = given.airflow_user, _plain(given.airflow_password)
+    if given.airflow_token is None and not (user and password):
+        return UnknownRuns()
+    return AirflowRuns(
+        AirflowClient(given.airflow_url, token=_plain(given.airflow_token), user=user, password=password)
     )
 
 

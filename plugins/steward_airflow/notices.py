@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TELLING = frozenset({"open_incident", "note_scoring", "audit_inventory", "maintain_log", "roll_back", "settle_rollout"})
+TELLING = frozenset(
+    {
+        "audit_inventory",
+        "heal",
+        "heal_window",
+        "maintain_log",
+        "note_scoring",
+        "open_incident",
+        "roll_back",
+        "settle_rollout",
+    }
+)
 """Actions after which their task delivers what waits for a channel of Airflow."""
 
 

@@ -1,4 +1,4 @@
-"""maintain, outcomes, forget: the upkeep of the prediction log, by hand."""
+"""maintain, outcomes, forget, heal: the upkeep of the prediction log and of all that runs, by hand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from steward.cli.arguments import instant_of
 from steward.cli.output import Json, Reason, print_json, print_table
+from steward.types import JsonObject
 
 outcomes = typer.Typer(help="What became of decisions.", no_args_is_help=True)
 
@@ -20,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     outcomes.command()(load)
     app.add_typer(outcomes, name="outcomes")
     app.command()(forget)
+    app.command()(heal)
 
 
 def maintain(
@@ -86,6 +88,37 @@ def forget(
     typer.echo(f"{model}: {done['predictions']} predictions and {done['outcomes']} outcomes erased")
     if done["held"]:
         typer.echo(f"{done['held']} files are still held by a server: hidden from every read, erased by the next run")
+
+
+def heal(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is wrong; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look after champions, servers, training runs and monitors, as Airflow does every ten minutes. Again is harmless.
+
+    What is an incident already is shown by a dry run, and not told again. Exit code 1 when a part of it could not be
+    looked at; the rest was done.
+
+    Example: steward heal --dry-run
+    """
+    from steward import actions, wiring
+
+    done = actions.heal(wiring.services(), actor=_caller(), dry_run=dry_run)
+    if as_json:
+        print_json(done)
+    elif done["found"]:
+        rows = ((each["kind"], each["model"], each["said"], _healed(each)) for each in done["found"] if "said" in each)
+        print_table(("kind", "model", "what", "incident"), rows)
+    elif not done["faults"]:
+        typer.echo("nothing to heal")
+    for fault in done["faults"]:
+        typer.echo(f"could not look at {fault}", err=True)
+    if done["faults"]:
+        raise typer.Exit(1)
+
+
+def _healed(found: JsonObject) -> str:
+    return str(found.get("incident") or "")[:12]
 
 
 def _caller() -> str:

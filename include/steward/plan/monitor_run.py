@@ -12,10 +12,16 @@ _EVIDENCE = {"evidence": answer_of("judge_window", "evidence")}
 
 
 def monitor_steps(spec: ModelSpec, asset: str) -> tuple[Step, ...]:
-    return (_judge(spec), _incident(spec), _report(spec), _retraining(spec, asset))
+    healing = (_heal(spec),) if _may_go_back(spec) else ()
+    return (_judge(spec, healing), _incident(spec), *healing, _report(spec), _retraining(spec, asset))
 
 
-def _judge(spec: ModelSpec) -> Step:
+def _may_go_back(spec: ModelSpec) -> bool:
+    """Whether policy lets a failed window send a version back; a batch target has no version that stands by."""
+    return bool(spec.monitoring.roll_back_on) and spec.deployment.target != "batch"
+
+
+def _judge(spec: ModelSpec, healing: tuple[Step, ...]) -> Step:
     return Step(
         "judge_window",
         "judge_window",
@@ -24,7 +30,7 @@ def _judge(spec: ModelSpec) -> Step:
         {"as_of": field_of_run("as_of")},
         kind=StepKind.GATE,
         decides="version",
-        skips=("open_incident", "write_report", "request_retraining"),
+        skips=("open_incident", *(step.name for step in healing), "write_report", "request_retraining"),
         timeout=timedelta(minutes=30),
     )
 
@@ -38,6 +44,18 @@ def _incident(spec: ModelSpec) -> Step:
         _EVIDENCE,
         after=("judge_window",),
         idle_without=("incidents", "passing", "resolved"),
+    )
+
+
+def _heal(spec: ModelSpec) -> Step:
+    return Step(
+        "heal_window",
+        "heal_window",
+        "Sends a version that failed back to the one before, where policy says so and that one stands by.",
+        spec.model,
+        _EVIDENCE,
+        after=("open_incident",),
+        idle_without=("rolled_back", "left"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Graphs that belong to no single model: the nightly audit, and what people start for one model or another."""
+"""Graphs that belong to no single model: the nightly audit, healing, and what people start for one model or another."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ AUDITING = """# Nightly audit
 Verifies the ledger and sets a checkpoint; compares what is declared, registered, served, called and owned; puts moved
 aliases right; lets go of champions whose rollback window is over. Findings are incidents, and owners are told of new
 ones: a finding does not turn the run red, a fault does. `steward audit inventory` shows them all.
+"""
+HEALING = """# Heal
+
+Every ten minutes, over all models: a champion that fails surely, by the test that judges canaries, gives way to the
+version that still stands by (`monitoring.roll_back_on`); a server without its champion, behind its route or silent is
+an incident; a training run that does not move any more is closed, and what it left half-way taken back; a monitor that
+does not judge is an incident. Each is told once and ends by itself. `steward heal --dry-run` shows what it would do.
 """
 ROLLING_BACK = """# Roll back
 
@@ -50,7 +57,7 @@ def portfolio_plans(models: tuple[str, ...]) -> tuple[DagPlan, ...]:
     """`models` fill the choice of the forms. No model, nothing to roll back, retire or reproduce."""
     if not models:
         return (_audit(),)
-    return (_audit(), _maintain(), _rollback(models), _rehearse(models), _retire(models), _reproduce(models))
+    return (_audit(), _heal(), _maintain(), _rollback(models), _rehearse(models), _retire(models), _reproduce(models))
 
 
 def _audit() -> DagPlan:
@@ -90,6 +97,27 @@ def _audit() -> DagPlan:
         owner=OWNER,
         owner_link=None,
         steps=(verify, audit, reassert, release),
+    )
+
+
+def _heal() -> DagPlan:
+    step = Step(
+        "heal",
+        "heal",
+        "Looks after champions, servers, runs and monitors; red when part of it could not be looked at.",
+        kind=StepKind.CHECK,
+        timeout=timedelta(minutes=9),
+    )
+    return DagPlan(
+        id="steward__heal",
+        title="Steward · heal",
+        doc=HEALING,
+        schedule=Schedule(cron="*/10 * * * *"),
+        params={},
+        tags=TAGS,
+        owner=OWNER,
+        owner_link=None,
+        steps=(step,),
     )
 
 

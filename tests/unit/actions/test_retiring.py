@@ -462,6 +462,7 @@ def doors(life: Life) -> dict[str, Callable[[], Any]]:
         "rehearse_rollback": lambda: life.do("rehearse_rollback", "r"),
         "note_scoring": lambda: life.do("note_scoring", "r", evidence=digest),
         "open_incident": lambda: life.do("open_incident", "r", evidence=digest),
+        "heal_window": lambda: life.do("heal_window", "r", evidence=digest),
         "write_report": lambda: life.do("write_report", "r", evidence=digest),
         "write_governance_reports": lambda: life.do("write_governance_reports", "r"),
         "decide_retraining": lambda: life.do("decide_retraining", "r", evidence=digest),
@@ -499,7 +500,7 @@ HARMLESS = {
     "show_request",
     "verify_archive",
 }
-PORTFOLIO = {"audit_inventory", "maintain_log", "reassert_aliases", "release_standbys", "verify_ledger"}
+PORTFOLIO = {"audit_inventory", "heal", "maintain_log", "reassert_aliases", "release_standbys", "verify_ledger"}
 
 
 def test_every_action_is_either_a_shut_door_or_known_to_be_harmless(life: Life) -> None:

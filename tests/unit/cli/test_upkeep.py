@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from tests.unit.actions.test_maintaining import OUTCOMES
 from tests.unit.cli.conftest import Steward
 
 from steward import wiring
+from steward.actions.healing import HEALERS
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.data.privacy import keyed_hash
+from steward.errors import UnavailableError
 
 KEY = b"k" * 32
 
@@ -78,3 +81,30 @@ def test_a_local_disk_has_segments_and_an_object_store_has_none(storage: str, ki
     log = wiring.prediction_log(storage)
     assert type(log) is kind
     assert log.root == storage.removeprefix("file://")
+
+
+def test_what_heals_is_said_and_nothing_to_heal_too(life: Life, steward: Steward) -> None:
+    assert (steward("heal").out, steward("heal").code) == ("nothing to heal\n", 0)
+    life.do("take_snapshot", "stuck")
+    life.clock.advance(timedelta(days=2))
+    shown = steward("heal", "--dry-run")
+    assert shown.code == 0
+    assert "run stuck did not move since snapshot.taken" in " ".join(shown.out.split())
+    assert life.events("run.closed") == []
+    done = json.loads(steward("heal", "--json").out)
+    assert [(each["kind"], each["closed"]) for each in done["found"]] == [("run", True)]
+    (closed,) = life.events("run.closed")
+    assert closed.actor.startswith("cli:")
+    assert steward("heal").out == "nothing to heal\n"
+
+
+def test_what_could_not_be_looked_at_is_said_at_the_end(
+    life: Life, steward: Steward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise UnavailableError("nobody there", where="memory")
+
+    monkeypatch.setitem(HEALERS, "servers", away)
+    said = steward("heal")
+    assert said.code == 1
+    assert "could not look at servers: memory: nobody there" in said.err
