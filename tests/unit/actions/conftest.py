@@ -194,10 +194,10 @@ def new_life(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Life]:
     return lambda: build_life(tmp_path_factory.mktemp("life"))
 
 
-def build_life(folder: Path, yaml: str = MODEL_YAML) -> Life:
+def build_life(folder: Path, yaml: str = MODEL_YAML, code: str = MODEL_PY) -> Life:
     (folder / "models" / "toy").mkdir(parents=True)
     (folder / "models" / "toy" / "model.yaml").write_text(yaml)
-    (folder / "models" / "toy" / "model.py").write_text(MODEL_PY)
+    (folder / "models" / "toy" / "model.py").write_text(code)
     clock = FrozenClock(datetime(2013, 6, 1, 6, tzinfo=UTC))
     specs = SpecFolder(folder / "models")
     policy = load_policy(Path(__file__).parents[3] / "include" / "policy.yaml")
