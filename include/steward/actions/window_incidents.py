@@ -125,7 +125,8 @@ class _Seen:
 
     def _out_of_sight(self, known: Incident, cause: Cause) -> Episode | None:
         """Its beginning, where that lies further back than is looked: silence since then is no recovery."""
-        if len(self.windows) < LOOKED_BACK or known.first_bad.end >= self.windows[0].window.end:
+        seen = len(self.windows) < LOOKED_BACK or known.first_bad.end >= self.windows[0].window.end
+        if seen or not known.windows:  # what was noted from outside is no window's
             return None
         began, digest = known.first_bad, known.evidence
         bad = JudgedWindow(known.model, known.version, began, Outcome.FAILED, (cause,), digest, known.updated_at)
