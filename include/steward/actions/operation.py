@@ -15,7 +15,17 @@ from steward.ledger import EventDraft, EventType, person_of, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.types import JsonObject, digest_of, parse_instant
 
-AFTER_RETIREMENT = frozenset({"close_run", "close_stuck_run", "forget_subject", "reproduce"})
+AFTER_RETIREMENT = frozenset(
+    {
+        "acknowledge_incident",
+        "close_run",
+        "close_stuck_run",
+        "forget_subject",
+        "report_fault",
+        "reproduce",
+        "resolve_by_hand",
+    }
+)
 RETIRING = frozenset({"start_retirement", "close_endpoint", "archive_model", "bury"})
 _ENDING = (EventType.ENDPOINT_CLOSED, *TOMBSTONE_EVENTS)
 
@@ -92,7 +102,7 @@ class Operation:
 
         From the day its endpoint is closed there is no way back, and nothing but the retirement itself goes on.
         """
-        if self.action in AFTER_RETIREMENT:
+        if self.action.partition("/")[0] in AFTER_RETIREMENT:
             return
         ended = tx.events.read(model=self.model, types=_ENDING)
         if stone := tombstone_of(ended):

@@ -17,6 +17,7 @@ from steward.actions import window_incidents
 from steward.actions.attending import acknowledge_incident, resolve_by_hand
 from steward.actions.incidents import end_with_service, link_incidents
 from steward.actions.messaging import waiting_messages
+from steward.actions.notifying import report_fault
 from steward.actions.operation import Operation
 from steward.actions.retelling import retold_messages
 from steward.actions.state import Services
@@ -300,6 +301,18 @@ def test_a_person_ends_it_with_a_reason_and_a_later_bad_window_opens_another(wat
     assert watched.events()[-1] == ("resolved", "drift: a test of the source (dana)")
     assert watched.follow(watched.judge(8, "F", effects={}))["incidents"] == []
     assert watched.night(9, "F")["incidents"] != [incident]
+
+
+def test_trouble_with_a_model_that_was_retired_can_be_taken_on_and_ended(watched: Watched) -> None:
+    """The audit opens it: somebody still calls the model, or a server still holds it."""
+    with watched.services.database.begin() as tx:
+        tx.events.append(a_draft(EventType.MODEL_RETIRED, body={"keep_until": "2020-01-01", "archive": "a"}))
+        tx.incidents.save(an_incident(cause="served_though_retired", version=0))
+    known = an_incident().id
+    assert acknowledge_incident(watched.services, incident=known, by="dana")["state"] == "acknowledged"
+    told = report_fault(watched.services, dag="d", run="r", task="t", model=MODEL, error="boom")
+    assert told["told"]
+    assert resolve_by_hand(watched.services, incident=known, by="dana", reason="switched off")["state"] == "resolved"
 
 
 def test_a_review_that_is_due_is_not_ended_by_hand(watched: Watched) -> None:
