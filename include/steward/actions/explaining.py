@@ -65,6 +65,9 @@ NEXT: dict[str, str] = {
     Cause.OPERATION: "look at the servers and their sources; steward rollback {model} --reason … brings back the "
     "champion before",
     Cause.MONITOR: "see why {model}__monitor did not run, or what it lacked: rows, outcomes, a sound clock",
+    "run": "see its log in Airflow ({model}__train); clear what failed there, or begin another: "
+    "steward retrain {model} --reason …",
+    "serving": "look at the log of that server; what it names answers meanwhile, and it ends when the champion is back",
     REVIEW_DUE: "somebody else reviews it: steward review {model} --reason …",
 }
 OTHERWISE = "see the event: steward history {model}"
@@ -188,8 +191,14 @@ def _red(tx: Transaction, model: str) -> Iterator[JsonObject]:
             "evidence": incident.evidence,
             "events": [_cited(event) for event in (*events[:1], *events[1:][-1:])],
             "findings": [finding.to_json() for finding in _failed(tx, incident)][:FINDINGS_SHOWN],
-            "next": NEXT.get(incident.cause, OTHERWISE).format(model=model),
+            "next": _next(incident),
         }
+
+
+def _next(incident: Incident) -> str:
+    """An audit's incident says it itself."""
+    said = (incident.detail or {}).get("what_to_do")
+    return str(said) if said else NEXT.get(incident.cause, OTHERWISE).format(model=incident.model)
 
 
 def _failed(tx: Transaction, incident: Incident) -> Iterator[Finding]:

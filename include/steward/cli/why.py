@@ -56,7 +56,7 @@ def _state(told: JsonObject) -> Iterator[str]:
         of = f"@{each['version']}: " if each["version"] else ""
         weeks = f"{each['windows']} window{'' if each['windows'] == 1 else 's'}"
         yield f"  {of}{each['cause']} since {each['since']:%Y-%m-%d} ({each['severity']}, {each['state']}, {weeks})"
-        yield from (f"    {finding['reason']}" for finding in each["findings"])
+        yield from (f"    {finding['reason']}" for finding in each["findings"] or each["events"][-1:])
         yield from _events(each["events"])
         yield f"    → {each['next']}"
     yield from _window(told)

@@ -132,6 +132,26 @@ def test_drift_alone_is_watched(steward: Steward, store: FakeDatabase) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cause", "detail", "step"),
+    [
+        ("zombie_no_owner", {"reason": "r", "what_to_do": "name an owner"}, "→ name an owner"),
+        ("run", {"run": "r1"}, "→ see its log in Airflow (flight_delays__train)"),
+        ("serving", None, "→ look at the log of that server"),
+    ],
+)
+def test_what_no_window_showed_has_a_next_step_too(
+    steward: Steward, store: FakeDatabase, cause: str, detail: dict[str, str] | None, step: str
+) -> None:
+    """The audit and whoever looks after servers and runs open incidents as well."""
+    with store.begin() as tx:
+        tx.incidents.save(an_incident(cause=cause, detail=detail))
+        tx.events.append(a_draft(EventType.INCIDENT_OPENED, reason="so it was", body={"incident": "incident-1"}))
+    told = steward("why", MODEL).out
+    assert step in told
+    assert "    so it was\n" in told
+
+
+@pytest.mark.parametrize(
     ("outcomes", "state", "said"),
     [
         (None, "not judged", "no window of @1 has been judged yet"),
