@@ -14,8 +14,6 @@ from steward.errors import UnavailableError
 from steward.monitoring.messages import Message
 from steward.monitoring.notifications import Channel
 
-SECONDS_TO_ANSWER = 10
-
 
 class AppriseNotifier:
     """`addresses` are Apprise addresses (mail, chat, pager) by name, beside those in the environment. They are
