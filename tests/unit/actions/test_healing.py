@@ -12,6 +12,7 @@ import pytest
 from tests.unit.actions.conftest import build_life
 
 from steward import actions
+from steward.actions import live_failures
 from steward.actions.verifying import differences
 from steward.errors import UnavailableError
 from steward.gates import Evidence, Finding, Outcome, Verdict
@@ -172,6 +173,42 @@ def test_after_the_rollback_window_nobody_stands_by(served: Any) -> None:
     served.clock.advance(20 * DAY)
     answer(served, errors=400)
     assert [each for each in heal(served) if each["kind"] == "operation"] == []
+
+
+@pytest.mark.parametrize("who", ["another healing", "a person"])
+def test_whoever_is_faster_is_the_only_one(served: Any, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    """Between the look and the act somebody else goes back: nobody goes back twice."""
+    judge_live = live_failures.judge_live
+
+    def overtaken(*given: Any) -> Verdict:
+        monkeypatch.setattr(live_failures, "judge_live", judge_live)
+        if who == "a person":
+            actions.roll_back(served.services, served.spec, actor="person:ravi", reason="complaints")
+        else:
+            assert len(heal(served)) == 1
+        return judge_live(*given)
+
+    answer(served, errors=200)
+    monkeypatch.setattr(live_failures, "judge_live", overtaken)
+    assert heal(served) == []
+    assert len(served.events("rollout.rolled_back")) == 1
+    assert served.champion() == 1
+    assert [each.state for each in incidents(served)] == ["resolved"] * (who != "a person")
+    assert is_whole(served)
+
+
+def test_a_run_that_moves_while_it_is_looked_at_is_not_closed(served: Any) -> None:
+    class Late(Airflow):
+        def is_over(self, model: str, run: str) -> bool | None:
+            served.do("close_run", "slow")
+            return True
+
+    served.do("take_snapshot", "slow")
+    served.clock.advance(16 * MINUTE)
+    served.services = replace(served.services, runs=Late(True))
+    (found,) = [each for each in heal(served) if each["kind"] == "run"]
+    assert found["closed"] is False
+    assert [event.body.get("outcome") for event in served.events("run.closed")[-1:]] == [None]
 
 
 def window(life: Any, version: int, *gates: str, ago: int = 0) -> str:
