@@ -32,23 +32,29 @@ def judge_smoke(rows: Sequence[JsonObject], answers: Sequence[float | Mapping[st
     if not rows:
         return Verdict.of([Finding("smoke", Outcome.PASSED, "the model declares no smoke rows")])
     return Verdict.of(
-        _judge_classes(i, row["expect"], answer)
-        if isinstance(answer, Mapping)
-        else _judge_row(i, row["expect"], float(answer))
-        for i, (row, answer) in enumerate(zip(rows, answers, strict=True))
+        _judge_row(i, row["expect"], answer) for i, (row, answer) in enumerate(zip(rows, answers, strict=True))
     )
 
 
-def _judge_classes(position: int, expect: JsonObject, answer: Mapping[str, float]) -> Finding:
+def _judge_row(position: int, expect: JsonObject, answer: float | Mapping[str, float]) -> Finding:
+    if isinstance(answer, Mapping):
+        return _judge_class(position, expect, answer)
+    if (label := expect.get("label")) is not None:
+        said = f"smoke row {position} expects the class {label}, and the model tells no classes apart"
+        return Finding(f"smoke:{position}", Outcome.FAILED, said, float(answer))
+    return _judge_score(position, expect, float(answer))
+
+
+def _judge_class(position: int, expect: JsonObject, answer: Mapping[str, float]) -> Finding:
     decided = max(answer, key=lambda name: answer[name])
     wanted = expect.get("label", decided)
     if decided == wanted:
-        return _judge_row(position, expect, answer[decided], f" for {decided}")
+        return _judge_score(position, expect, answer[decided], f" for {decided}")
     said = f"smoke row {position} is {decided} ({answer[decided]:.4g}), expected {wanted}"
     return Finding(f"smoke:{position}", Outcome.FAILED, f"{said} ({answer.get(wanted, 0.0):.4g})", answer[decided])
 
 
-def _judge_row(position: int, expect: JsonObject, score: float, what: str = "") -> Finding:
+def _judge_score(position: int, expect: JsonObject, score: float, what: str = "") -> Finding:
     low, high = expect.get("min", float("-inf")), expect.get("max", float("inf"))
     outcome = Outcome.PASSED if low <= score <= high else Outcome.FAILED
     said = f"smoke row {position} scored {score:.4g}{what}, expected {low:g} to {high:g}"

@@ -134,6 +134,17 @@ def _classes_named(task: Task, data: Data) -> Iterator[Contradiction]:
         yield Contradiction(("data", "label", "classes"), sentence)
 
 
+def _a_class_is_no_score(task: Task, monitoring: Monitoring) -> Iterator[Contradiction]:
+    if task == "multiclass_classification" and monitoring.business is not None:
+        sentence = "a class is no score that could rise with a value: give a limit on a metric"
+        yield Contradiction(("monitoring", "business"), sentence)
+
+
+def _threshold_of_a_score(task: Task, training: Training) -> Iterator[Contradiction]:
+    if task != "binary_classification" and training.threshold.at not in (None, 0.5):
+        yield Contradiction(("training", "threshold", "at"), f"a {task} model decides at no threshold: leave it out")
+
+
 def _nobody_waits_for_a_batch(deployment: Deployment, monitoring: Monitoring) -> Iterator[Contradiction]:
     for name in ("p50_latency", "p95_latency", "p99_latency"):
         if deployment.target == "batch" and getattr(monitoring, name) is not None:
@@ -174,6 +185,8 @@ RULES: tuple[Rule, ...] = (
     Rule(("task", "data", "monitoring"), _watched_groups),
     Rule(("data", "monitoring"), _limits_of_features),
     Rule(("task", "data"), _classes_named),
+    Rule(("task", "monitoring"), _a_class_is_no_score),
+    Rule(("task", "training"), _threshold_of_a_score),
     Rule(("task", "data", "training", "evaluation"), _groups_to_judge),
     Rule(("deployment", "monitoring"), _nobody_waits_for_a_batch),
     Rule(("model", "upstream"), _not_its_own_upstream),

@@ -52,6 +52,9 @@ monitoring:
   window: {days: 7}
   min_rows: 100
   performance: {accuracy: {max_drop: 0.05}, macro_f1: {max_drop: 0.1}}
+  estimated: {accuracy: {max_drop: 0.2}}
+  calibration: {max: 0.3}
+  drift: {attribution: {min: 0.8}, domain_classifier: {max: 0.9}}
 retraining: {when: {failed_windows: 1, of: 2}, cooldown: 3d, budget: {runs: 2, per: 30d}}
 """
 CODE = """
@@ -231,6 +234,12 @@ def test_a_healthy_week_passes(served: LifeOfClasses) -> None:
     assert "performance" not in judged["causes"], judged["reasons"]
     figures = served.evidence(judged["evidence"])["performance"]
     assert figures, "measured from counts alone"
+    found = served.evidence(judged["evidence"])["verdict"]["findings"]
+    told = {each["gate"]: each["outcome"] for each in found}
+    wanted = ("performance.accuracy", "performance.macro_f1", "performance.calibration", "drift.estimated:accuracy")
+    assert {gate: told.get(gate) for gate in wanted} == dict.fromkeys(wanted, "PASSED"), found
+    assert told["drift.prediction_psi"] == "INCONCLUSIVE"  # of a hold-out of 193 rows chance alone reaches the limit
+    assert "FAILED" not in {told[gate] for gate in told if gate.startswith("drift.attribution")}
 
 
 def test_lost_performance_asks_for_retraining(served: LifeOfClasses) -> None:
