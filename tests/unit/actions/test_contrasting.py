@@ -97,3 +97,12 @@ def test_pairs_are_compared_one_by_one() -> None:
     contrast = contrast_of_pairs(rule("brier"), pairs, HALF)
     assert (contrast.canary_rows, contrast.champion_rows) == (2, 2)
     assert np.asarray(contrast.worse) == pytest.approx([-0.24, 0.56])
+
+
+def test_accuracy_of_classes_is_the_share_of_the_right_class() -> None:
+    """By the numbers of classes, which no threshold splits: 2 for 1 is as wrong as 0 for 1."""
+    contrast = told(rule("accuracy"), [2.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1, 0, 1], None)
+    assert (contrast.canary_mean, contrast.champion_mean) == (0.0, 1.0)
+    pairs = pd.DataFrame({"score_shadow": [2.0, 0.0], "score_champion": [2.0, 1.0], "label": [2.0, 1.0]})
+    found = contrast_of_pairs(rule("accuracy"), pairs, None)
+    assert (found.canary_mean, found.champion_mean) == (0.5, 1.0)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from tests.unit.serving.conftest import make_spec
+from tests.unit.spec.test_classes import of_classes
 
 from steward.data.outcomes import not_known, outcome_rows, read_outcomes
 from steward.errors import DataError
@@ -77,3 +78,11 @@ def test_a_value_told_later_is_news_and_none_takes_no_value_away() -> None:
     assert not_known(valued, plain)["decision_id"].tolist() == ["a"]
     assert not_known(read(table(value=[13.0, None])), pd.concat([plain, valued]))["value"].tolist() == [13.0]
     assert not_known(plain, valued).empty, "a caller told the value, the table counts none"
+
+
+def test_outcomes_of_classes_are_told_by_name_and_held_by_place() -> None:
+    spec = of_classes(data={**of_classes().data.model_dump(mode="json"), "outcomes": "model:outcomes"})
+    frame = table().assign(label=["large", None])
+    assert read_outcomes(spec, APRIL, lambda start, end: frame)["label"].tolist()[:1] == [2.0]
+    with pytest.raises(DataError, match="'Large' is none of the classes"):
+        read_outcomes(spec, APRIL, lambda start, end: frame.assign(label="Large"))

@@ -9,7 +9,7 @@ import pytest
 
 from steward.monitoring.bins import Bins
 from steward.monitoring.psi import psi
-from steward.monitoring.score_shift import Shift, shift_of
+from steward.monitoring.score_shift import Shift, shift_of, shift_of_classes
 
 LIMIT, ALPHA = 0.25, 0.001
 
@@ -82,3 +82,29 @@ def test_a_limit_of_nothing_still_asks_for_more_than_chance() -> None:
     found = shift(normal(500, seed=7), normal(500, seed=8), limit=0.0)
     assert found.psi is not None
     assert found.psi < found.proof
+
+
+def classes(*counts: int) -> np.ndarray:
+    return np.repeat(np.arange(len(counts), dtype=float), counts)
+
+
+def test_each_class_is_a_bin() -> None:
+    """The shares of the oracle: 0.5 0.3 0.2 beside 0.4 0.35 0.25."""
+    found = shift_of_classes(classes(400, 350, 250), classes(500, 300, 200), 3, 0.25, 0.01, 1000)
+    assert found.psi == pytest.approx(0.0411791, abs=1e-7)
+
+
+def test_classes_that_trade_places_are_a_shift_although_their_mean_stays() -> None:
+    found = shift_of_classes(classes(0, 900, 100), classes(0, 100, 900), 3, 0.25, 0.01, 1000)
+    assert found.psi is not None
+    assert found.psi > found.proof > 0.25
+
+
+def test_the_rarest_classes_are_joined_first() -> None:
+    """Two rows of a class say nothing by themselves, wherever it stands in the list."""
+    apart = shift_of_classes(classes(2, 500, 0, 498), classes(0, 500, 2, 498), 4, 0.25, 0.01, 1000)
+    assert apart.psi == pytest.approx(0.0, abs=1e-9)
+
+
+def test_of_no_answers_nothing_is_known() -> None:
+    assert shift_of_classes(classes(), classes(10, 10), 2, 0.25, 0.01, 10) == Shift.unknown()
