@@ -48,6 +48,7 @@ FOLLOW_UPS = (
     EventType.VERSION_PROMOTED,
     EventType.RUN_CLOSED,
 )
+NEW_CHAMPION = (EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK)
 INCIDENT_EVENTS = (EventType.INCIDENT_OPENED, EventType.INCIDENT_UPDATED, EventType.INCIDENT_ACKNOWLEDGED)
 FINDINGS_SHOWN = 5
 _TOLD = {
@@ -87,7 +88,7 @@ def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
     """What it is, why, and what comes next. `window` is the champion's latest; `unread` says that the spec could not
     be asked."""
     champion, red = tx.versions.champion(model), list(_red(tx, model))
-    window = _latest_window(tx, champion) if champion else None
+    window = _latest_window(tx, champion, rules) if champion else None
     blocks = [*_ended(tx, model), *_in_the_way(tx, model, rules)]
     return {
         "model": model,
@@ -103,22 +104,28 @@ def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
 
 
 def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> str:
-    """Drift alone is watched: it wakes nobody. Nothing is green of which no check came to a verdict; and what the
-    latest window failed on counts, also where a person has ended its incident."""
+    """Drift alone is watched: it wakes nobody. Nothing is green of which no check came to a verdict, or not lately; and
+    what the latest window failed on counts, also where a person has ended its incident."""
     outcomes = window["outcomes"] if window else {}
     wrong = {each["cause"] for each in red} | {c for c, outcome in outcomes.items() if outcome == Outcome.FAILED}
     if wrong:
         return "watched" if wrong == {Cause.DRIFT} else "red"
     if not serves:
         return "not serving"
-    return "green" if Outcome.PASSED in outcomes.values() else "not judged"
+    sound = window is not None and window["overdue"] is None and Outcome.PASSED in outcomes.values()
+    return "green" if sound else "not judged"
 
 
-def _latest_window(tx: Transaction, champion: ModelVersion) -> JsonObject | None:
-    """By cause. Of a window from before outcomes were kept so, only the causes that failed and the whole are known."""
+def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> JsonObject | None:
+    """By cause; `overdue` says since when another should have been judged. Of a window from before outcomes were kept
+    so, only the causes that failed and the whole are known."""
+    from steward.monitoring.checks.watch import overdue
+
     judged = next(iter(tx.windows.recent(champion.model, 1, champion.number)), None)
     if judged is None:
         return None
+    changed = tx.events.read(model=champion.model, types=NEW_CHAMPION, limit=1)
+    since = max([judged.judged_at, *(event.at for event in changed)])
     failed = {cause.value: Outcome.FAILED for cause in judged.causes}
     said = {cause.value: outcome for cause, outcome in judged.outcomes.items()}
     return {
@@ -127,6 +134,7 @@ def _latest_window(tx: Transaction, champion: ModelVersion) -> JsonObject | None
         "evidence": judged.evidence,
         "outcome": judged.outcome,
         "outcomes": said or failed or {"all": judged.outcome},
+        "overdue": overdue(rules.spec, since, rules.now) if rules.spec else None,
     }
 
 
@@ -241,6 +249,11 @@ def _waiting(tx: Transaction, model: str, rules: Rules) -> Iterator[JsonObject]:
     asked = tx.events.read(model=model, types=[EventType.APPROVAL_REQUESTED])
     for request in tx.approvals.find(model, state=RequestState.OPEN):
         ref, events = f"{model}@{request.version}", [e for e in asked if e.body.get("request") == request.id]
+        if request.expires_at <= rules.now:
+            said = f"nobody approved {ref} by {request.expires_at:%Y-%m-%d %H:%M}: that is a no, not recorded yet"
+            advice = f"its run records it, or steward heal; to try again: steward retrain {model} --reason …"
+            yield _block("approval", said, advice, events)
+            continue
         said = f"{ref} waits for approval until {request.expires_at:%Y-%m-%d %H:%M}; no answer is a no"
         yield _block("approval", said, f"steward approve {ref} --reason …, or steward reject", events)
         for missing in _missing(tx, rules, request.version):

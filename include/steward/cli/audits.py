@@ -70,7 +70,7 @@ def _say_what_else_holds(evidence: bool, state: bool) -> None:
     if evidence:
         typer.echo("all evidence has the content it was named for")
     if state:
-        typer.echo("versions, routes, rollouts and approvals are what the events say")
+        typer.echo("versions, routes, rollouts, approvals and incidents are what the events say")
 
 
 def _warn(weaknesses: Sequence[Weakness]) -> None:

@@ -73,6 +73,9 @@ def _window(told: JsonObject) -> Iterator[str]:
         yield f"  no window of @{told['champion']} has been judged yet"
         yield f"    → {model}__monitor judges it; `steward drift {model} --now` would now"
         return
+    if window["overdue"]:
+        yield f"  {window['overdue']}"
+        yield f"    → see why {model}__monitor does not run; what it missed it catches up"
     for outcome, said in (("FAILED", "failed"), ("INCONCLUSIVE", "could not be judged")):
         causes = [cause for cause, each in window["outcomes"].items() if each == outcome]
         known = {each["cause"] for each in told["red"]} if outcome == "FAILED" else set()

@@ -43,7 +43,7 @@ def test_all_that_holds_is_said(steward: Steward, lived: FakeDatabase) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[1:] == [
         "all evidence has the content it was named for",
-        "versions, routes, rollouts and approvals are what the events say",
+        "versions, routes, rollouts, approvals and incidents are what the events say",
     ]
 
 

@@ -39,7 +39,15 @@ def a_judged_window(outcomes: dict[Cause, Outcome]) -> JudgedWindow:
 
 
 @pytest.fixture
-def lived(store: FakeDatabase, clock: FrozenClock) -> FakeDatabase:
+def on_time(clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
+    """The monitor has just run."""
+    clock.set(WEEK.end + timedelta(hours=1))
+    monkeypatch.setattr(wiring, "clock", lambda: clock)
+    return clock
+
+
+@pytest.fixture
+def lived(store: FakeDatabase, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
     """A champion with a loss and a candidate that waits; the controller has just said no."""
     loss = Finding("performance.roc_auc", Outcome.FAILED, "AUC is 0.61, 0.72 at evaluation")
     drift = Finding("drift.psi:dest", Outcome.FAILED, "dest moved")
@@ -58,6 +66,7 @@ def lived(store: FakeDatabase, clock: FrozenClock) -> FakeDatabase:
         said = {"trigger": "windows", "detail": DETAIL}
         tx.events.append(a_draft(EventType.RETRAINING_DECLINED, reason=COOLDOWN["sentence"], body=said))
     clock.advance(timedelta(hours=1))
+    monkeypatch.setattr(wiring, "clock", lambda: clock)
     return store
 
 
@@ -167,9 +176,10 @@ def test_what_no_window_showed_has_a_next_step_too(
     ],
 )
 def test_silence_is_not_told_as_good_news(
-    steward: Steward, store: FakeDatabase, outcomes: dict[str, str] | None, state: str, said: str
+    steward: Steward, store: FakeDatabase, on_time: FrozenClock, outcomes: dict[str, str] | None, state: str, said: str
 ) -> None:
     """Nobody opened an incident, or a person ended it: what the latest window says is told all the same."""
+    assert on_time
     with store.begin() as tx:
         tx.versions.add(a_new_version())
         tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
@@ -182,7 +192,35 @@ def test_silence_is_not_told_as_good_news(
     assert json.loads(steward("why", MODEL, "--json").out)["state"] == state
 
 
-def test_a_window_from_before_outcomes_were_kept_by_cause(steward: Steward, store: FakeDatabase) -> None:
+def test_good_news_of_long_ago_is_none(steward: Steward, store: FakeDatabase, on_time: FrozenClock) -> None:
+    with store.begin() as tx:
+        tx.versions.add(a_new_version())
+        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
+        tx.windows.record(a_judged_window({Cause.DATA: Outcome.PASSED}))
+    on_time.advance(timedelta(days=3))
+    told = steward("why", MODEL).out
+    assert told.startswith("flight_delays is not judged: @1 serves\n  the monitor of flight_delays was due at")
+    assert "→ see why flight_delays__monitor does not run" in told
+    with store.begin() as tx:  # it serves again since now: its monitor has missed nothing
+        tx.events.append(a_draft(EventType.ROLLOUT_ROLLED_BACK, version=2, body={"to": 1, "epoch": 2, "rollout": None}))
+    assert steward("why", MODEL).out.startswith("flight_delays is green: @1 serves")
+
+
+def test_a_request_that_expired_is_answered_by_nobody_any_more(
+    steward: Steward, lived: FakeDatabase, clock: FrozenClock
+) -> None:
+    assert lived
+    assert "steward approve" in steward("why", MODEL).out
+    clock.advance(timedelta(days=30))
+    told = steward("why", MODEL).out
+    assert "nobody approved flight_delays@2 by" in told
+    assert "steward approve" not in told
+
+
+def test_a_window_from_before_outcomes_were_kept_by_cause(
+    steward: Steward, store: FakeDatabase, on_time: FrozenClock
+) -> None:
+    assert on_time
     with store.begin() as tx:
         tx.versions.add(a_new_version())
         tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
@@ -206,7 +244,6 @@ def test_what_keeps_a_release_waiting_is_told(
 ) -> None:
     """A rollout, a freeze, a document that is missing, a tombstone: each with its way out."""
     policy = wiring.policy()
-    monkeypatch.setattr(wiring, "clock", lambda: clock)
     holidays = Freeze(start=clock.now().date(), end=clock.now().date(), reason="holidays")
     monkeypatch.setattr(wiring, "policy", lambda: policy.model_copy(update={"freeze": (holidays,)}))
     with lived.begin() as tx:
