@@ -13,7 +13,7 @@ from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
 from steward.gates import Outcome, Verdict
 from steward.ledger import EventType
-from steward.monitoring.episodes import Episode, Recovered, latest_episode, settled_to
+from steward.monitoring.episodes import Episode, Recovered, latest_episode, outcome_of, settled_to
 from steward.monitoring.severity import severity, worst
 from steward.monitoring.windows import Cause, Incident, IncidentState, JudgedWindow
 from steward.spec import ModelSpec
@@ -115,9 +115,7 @@ class _Seen:
         if known is None:
             return self._open(cause, episode) if episode and not episode.is_over(sound) else None
         if episode is None:
-            outside = known.windows == 0  # found by nobody's window, but because there were none
-            why = "the monitor judges again" if outside else "its windows were judged again, and none fails now"
-            return self._resolve(known, why)
+            return self._none_failed(known, cause, unsettled)
         present = self._present(known, cause, episode)
         if episode.is_over(sound):
             return self._resolve(present, f"{episode.passed} windows in a row passed")
@@ -131,6 +129,17 @@ class _Seen:
         began, digest = known.first_bad, known.evidence
         bad = JudgedWindow(known.model, known.version, began, Outcome.FAILED, (cause,), digest, known.updated_at)
         return Episode(began, bad, failed=0, bad=(bad,))
+
+    def _none_failed(self, known: Incident, cause: Cause, windows: Sequence[JudgedWindow]) -> Incident:
+        """What no window has shown was found from outside: it is over once a later one looked at the same and passed,
+        and the silence of a monitor with any."""
+        if known.windows:
+            return self._resolve(known, "its windows were judged again, and none fails now")
+        later = [judged for judged in windows if judged.judged_at >= known.opened_at]
+        if later and cause is Cause.MONITOR:
+            return self._resolve(known, "the monitor judges again")
+        passed = any(outcome_of(judged, cause) is Outcome.PASSED for judged in later)
+        return self._resolve(known, "a window passed") if passed else known
 
     def _about(self, incident: Incident) -> tuple[int, str]:
         return incident.version, incident.cause

@@ -35,7 +35,7 @@ def single_flight(situation: Situation) -> Safeguard:
 def nothing_open(situation: Situation) -> Safeguard:
     if situation.history.open_work is None:
         return Safeguard(True, "no run and no request is open")
-    advice = "answer or end it first; a run that broke counts as open for a day beyond the time limit of a training"
+    advice = "answer or end it first; `steward heal` closes a run that does not move any more"
     return Safeguard(False, f"one at a time: {situation.history.open_work}", advice)
 
 

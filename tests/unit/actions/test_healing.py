@@ -211,7 +211,7 @@ def test_a_run_that_moves_while_it_is_looked_at_is_not_closed(served: Any) -> No
     assert [event.body.get("outcome") for event in served.events("run.closed")[-1:]] == [None]
 
 
-def window(life: Any, version: int, *gates: str, ago: int = 0) -> str:
+def window(life: Any, version: int, *gates: str, ago: int = 0, passed: tuple[Cause, ...] = ()) -> str:
     """A judged window in which these checks failed."""
     findings = tuple(Finding(gate, Outcome.FAILED, f"{gate} was bad") for gate in gates)
     end = life.clock.now().replace(hour=0, minute=0, second=0, microsecond=0) - ago * DAY
@@ -220,7 +220,7 @@ def window(life: Any, version: int, *gates: str, ago: int = 0) -> str:
     body = {"version": version, "window": span.to_json(), "verdict": Verdict(findings).to_json(), "causes": causes}
     with life.services.database.begin() as tx:
         digest = tx.evidence.put(Evidence("window", "toy", body))
-        outcomes = dict.fromkeys(causes, Outcome.FAILED)
+        outcomes = dict.fromkeys(causes, Outcome.FAILED) | dict.fromkeys(passed, Outcome.PASSED)
         tx.windows.record(JudgedWindow("toy", version, span, outcome, causes, digest, life.clock.now(), outcomes))
     return digest
 
@@ -233,6 +233,18 @@ def test_where_the_version_before_failed_the_same_nobody_is_rolled_back_and_the_
     (incident,) = incidents(served)
     assert (served.champion(), incident.state) == (2, "open")
     assert heal(served) == []
+
+
+def test_what_was_seen_live_is_over_when_a_later_window_looked_at_it_and_passed(served: Any) -> None:
+    window(served, 1, "operation.error_rate")
+    answer(served, errors=200)
+    assert "left" in heal(served)[0]
+    served.clock.advance(MINUTE)
+    served.do("open_incident", "night1", evidence=window(served, 2, "drift.psi:x"))
+    assert incidents(served)[0].state == "open"  # that window said nothing of it
+    served.do("open_incident", "night2", evidence=window(served, 2, passed=(Cause.OPERATION,)))
+    assert incidents(served)[0].state == "resolved"
+    assert served.events("incident.resolved")[-1].reason == "operation: a window passed"
 
 
 # --- a champion that fails a nightly window ----------------------------------------------------------------

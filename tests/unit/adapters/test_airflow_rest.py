@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from steward import errors
-from steward.adapters.airflow_rest import AirflowClient
+from steward.adapters.airflow_rest import AirflowClient, AirflowRuns
 from steward.types import JsonObject
 
 
@@ -105,3 +105,30 @@ def test_airflow_away_is_try_again() -> None:
 
     with pytest.raises(errors.UnavailableError, match="does not answer"):
         airflow(away).decide("toy", "reviews", {"reason": "r"})
+
+
+RUN = "scheduled__2013-06-01T08:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "over"),
+    [
+        (200, {"state": "success"}, True),
+        (200, {"state": "failed"}, True),
+        (200, {"state": "running"}, False),
+        (200, {"state": "queued"}, False),
+        (404, {"detail": "no such run"}, None),
+        (503, {}, None),
+    ],
+)
+def test_whether_a_run_is_over_is_airflows_word_or_nobodys(status: int, body: JsonObject, over: bool | None) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        return httpx.Response(status, json=body)
+
+    client = AirflowClient("http://airflow", token="t")
+    client._http = httpx.Client(base_url="http://airflow", transport=httpx.MockTransport(answer))
+    assert AirflowRuns(client).is_over("toy", RUN) is over
+    assert asked == ["/api/v2/dags/toy__train/dagRuns/scheduled__2013-06-01T08%3A00%3A00%2B00%3A00"]
