@@ -53,6 +53,11 @@ class Desk:
         self._ask_all(rest)
         self.end_day()
 
+    def skip_to(self, day: datetime) -> None:
+        """Days on which nobody asks."""
+        self.clock.set(day)
+        self.next_day, self._queue = day, []
+
     def end_day(self) -> None:
         """Two in the morning: the outcomes of the day before yesterday's flights are in."""
         self.clock.set(self.next_day + DAY + DAY / 12)

@@ -45,8 +45,7 @@ class Winds(Story):
 
     def _let_months_go_by(self) -> None:
         """Nobody asks meanwhile: what the weeks of spring would show, July shows in one."""
-        self.clock.set(max(SUMMER, self.clock.now()))
-        self.desk.next_day = max(SUMMER, self.desk.next_day)
+        self.desk.skip_to(SUMMER)
         self.narrator.say(f"months go by; it is {self.clock.now():%d %B}")
 
     def _replay_until_asked_for(self) -> TrainingRun:
