@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from steward.cli.arguments import instant_of
 from steward.cli.output import Json, print_json, print_table
+from steward.data import PROBABILITIES
 from steward.types import JsonObject, VersionRef, Window, format_instant
 
 if TYPE_CHECKING:
@@ -69,15 +71,17 @@ def predictions(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What was predicted for the rows of a time, each once: its score and, of a binary model, the decision.
+    """What was predicted for the rows of a time, each once: its score and, of a binary model, the decision; of several
+    classes the one decided for, and its probability as the score.
 
     [dim]steward predictions churn --from 2013-05-01 --to 2013-06-01 --out may.parquet[/dim]
     """
     from steward import wiring
 
     window, number = _window(start, end), version
-    served = wiring.services().predictions.served(wiring.specs().get(model).model, window)
-    found = _decided(model, _newest(served, number))
+    spec = wiring.specs().get(model)
+    rows = _newest(wiring.services().predictions.served(spec.model, window), number)
+    found = _by_class(rows, spec.data.label.classes) if spec.data.label.classes else _decided(model, rows)
     if out is not None:
         _write(found, out)
         typer.echo(f"{len(found)} rows of {window} in {out}")
@@ -86,8 +90,8 @@ def predictions(
     else:
         title = f"{model}: {len(found)} rows of {window}" + (f", the first {_MOST_SHOWN}" * (len(found) > _MOST_SHOWN))
         shown = found.head(_MOST_SHOWN)
-        rows = shown.assign(at=shown["at"].map(format_instant)).itertuples(index=False)
-        print_table(SHOWN, rows, title=title)
+        listed = shown.assign(at=shown["at"].map(format_instant)).itertuples(index=False)
+        print_table(SHOWN, listed, title=title)
 
 
 def _window(start: str, end: str) -> Window:
@@ -116,6 +120,14 @@ def _decided(model: str, rows: pd.DataFrame) -> pd.DataFrame:
     limits = rows["version"].map(thresholds).astype("float64")
     decision = (rows["score"] >= limits).astype("Int64").mask(limits.isna(), pd.NA)
     return rows.assign(decision=decision)[SHOWN]
+
+
+def _by_class(rows: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """The log holds numbers of classes, in the spec's order, and their probabilities beside."""
+    places = rows["score"].astype(int).tolist()
+    shares = rows[PROBABILITIES] if PROBABILITIES in rows else [None] * len(rows)
+    likely = [None if each is None else float(each[place]) for each, place in zip(shares, places, strict=True)]
+    return rows.assign(decision=[classes[place] for place in places], score=likely)[SHOWN]
 
 
 def _threshold(ref: VersionRef) -> float | None:

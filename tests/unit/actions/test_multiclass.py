@@ -141,6 +141,18 @@ def life_of(folder: Path, code: str = CODE, yaml: str = YAML) -> LifeOfClasses:
     return LifeOfClasses(made.services, made.spec, made.clock, made.tracker, made.predictions)
 
 
+def batch_of_classes(folder: Path) -> LifeOfClasses:
+    """A champion that scores tables."""
+    start, end = YAML.index("deployment:"), YAML.index("monitoring:")
+    batch = "deployment: {target: batch, strategy: direct, steps: [100], smoke: model:examples}\n"
+    life = life_of(folder, yaml=YAML[:start] + batch + YAML[end:])
+    trained = life.train()
+    life.approve(trained)
+    started = life.do("start_rollout", trained["run"], version=1)
+    life.do("complete_rollout", trained["run"], rollout=started["rollout"])
+    return life
+
+
 @pytest.fixture
 def life(tmp_path: Path) -> LifeOfClasses:
     return life_of(tmp_path)
@@ -281,13 +293,7 @@ def test_a_version_is_reproduced_by_its_probabilities(served: LifeOfClasses) -> 
 
 
 def test_a_batch_is_scored_with_probabilities_and_told_what_became_of_it(tmp_path: Path) -> None:
-    start, end = YAML.index("deployment:"), YAML.index("monitoring:")
-    batch = "deployment: {target: batch, strategy: direct, steps: [100], smoke: model:examples}\n"
-    life = life_of(tmp_path, yaml=YAML[:start] + batch + YAML[end:])
-    trained = life.train()
-    life.approve(trained)
-    started = life.do("start_rollout", trained["run"], version=1)
-    life.do("complete_rollout", trained["run"], rollout=started["rollout"])
+    life = batch_of_classes(tmp_path)
     scored = life.do("score_window", "run7", window_days=2)
     assert (scored["outcome"], scored["rows"]) == ("PASSED", 96), scored
     table = life.predictions.rows["toy"][-1]
@@ -299,6 +305,17 @@ def test_a_batch_is_scored_with_probabilities_and_told_what_became_of_it(tmp_pat
     assert life.do("record_outcomes", "run8", window_days=2)["recorded"] == 96
     told = life.predictions.outcomes["toy"][-1].to_pandas().merge(table.to_pandas(), on="decision_id")
     assert (told["label"] == told["score"]).mean() > 0.7
+
+
+def test_mirrored_answers_disagree_where_the_class_is_another(served: LifeOfClasses) -> None:
+    from steward.actions.observing import _compared
+    from steward.testing.builders import a_rollout
+
+    pairs = pd.DataFrame(
+        {"version_shadow": [2] * 3, "score_shadow": [0.0, 1.0, 2.0], "score_champion": [0.0, 2.0, 2.0]}
+    )
+    found = _compared(served.services, served.spec, a_rollout(model="toy", version=2), pairs)
+    assert (sum(found.compared), sum(found.differing)) == (3, 1)
 
 
 def test_labels_in_numbers_are_the_places_of_the_spec() -> None:
