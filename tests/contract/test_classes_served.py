@@ -102,6 +102,9 @@ def test_a_server_answers_in_classes(tmp_path: Path, onnx: bool) -> None:
         assert (label["datatype"], label["data"]) == ("BYTES", list(CLASSES))
         assert (shares["shape"], shares["datatype"]) == ([3, 3], "FP64")
         assert np.allclose(np.reshape(shares["data"], (3, 3)), wanted, atol=1e-5)
+        refused = client.post(f"/v2/models/{spec.model}/infer", json={"inputs": inputs, "outputs": [{"name": "score"}]})
+        assert (refused.status_code, refused.json()["code"]) == (400, "unknown_output")
+        assert refused.json()["hint"].startswith("ask for label, probabilities")
         invoked = client.post(f"/models/{spec.model}/invocations", json={"dataframe_records": ROWS[2:]}).json()
         assert invoked["predictions"] == ["large"]
         assert invoked["probabilities"][0] == pytest.approx(dict(zip(CLASSES, wanted[2], strict=True)), abs=1e-5)

@@ -82,6 +82,8 @@ class HotPath:
 
     async def _infer(self, active: ActiveRoute, body: bytes, wanted: str | bytes | None) -> Reply:
         call = inference_protocol.parse(body, active.contract.features)
+        if call.outputs:
+            inference_protocol.require_outputs(call, active.spec)
         result = await self._answering.answer(active, call, wanted)
         return Reply(200, orjson.dumps(inference_protocol.format_answer(active.route.model, call, result)))
 

@@ -175,6 +175,15 @@ def _wanting(call: Call, outputs: Any) -> Call:
     return replace(call, outputs=tuple(names), explain=explain, reason_codes=codes)
 
 
+def require_outputs(call: Call, spec: ModelSpec) -> None:
+    """Raises RefusedRequestError for an output that another kind of model gives: an empty answer would say nothing."""
+    strange = "score" if spec.task is Task.MULTICLASS else "probabilities"
+    if strange in call.outputs:
+        hint = f"ask for {', '.join(output['name'] for output in _outputs(spec))}, or for none to be given all"
+        said = f"a {spec.task} model gives no {strange}"
+        raise RefusedRequestError(said, where="outputs", hint=hint, code="unknown_output")
+
+
 def format_answer(model: str, call: Call, result: Result) -> JsonObject:
     """An explanation is one JSON text per row, the only form the protocol's tensors leave."""
     role = result.role.value
