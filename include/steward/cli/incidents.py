@@ -110,12 +110,23 @@ def _facts(row: JsonObject) -> list[tuple[str, object]]:
         *((name, cells[name]) for name in ("model", "cause", "severity", "state")),
         ("first bad window", f"{first_bad['start'][:10]} to {first_bad['end'][:10]}"),
         ("windows", f"{row['windows']} failed; the last {row['passed']} in a row passed"),
+        ("to do", _to_do(row)),
         ("evidence", row["evidence"]),
         ("report", row["report"]),
         *((link["kind"], f"{link['ref']}, {link['at'][:16]}") for link in row["links"] if link["kind"] != "evidence"),
         ("messages", cells["messages"]),
     ]
     return [(name, value) for name, value in told if value not in (None, "")]
+
+
+def _to_do(row: JsonObject) -> str | None:
+    """An audit's incident says it itself; of a window's the whole model is explained."""
+    from steward.ledger import ALL_MODELS
+
+    if row["state"] == "resolved":
+        return None
+    said = (row["detail"] or {}).get("what_to_do")
+    return said or (f"steward why {row['model']}" if row["model"] != ALL_MODELS else None)
 
 
 def acknowledge(

@@ -111,7 +111,15 @@ def test_show_tells_all_that_happened(steward: Steward, happened: Services) -> N
     text = steward("incident", "show", "bbbbbbbb").out
     assert "first bad window\t" in text
     assert "opened\tairflow:m\tdrift: distance moved again" in text
+    assert f"to do\tsteward why {MODEL}\n" in text
+    assert "to do" not in steward("incident", "show", "aaaaaaaa").out
     assert steward("incident", "show", "cccccccc").code == 5
+
+
+def test_what_the_audit_wants_done_is_shown(steward: Steward, store: FakeDatabase) -> None:
+    with store.begin() as tx:
+        tx.incidents.save(an_incident(cause="zombie_no_owner", detail={"what_to_do": "name an owner"}))
+    assert "to do\tname an owner\n" in steward("incident", "show", an_incident().id).out
 
 
 def test_acknowledge_and_resolve(steward: Steward, happened: Services, monkeypatch: pytest.MonkeyPatch) -> None:
