@@ -5,8 +5,8 @@ chance gives; INCONCLUSIVE when it is beyond the limit but perhaps by chance, or
 would not be seen. `drift.trend_confidence` is FAILED when, over the days of `drift.trend`, it moves away from the
 hold-out's beyond chance, and at that pace passes the limit within as many days again.
 
-Confidence is the probability of the class that was decided for; a regression has none. A version that was registered
-before profiles kept it is not judged.
+Confidence is the probability of the class that was decided for; a regression has none. Of a version that was
+registered before profiles kept it nothing can be told: INCONCLUSIVE.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from steward.monitoring.measuring import error_of_mean
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import Moments
 from steward.monitoring.trend import DayFigure, Trend, trend_of
+from steward.spec import Task
 from steward.types import JsonObject
 
 TESTS = 2
@@ -31,9 +32,16 @@ _LEAST_ERROR = 1e-6  # of a day whose answers were all equally sure
 
 def judge_confidence(reading: Reading) -> list[Finding]:
     before = Moments.from_json(reading.profile.get("confidence") or [])
-    if not before.n:
+    if reading.spec.task is Task.REGRESSION:
         return []
+    if not before.n:
+        return [_unknown(reading)]
     return [_level(reading, before), *_trend(reading, before)]
+
+
+def _unknown(reading: Reading) -> Finding:
+    reason = "the version was registered without the confidence of its hold-out: there is nothing to compare with"
+    return Finding("drift.confidence", Outcome.INCONCLUSIVE, reason, rows=reading.tally.answers.confidence.n)
 
 
 def _level(reading: Reading, before: Moments) -> Finding:

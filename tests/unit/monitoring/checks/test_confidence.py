@@ -101,8 +101,10 @@ def test_classes_have_a_confidence_and_a_regression_has_none() -> None:
     assert judge_confidence(reading_on(spec, profile_on(spec, predicted), days_of(predicted, 7))) == []
 
 
-def test_an_older_version_without_it_is_not_judged(profile: JsonObject) -> None:
-    assert judged({**profile, "confidence": []}, days_of(scored, 7)) == {}
+def test_an_older_version_without_it_is_not_passed_in_silence(profile: JsonObject) -> None:
+    found = judged({**profile, "confidence": []}, days_of(scored, 7))
+    assert {gate: finding.outcome for gate, finding in found.items()} == {"drift.confidence": Outcome.INCONCLUSIVE}
+    assert "registered without the confidence" in found["drift.confidence"].reason
 
 
 def test_answers_that_say_nothing_are_inconclusive(profile: JsonObject) -> None:

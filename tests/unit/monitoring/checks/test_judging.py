@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.unit.monitoring.readings import WEEK
@@ -53,6 +54,15 @@ def test_a_window_with_rows_enough_is_judged_by_every_family_the_dear_ones_last(
 def test_a_window_that_is_caught_up_is_judged_from_counts_alone(asked: list[str]) -> None:
     judging.judge(a_reading(100), from_rows=False)
     assert asked == ["AT_ANY_SIZE", "FAMILIES"]
+
+
+def test_what_asks_for_rows_is_not_passed_in_silence_where_there_are_none(asked: list[str]) -> None:
+    drift = {"domain_classifier": {"max": 0.65}, "attribution": {"min": 0.9}}
+    reading = replace(a_reading(100), spec=a_spec(monitoring={"min_rows": 100, "drift": drift}))
+    found = {each.gate: each for each in judging.judge(reading, from_rows=False).findings}
+    for name in drift:
+        assert found[f"drift.{name}"].outcome is Outcome.INCONCLUSIVE
+        assert "judged from counts alone" in found[f"drift.{name}"].reason
 
 
 def test_of_too_few_rows_nothing_is_said_to_hold_but_what_failed_failed(asked: list[str]) -> None:
