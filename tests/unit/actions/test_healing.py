@@ -446,6 +446,19 @@ def test_a_rollout_that_a_stuck_run_left_goes_back(served: Any) -> None:
     assert is_whole(served)
 
 
+def test_a_rollout_whose_spec_is_broken_is_left_to_a_person_who_is_told(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    served.do("start_rollout", trained["run"], version=trained["version"])
+    served.clock.advance(DAY)
+    (served.services.specs.folder / "toy" / "model.yaml").write_text("model: [")
+    served.services = replace(served.services, runs=Airflow(True))
+    done = actions.heal(served.services, actor=WHO)
+    assert (done["outcome"], len(done["faults"])) == ("FAILED", 1)
+    assert "its rollout runs on, and its spec cannot be read: roll it back by hand" in done["faults"][0]
+    assert served.events("run.closed")[-1].body["run"] != trained["run"]  # found again until it is mended
+
+
 def test_a_run_that_waits_for_people_is_not_stuck(served: Any) -> None:
     trained = served.train()
     asked = served.ask(trained)
