@@ -127,9 +127,15 @@ class StewardNotifier(BaseNotifier):
 
 
 def _said(error: object) -> str:
-    """Steward's own errors hold no secret, and Airflow's wrap them; of any other only its kind is told."""
+    """Steward's own words hold no secret, and Airflow's errors wrap them. What others said may: of that only the kind
+    is told, also where Steward's error repeats it."""
     from airflow.sdk.exceptions import AirflowException
 
-    if isinstance(error, StewardError | AirflowException):
-        return str(error)
-    return f"{type(error).__name__}; its log says more" if error else "no reason was given; its log says more"
+    if not isinstance(error, StewardError | AirflowException):
+        return f"{type(error).__name__}; its log says more" if error else "no reason was given; its log says more"
+    said, cause = str(error), error.__cause__ or error.__context__
+    while cause is not None:
+        if not isinstance(cause, StewardError | AirflowException) and str(cause):
+            said = said.replace(str(cause), "…")
+        cause = cause.__cause__ or cause.__context__
+    return said

@@ -7,7 +7,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from steward.monitoring.messages import Message
 from steward.monitoring.notifications import Channel, Notifications
 from steward.testing import FrozenClock
 from steward.testing.services import services_in_memory
+from steward.training.code import ModelCode
 
 pytestmark = pytest.mark.airflow
 CANARY = "canary-7f3a91"
@@ -166,6 +167,24 @@ def test_a_fault_is_told_once_per_run_and_without_what_another_library_says(
     assert len(server.mails) == 2
     assert [row["channel"] for row in waiting_messages(services.database)] == ["desk", "desk"]  # no such connection
     assert CANARY not in str(waiting_messages(services.database)) + str(told)
+
+
+def test_what_a_models_own_code_said_is_not_told_either(services: Services, tmp_path: Path) -> None:
+    """Steward's error repeats it, for the log: `load` may have said what it connected to."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from steward_airflow.calls import airflow_errors
+    from steward_airflow.notices import StewardNotifier
+
+    (tmp_path / "model.py").write_text(
+        f"def load(start, end):\n    raise OSError('no route to postgres://u:{CANARY}@db/x')\n"
+    )
+    with pytest.raises(AirflowFailException, match=CANARY) as failed, airflow_errors():
+        ModelCode(tmp_path / "model.py").call("model:load", 1, 2, limit=timedelta(minutes=1))
+    StewardNotifier("flight_delays")(context("snapshot", failed.value))
+    (message,) = [message for name, message in services.notifier.told if name == "notices"]
+    assert "model:load in model.py raised OSError: …" in message.body
+    assert CANARY not in str(waiting_messages(services.database)) + str(message)
 
 
 def test_nothing_hides_the_fault_itself(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
