@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.monitoring.checks.served import a_tally, at_once, by_gate, watched
+from tests.unit.monitoring.checks.served import a_reading, a_tally, at_once, by_gate, watched
 
 from steward.gates import Finding, Outcome
 from steward.monitoring.checks.business import interval, judge_business
-from steward.monitoring.tallies import CoMoments, Moments, OutcomeTally
+from steward.monitoring.tallies import CoMoments, Moments, OutcomeTally, Tally
 
 DECLARED = {"business": {"correlation": {"min": 0.3}}}
 
@@ -87,3 +87,28 @@ def test_what_cannot_be_known_is_never_a_pass(found: CoMoments, said: str) -> No
 
 def test_it_is_asked_only_where_declared() -> None:
     assert judge_business(at_once(watched({}), a_tally())) == []
+
+
+def test_days_that_differ_are_no_alarm() -> None:
+    """What a score is worth moves from day to day about the limit; rows alone would call many a week a loss."""
+    draw, spec, windows, alarms = np.random.default_rng(2), watched(DECLARED), 200, 0
+    for _ in range(windows):
+        days = [_day_of(draw, 0.33 + 0.2 * draw.normal()) for _ in range(28)]
+        (finding,) = judge_business(a_reading(spec, days))
+        alarms += finding.outcome is Outcome.FAILED
+    assert alarms <= 0.05 * windows
+
+
+def test_a_correlation_that_is_lost_is_found_though_days_differ() -> None:
+    draw = np.random.default_rng(2)
+    worth = [0.6] * 21 + [0.0] * 7
+    days = [_day_of(draw, each + 0.1 * draw.normal()) for each in worth]
+    (finding,) = judge_business(a_reading(watched(DECLARED), days))
+    assert finding.outcome is Outcome.FAILED
+    assert "by how days differ" in finding.reason
+
+
+def _day_of(draw: np.random.Generator, worth: float) -> Tally:
+    score = draw.normal(size=140)
+    found = CoMoments.of(score, worth * score + draw.normal(size=140))
+    return a_tally(outcomes=OutcomeTally(140, Moments(140, 0.5), business=found))
