@@ -39,7 +39,7 @@ def contract_of(spec: ModelSpec, window: Window | None = None) -> JsonObject:
         "label": {"column": data.label.column, "binary": spec.task is Task.BINARY},
         "min_rows": data.min_rows,
         "features": {name: feature.model_dump(mode="json") for name, feature in data.features.items()},
-        "columns": list(data.columns),
+        "columns": list(data.training_columns),
         "window": window.to_json() if window else None,
         "freshness_seconds": data.freshness.total_seconds(),
     }

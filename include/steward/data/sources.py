@@ -26,7 +26,7 @@ def read_window(
     """
     import pandas as pd
 
-    frame = _rows(spec, window, load, _wanted(spec))
+    frame = _rows(spec, window, load, list(spec.data.training_columns))
     if frame.empty:
         raise DataError(
             f"the window {window} has no rows",
@@ -77,11 +77,6 @@ def _rows(
     frame[spec.data.time] = pd.to_datetime(frame[spec.data.time], utc=True)
     _check_rows(spec, frame, window)
     return frame.sort_values([spec.data.time, spec.data.id], kind="stable", ignore_index=True)
-
-
-def _wanted(spec: ModelSpec) -> list[str]:
-    named = [spec.data.id, spec.data.time, spec.data.label.column, *spec.data.features, *spec.data.protected]
-    return list(dict.fromkeys(named))
 
 
 def _check_columns(spec: ModelSpec, frame: pd.DataFrame, wanted: list[str]) -> None:

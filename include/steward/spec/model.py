@@ -126,6 +126,12 @@ class Data(Section):
         return tuple(dict.fromkeys(named))
 
     @property
+    def training_columns(self) -> tuple[str, ...]:
+        """What a training snapshot holds: no person's name, unless it is the id or the model reads it."""
+        needed = {self.id, *self.features, *self.protected}
+        return tuple(column for column in self.columns if column != self.subject or column in needed)
+
+    @property
     def accompanying(self) -> tuple[Column, ...]:
         """Protected columns that are no features: callers may send them, so that groups can be watched; no model is
         ever handed them."""

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from tests.unit.specs import a_data_section, a_spec
 
+from steward.data.contract import contract_of
 from steward.data.sources import read_unlabelled, read_window
 from steward.errors import DataError
 from steward.types import Window
@@ -69,3 +70,12 @@ def test_rows_to_be_scored_need_no_label_and_may_be_none() -> None:
     assert read_unlabelled(a_spec(), WINDOW, lambda start, end: frame[:0]).empty
     with pytest.raises(DataError, match="lacks carrier"):
         read_unlabelled(a_spec(), WINDOW, lambda start, end: frame.drop(columns="carrier"))
+
+
+def test_what_the_contract_asks_for_is_what_a_snapshot_holds_and_no_person_is_named_in_it() -> None:
+    features = a_spec().data.model_dump(mode="json")["features"]
+    spec = a_spec(data=a_data_section(features, other_columns=["extra", "who"], subject="who", privacy={"who": "hash"}))
+    frame = read(rows().assign(who="ada"), spec)
+    assert "extra" in frame
+    assert "who" not in frame
+    assert set(contract_of(spec)["columns"]) == set(frame.columns)
