@@ -45,7 +45,8 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 def look(kept: Any, percent: int) -> Observation:
     services: Any = SimpleNamespace(predictions=kept, wall=lambda: NOW + timedelta(minutes=1))
-    spec: Any = SimpleNamespace(model="toy", deployment=SHADOWED, task=Task.REGRESSION)
+    data = SimpleNamespace(label=SimpleNamespace(classes=None))
+    spec: Any = SimpleNamespace(model="toy", deployment=SHADOWED, task=Task.REGRESSION, data=data)
     return observe(services, spec, a_rollout(model="toy", version=2, previous=1, percent=percent, step_wall_at=NOW))
 
 
