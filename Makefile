@@ -39,8 +39,10 @@ clean: stop ## stop, then remove the environment, the data and every cache
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Quick tests run side by side; those that start servers and schedulers have the machine to themselves.
 test: lint types contracts ## style, types, import contracts and every test that needs no outside service
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile tests/unit tests/contract tests/golden
+	$(PYTEST) tests/airflow tests/e2e tests/faults
 	@echo "make test: style, types, import contracts and all tests passed."
 
 lint: install ## check style
@@ -58,7 +60,7 @@ contracts: install ## check that imports only point down
 	$(BIN)/lint-imports
 
 unit: install ## the quick tests alone
-	$(PYTEST) tests/unit tests/contract tests/golden
+	$(PYTEST) -n 2 --dist loadfile tests/unit tests/contract tests/golden
 
 e2e: install ## one life story through a real scheduler
 	$(PYTEST) tests/e2e
