@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 WEEKLY = timedelta(days=7)
+MOST_ROWS = 20_000  # of a window, held for the picture
+_LOT = "lot of the row"
 
 
 def write_report(
@@ -72,14 +74,24 @@ def _draw(
     services: Services, spec: ModelSpec, version: ModelVersion, window: Window, verdict: Verdict, path: Path
 ) -> None:
     reference = services.snapshots.read(snapshot_of(services, version.evidence["snapshot"]), list(spec.data.features))
-    current = _served(services, spec, version, window)
+    current, rows = _served(services, spec, version, window)
     columns = {name: feature.type.value for name, feature in spec.data.features.items()}
     title = f"{version.ref}: {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d} against its training window"
+    if rows > len(current):
+        title += f", {len(current)} of its {rows} answers"
     services.reporter.write(reference, current, columns, path, title, verdict.findings)
 
 
-def _served(services: Services, spec: ModelSpec, version: ModelVersion, window: Window) -> pd.DataFrame:
-    """The features of what the version answered, by plain name."""
+def _served(services: Services, spec: ModelSpec, version: ModelVersion, window: Window) -> tuple[pd.DataFrame, int]:
+    """At most MOST_ROWS answers of the version, drawn evenly while they are read: the features by plain name. → and of
+    how many."""
+    import numpy as np
+    import pandas as pd
+
     logged = {f"f_{name}": name for name in spec.data.features}
-    served = services.predictions.served(spec.model, window, ["version", *logged])
-    return served[served["version"] == version.number].rename(columns=logged)
+    draw, kept, rows = np.random.default_rng(0), pd.DataFrame({_LOT: []}), 0
+    for batch in services.predictions.batches(spec.model, window, list(logged), version=version.number):
+        part = batch.to_pandas().reindex(columns=list(logged)).assign(**{_LOT: draw.random(batch.num_rows)})
+        kept = pd.concat([each for each in (kept, part) if len(each)] or [part]).nsmallest(MOST_ROWS, _LOT)
+        rows += batch.num_rows
+    return kept.reindex(columns=list(logged)).rename(columns=logged), rows
