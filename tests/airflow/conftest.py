@@ -9,12 +9,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+if "airflow" in sys.modules:
+    raise RuntimeError("Airflow was imported before these tests set its environment: import it inside functions")
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIXED_MODELS = PROJECT / "tests" / "golden" / "plans"
@@ -42,6 +46,12 @@ ENVIRONMENT = {
     "STEWARD_REPORTS_DIR": str(HOME / "reports"),
     "STEWARD_MODELS_DIR": str(FIXED_MODELS),
 }
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A module that imports Airflow at its top would give every other test an Airflow with another environment."""
+    if "airflow" in sys.modules:
+        raise pytest.UsageError("a test module imports Airflow at its top: import it inside functions")
 
 
 @pytest.fixture(scope="module", autouse=True)

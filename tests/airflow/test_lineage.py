@@ -11,13 +11,13 @@ import pytest
 from steward import actions
 from steward.plan import compile_plan
 from steward.spec import SpecFolder
-from steward_airflow.lineage import FLOWS, lineage_of
-from steward_airflow.operators import ActionOperator
 
 MODELS = Path(__file__).parents[2] / "include" / "models"
 
 
 def test_every_flow_is_of_a_step_that_there_is() -> None:
+    from steward_airflow.lineage import FLOWS
+
     plan = compile_plan(SpecFolder(MODELS).get("flight_delays"))
     steps = {step.action for dag in (plan.train, plan.monitor) for step in dag.steps}
     assert set(FLOWS) - {"score_window"} <= steps
@@ -26,6 +26,8 @@ def test_every_flow_is_of_a_step_that_there_is() -> None:
 
 def test_the_provider_finds_what_a_step_read_and_wrote() -> None:
     from airflow.providers.openlineage.extractors.base import DefaultExtractor
+
+    from steward_airflow.operators import ActionOperator
 
     step = ActionOperator(task_id="judge", action="judge_window", model="flight_delays", arguments={})
     step.answer = {"outcome": "FAILED", "evidence": "abc"}
@@ -40,6 +42,8 @@ def test_the_provider_finds_what_a_step_read_and_wrote() -> None:
 
 @pytest.mark.parametrize(("action", "model"), [("open_incident", "flight_delays"), ("train", {"param": "model"})])
 def test_a_step_that_moves_no_data_tells_nothing(action: str, model: Any) -> None:
+    from steward_airflow.lineage import lineage_of
+
     assert lineage_of(action, model, {}) is None
 
 
@@ -47,6 +51,8 @@ def test_it_becomes_an_event_that_the_client_writes(tmp_path: Path) -> None:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
     from openlineage.client.transport.file import FileConfig, FileTransport
+
+    from steward_airflow.lineage import lineage_of
 
     found = lineage_of("train", "flight_delays", {"training": "abc", "run_id": "r1"})
     assert found is not None
