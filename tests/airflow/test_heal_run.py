@@ -17,7 +17,7 @@ from steward.errors import UnavailableError
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
 
 JUDGED = {"outcome": "FAILED", "version": 2, "evidence": "e" * 64, "causes": ["performance"], "reasons": ["lost"]}
-NOTED = {"incidents": ["i" * 32], "passing": [], "resolved": [], "report_wanted": False}
+NOTED = {"incidents": ["i" * 32], "passing": [], "resolved": []}
 DECLINED = {"requested": False, "reason": "not now", "request": None, "detail": {}}
 
 
@@ -89,7 +89,7 @@ def test_a_window_with_nothing_to_note_has_nothing_to_heal(actions: ScriptedActi
 
     actions.answers |= {
         "judge_window": JUDGED,
-        "open_incident": {"incidents": [], "passing": [], "resolved": [], "report_wanted": False},
+        "open_incident": {"incidents": [], "passing": [], "resolved": []},
         "write_report": {"report": None},
         "decide_retraining": DECLINED,
     }

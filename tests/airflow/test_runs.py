@@ -274,6 +274,7 @@ def monitoring(actions: ScriptedActions) -> ScriptedActions:
     actions.answers |= {
         "judge_window": JUDGED,
         "open_incident": {"incidents": ["i1"], "passing": [], "resolved": []},
+        "heal_window": {"rolled_back": False, "left": [], "reasons": ["nothing failed"]},
         "write_report": {"report": "flight_delays/2013-04-08-v7.html"},
         "decide_retraining": {"requested": False, "reason": "cooling down", "request": None, "detail": {}},
     }
@@ -320,7 +321,7 @@ def test_a_good_window_calls_for_nothing(monitoring: ScriptedActions, run: Any) 
     monitoring.answers["write_report"] = {"report": None, "reason": "the last one is not a week old"}
     state, tasks = run(MONITOR)
     assert state == "success"
-    assert states(tasks, "skipped") == {"open_incident", "write_report", "request_retraining"}
+    assert states(tasks, "skipped") == {"open_incident", "heal_window", "write_report", "request_retraining"}
 
 
 def test_a_report_is_drawn_of_a_good_window_too_when_asked_for(monitoring: ScriptedActions, run: Any) -> None:
