@@ -277,8 +277,11 @@ def test_a_busy_shadow_rests_for_as_long_as_its_share_asks(monkeypatch: pytest.M
         worked.append(time.thread_time() - started)
         return YES
 
+    sleep = time.sleep
+
     def rest(seconds: float) -> None:
-        rests.append(seconds)
+        """Others in this process sleep by the same function."""
+        rests.append(seconds) if threading.current_thread().name == "shadow" else sleep(seconds)
 
     monkeypatch.setattr("steward.serving.answers.mirroring.time.sleep", rest)
 
@@ -297,9 +300,13 @@ def test_a_busy_shadow_rests_for_as_long_as_its_share_asks(monkeypatch: pytest.M
 def test_copies_that_wait_are_asked_in_one_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
     sleep = time.sleep
-    monkeypatch.setattr(
-        "steward.serving.answers.mirroring.time.sleep", lambda seconds: (rests.append(seconds), sleep(seconds))
-    )
+
+    def rest(seconds: float) -> None:
+        if threading.current_thread().name == "shadow":
+            rests.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr("steward.serving.answers.mirroring.time.sleep", rest)
     bench = Bench()
 
     async def story() -> None:
