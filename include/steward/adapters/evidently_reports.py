@@ -89,7 +89,8 @@ class EvidentlyDriftReporter:
         )
         _register()
         limits = {name: float(judged[name].limit or 0.0) for name in columns}
-        preset = DataDriftPreset(columns=list(columns), method=JUDGED, per_column_threshold=limits)
+        one = 1 / len(limits)  # the verdict fails with the first column, so the page's summary does too
+        preset = DataDriftPreset(columns=list(columns), method=JUDGED, per_column_threshold=limits, drift_share=one)
         report = Report([preset], metadata={"title": title})
         told = _findings.set(judged)
         try:

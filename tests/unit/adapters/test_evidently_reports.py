@@ -62,7 +62,10 @@ def test_the_numbers_are_those_of_the_verdict_and_the_snapshot_opens_again(tmp_p
     assert {name: m["value"] for name, m in drifts.items()} == {"temp": 0.4321, "origin": 0.0123, "hub": 0.05}
     assert {m["config"]["threshold"] for m in drifts.values()} == {0.1}
     assert found[0]["value"]["count"] == 1
-    assert "0.432" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "0.432" in page
+    assert "Dataset Drift is detected" in page
+    assert "Dataset Drift is NOT detected" not in page
 
 
 def test_a_column_that_changed_its_type_is_still_drawn(tmp_path: Path) -> None:
