@@ -388,7 +388,7 @@ def canaries(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("steward.actions.observing.observe", observe)
     monkeypatch.setattr("steward.rollout.smoke.smoke_frame", lambda rows, _spec: rows)
-    monkeypatch.setattr("steward.training.fitting.score", lambda _model, rows: [0.9] * len(rows))
+    monkeypatch.setattr("steward.training.fitting.score", lambda _model, rows, _classes=None: [0.9] * len(rows))
 
 
 def lives(templates: list[Template], seeds: range) -> Iterator[World]:
