@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -23,7 +23,7 @@ from steward.adapters.postgres import PostgresDatabase
 from steward.clock import ReplayClock
 from steward.demo.display import Narrator
 from steward.demo.flights import FlightStream
-from steward.demo.mortgages import MODEL, Mortgages
+from steward.demo.mortgages import MODEL, TRAINED_TO, Mortgages
 from steward.demo.releases import TrainingRun
 from steward.ledger.key import read_key
 from steward.local import Stack
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PROJECT = Path(__file__).parents[2]
 MODELS = PROJECT / "include" / "models"
-START = datetime(2013, 3, 1, 6, tzinfo=UTC)
+START = datetime.fromisoformat(f"{TRAINED_TO}T06:00+00:00")  # a rival trains on what the champion saw
 PEOPLE = ("dana", "ravi", "mo", "vera")
 
 
