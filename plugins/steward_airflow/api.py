@@ -174,7 +174,7 @@ def waiting(model: Model, by: Annotated[str, Depends(named)]) -> JSONResponse:
 
 @router.get("/status", dependencies=[Depends(permitted("GET"))])
 def status(model: Model) -> JSONResponse:
-    from steward.actions.standing import standing
+    from steward.actions.telling.standing import standing
 
     require_known(model)
     with wiring.database().begin() as tx:

@@ -97,7 +97,7 @@ def deliver_by_airflow() -> None:
 
 
 def _deliver(services: Services) -> None:
-    from steward.actions.messaging import deliver_messages
+    from steward.actions.incidents.messaging import deliver_messages
 
     deliver_messages(services, AirflowCourier())
 
@@ -116,7 +116,7 @@ class StewardNotifier(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Never raises what would hide the fault itself."""
         from steward import wiring
-        from steward.actions.notifying import report_fault
+        from steward.actions.incidents.notifying import report_fault
 
         try:
             where = {"dag": context["dag"].dag_id, "run": context["run_id"], "task": context["ti"].task_id}

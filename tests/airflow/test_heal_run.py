@@ -11,7 +11,7 @@ from tests.airflow.conftest import ScriptedActions
 from tests.unit.actions.conftest import Life, build_life
 
 from steward import wiring
-from steward.actions.healing import HEALERS
+from steward.actions.healing.healing import HEALERS
 from steward.errors import UnavailableError
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from steward import wiring
-from steward.actions.messaging import waiting_messages
+from steward.actions.incidents.messaging import waiting_messages
 from steward.actions.state import Services
 from steward.approval.policy import load_policy
 from steward.errors import PolicyError, UnavailableError

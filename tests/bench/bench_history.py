@@ -16,7 +16,7 @@ from tests.bench.conftest import Report
 from tests.bench.figures import Figure
 from tests.postgres import APPLICATION, PostgresServer, running_server
 
-from steward.actions.standing import standing
+from steward.actions.telling.standing import standing
 from steward.adapters.postgres import PostgresDatabase
 from steward.clock import SystemClock
 from steward.ledger import (

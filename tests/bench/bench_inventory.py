@@ -17,7 +17,7 @@ from tests.postgres import running_server
 from tests.unit.inventory import estate
 from tests.unit.inventory.estate import NOW, Life, plant_estate
 
-from steward.actions import surveying
+from steward.actions.governance import surveying
 from steward.actions.state import Services
 from steward.adapters.postgres import PostgresDatabase
 from steward.approval.policy import load_policy

@@ -29,9 +29,9 @@ from tests.postgres import PostgresServer, running_server
 from tests.unit.specs import a_data_section, a_spec
 
 from steward import actions
-from steward.actions import tallying
 from steward.actions.operation import Operation
 from steward.actions.state import Services
+from steward.actions.windows import tallying
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.postgres import PostgresDatabase
 from steward.adapters.postgres.watch import PostgresTallyTable

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from steward.actions.effects import deliver, want_message
-from steward.actions.messaging import waiting_messages
+from steward.actions.incidents.messaging import waiting_messages
 from steward.approval.policy import load_policy
 from steward.monitoring.messages import Message
 from steward.monitoring.notifications import Channel, Notifications

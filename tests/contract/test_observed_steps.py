@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from steward.actions.observing import observe
+from steward.actions.releases.observing import observe
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.data import PREDICTION_COLUMNS
 from steward.rollout.analysis import Observation

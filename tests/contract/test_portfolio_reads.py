@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from tests.unit.inventory.estate import plant_estate
 
-from steward.actions import audit_inventory, surveying
+from steward.actions import audit_inventory
+from steward.actions.governance import surveying
 from steward.adapters.postgres import PostgresDatabase
 from steward.errors import IntegrityError
 from steward.gates import Evidence

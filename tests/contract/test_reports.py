@@ -13,7 +13,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from tests.unit.actions.test_reporting import masked
 
-from steward.actions.reporting import tell_card, tell_compliance
+from steward.actions.telling.reporting import tell_card, tell_compliance
 from steward.adapters.postgres import PostgresDatabase
 
 FRAMEWORKS = ["sr-11-7", "sr-26-2", "eu-ai-act-high-risk", "iso-iec-23894"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.actions.observing import BLOCK
+from steward.actions.releases.observing import BLOCK
 from steward.gates import Outcome, Verdict
 from steward.gates.alarms import alpha_each, requests_needed
 from steward.monitoring.score_shift import Shift, shift_of

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from tests.unit.actions.test_approving import file_paper
 
-from steward.actions import approving
+from steward.actions.approvals import approving
 from steward.adapters.postgres import PostgresDatabase
 from steward.approval import RequestState
 from steward.errors import ConflictError

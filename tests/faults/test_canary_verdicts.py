@@ -17,7 +17,7 @@ import pytest
 from scipy.stats import binom
 from tests.faults.rollouts_by_lot import Behaviour, Ending, Traffic, deployed, many
 
-from steward.actions.contrasting import contrast_of_arms
+from steward.actions.releases.contrasting import contrast_of_arms
 from steward.gates import Outcome
 from steward.gates.alarms import ALPHA, requests_needed
 from steward.gates.betting import log_proof

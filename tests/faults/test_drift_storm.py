@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.faults.storm import MODEL, Storm
 
-from steward.actions.explaining import Rules, explain
+from steward.actions.telling.explaining import Rules, explain
 from steward.adapters.postgres import PostgresDatabase
 from steward.clock import Clock
 from steward.spec.retraining import Retraining

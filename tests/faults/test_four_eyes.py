@@ -18,8 +18,8 @@ from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from tests.unit.actions.test_documents import HIGH, file, text_of
 
 from steward import actions
+from steward.actions.governance.verifying import differences
 from steward.actions.state import Services
-from steward.actions.verifying import differences
 from steward.approval import RequestState
 from steward.approval.policy import Freeze, Person, Policy
 from steward.errors import StewardError
@@ -386,7 +386,7 @@ def canaries(monkeypatch: pytest.MonkeyPatch) -> None:
         arm = Arm(requests, errors, 0.002)
         return Observation(arm, Arm(600, 0, 0.002) if going.previous else None, 0.01, 0.1, timedelta(minutes=1))
 
-    monkeypatch.setattr("steward.actions.observing.observe", observe)
+    monkeypatch.setattr("steward.actions.releases.observing.observe", observe)
     monkeypatch.setattr("steward.rollout.smoke.smoke_frame", lambda rows, _spec: rows)
     monkeypatch.setattr("steward.training.fitting.score", lambda _model, rows, _classes=None: [0.9] * len(rows))
 
@@ -430,16 +430,16 @@ def any_request(services: Any, spec: Any, tx: Any, candidate: Any, used_at: Any 
 @pytest.mark.parametrize(
     ("rule", "broken", "said"),
     [
-        ("steward.actions.approving.judge_answer", anybody_may, "approved work of their own|has no role"),
-        ("steward.actions.approving._overtaken", lambda *_: {}, "something was filed since"),
-        ("steward.actions.overriding._ask_for_review", lambda *_: None, "no review is due"),
+        ("steward.actions.approvals.approving.judge_answer", anybody_may, "approved work of their own|has no role"),
+        ("steward.actions.approvals.approving._overtaken", lambda *_: {}, "something was filed since"),
+        ("steward.actions.approvals.overriding._ask_for_review", lambda *_: None, "no review is due"),
         (
-            "steward.actions.overriding.why_not_break_glass",
+            "steward.actions.approvals.overriding.why_not_break_glass",
             lambda *_: None,
             "broke the glass over work of their own|has no role",
         ),
-        ("steward.actions.releasing._held_by_freeze", lambda *_: None, "released in a freeze"),
-        ("steward.actions.releasing.require_approval", any_request, "released without|filed since"),
+        ("steward.actions.releases.releasing._held_by_freeze", lambda *_: None, "released in a freeze"),
+        ("steward.actions.releases.releasing.require_approval", any_request, "released without|filed since"),
     ],
 )
 def test_each_rule_that_is_taken_away_is_missed(

@@ -20,7 +20,7 @@ import pytest
 from tests.faults.test_serving_without_database import House, eventually
 from tests.faults.test_way_back import a_house, free_ports
 
-from steward.actions.verifying import differences
+from steward.actions.governance.verifying import differences
 from steward.types import VersionRef
 
 pytestmark = pytest.mark.faults

@@ -11,7 +11,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from steward.actions.verifying import altered_evidence, differences
+from steward.actions.governance.verifying import altered_evidence, differences
 from steward.adapters.postgres import PostgresDatabase
 from steward.gates import Evidence
 from steward.ledger import GENESIS_HASH, EventType, Tampering, hash_of, verify

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
-from steward.actions.verifying import differences
+from steward.actions.governance.verifying import differences
 from steward.adapters.postgres import PostgresDatabase
 from steward.errors import ConflictError, PolicyError
 from steward.testing.database import FAKE_KEY

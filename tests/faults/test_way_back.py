@@ -28,7 +28,7 @@ from tests.faults.test_serving_without_database import House, eventually
 from tests.postgres import PostgresServer
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
-from steward.actions.verifying import differences
+from steward.actions.governance.verifying import differences
 from steward.adapters.postgres import PostgresDatabase
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.testing.database import FAKE_KEY

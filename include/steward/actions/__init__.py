@@ -1,33 +1,33 @@
 """The verbs: one function each, one audit event each, in the transaction of its change."""
 
-from steward.actions.advancing import shift_traffic
-from steward.actions.analysing import analyse_canary
-from steward.actions.approving import answer_approval, expire_approval, request_approval, show_request
-from steward.actions.archiving import archive_model, verify_archive
-from steward.actions.auditing import audit_inventory
-from steward.actions.documents import file_document
-from steward.actions.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
-from steward.actions.drift_reports import write_report
-from steward.actions.healing import heal
-from steward.actions.live_failures import heal_window
-from steward.actions.maintaining import forget_subject, load_outcomes, maintain_log
-from steward.actions.overriding import break_glass, review_model
-from steward.actions.preparing import evaluate, take_snapshot, train, validate_data
-from steward.actions.proving import prove_rollback
-from steward.actions.registering import close_run, register
-from steward.actions.rehearsing import rehearse_rollback
-from steward.actions.releasing import complete_rollout, start_rollout
-from steward.actions.reporting import write_governance_reports
-from steward.actions.reproducing import reproduce
-from steward.actions.retiring import bury, close_endpoint, start_retirement
-from steward.actions.retrain import admit_training, allow_retraining, decide_retraining
-from steward.actions.rolling_back import roll_back, settle_rollout, trip_canary
-from steward.actions.scoring import record_outcomes, score_window
-from steward.actions.scoring_incidents import note_scoring
-from steward.actions.upkeep import reassert_aliases, release_standbys, verify_ledger
-from steward.actions.waiving import grant_waiver, revoke_waiver
-from steward.actions.watching import judge_window
-from steward.actions.window_incidents import open_incident
+from steward.actions.approvals.approving import answer_approval, expire_approval, request_approval, show_request
+from steward.actions.approvals.overriding import break_glass, review_model
+from steward.actions.approvals.waiving import grant_waiver, revoke_waiver
+from steward.actions.candidates.preparing import evaluate, take_snapshot, train, validate_data
+from steward.actions.candidates.registering import close_run, register
+from steward.actions.candidates.reproducing import reproduce
+from steward.actions.governance.auditing import audit_inventory
+from steward.actions.governance.documents import file_document
+from steward.actions.healing.healing import heal
+from steward.actions.healing.live_failures import heal_window
+from steward.actions.incidents.from_scoring import note_scoring
+from steward.actions.incidents.from_windows import open_incident
+from steward.actions.releases.advancing import shift_traffic
+from steward.actions.releases.analysing import analyse_canary
+from steward.actions.releases.proving import prove_rollback
+from steward.actions.releases.rehearsing import rehearse_rollback
+from steward.actions.releases.releasing import complete_rollout, start_rollout
+from steward.actions.releases.rolling_back import roll_back, settle_rollout, trip_canary
+from steward.actions.retirement.archiving import archive_model, verify_archive
+from steward.actions.retirement.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
+from steward.actions.retirement.retiring import bury, close_endpoint, start_retirement
+from steward.actions.retraining.deciding import admit_training, allow_retraining, decide_retraining
+from steward.actions.telling.reporting import write_governance_reports
+from steward.actions.upkeep.maintaining import forget_subject, load_outcomes, maintain_log
+from steward.actions.upkeep.nightly import reassert_aliases, release_standbys, verify_ledger
+from steward.actions.windows.drift_reports import write_report
+from steward.actions.windows.scoring import record_outcomes, score_window
+from steward.actions.windows.watching import judge_window
 
 __all__ = [
     "admit_training",

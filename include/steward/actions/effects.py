@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from steward.actions.messaging import CHANNEL, NOTICE, address_message, deliver_messages, pending_effects
+from steward.actions.incidents.messaging import CHANNEL, NOTICE, address_message, deliver_messages, pending_effects
 from steward.actions.state import Services, Transaction
 from steward.errors import StewardError
 from steward.ledger.outbox import PendingEffect

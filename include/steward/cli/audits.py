@@ -43,7 +43,7 @@ def verify(
     Also reports when the database no longer refuses changes of the record.
     """
     from steward import wiring
-    from steward.actions.verifying import altered_evidence, differences
+    from steward.actions.governance.verifying import altered_evidence, differences
 
     marks = _marks(checkpoint) if checkpoint else []
     with wiring.database().begin() as tx:
@@ -108,7 +108,7 @@ def export(
     Of other models it holds hashes only. `steward audit check` verifies it without the database.
     """
     from steward import wiring
-    from steward.actions.verifying import exported
+    from steward.actions.governance.verifying import exported
     from steward.ledger import Extent, check_export, read_key
 
     extent = Extent(model, instant_of(since) if since else None, instant_of(until) if until else None)

@@ -53,7 +53,7 @@ def drift(
 
 def _rehearsed(model: str, as_of: str | None) -> JsonObject:
     from steward import wiring
-    from steward.actions.watching import judge_now
+    from steward.actions.windows.watching import judge_now
 
     return judge_now(wiring.services(), wiring.specs().get(model), as_of).evidence.body
 

@@ -24,7 +24,7 @@ def metrics(
     Example: steward metrics --listen 127.0.0.1:8701
     """
     from steward import wiring
-    from steward.actions.measuring import Memory, measure_estate
+    from steward.actions.telling.measuring import Memory, measure_estate
     from steward.adapters.prometheus_text import exporter, to_text
     from steward.serving.process.server import check_address
 

@@ -39,7 +39,7 @@ def incidents(
     Example: steward incidents flight_delays --all
     """
     from steward import wiring
-    from steward.actions.messaging import waiting_messages
+    from steward.actions.incidents.messaging import waiting_messages
 
     with wiring.database().begin() as tx:
         if model:
@@ -85,8 +85,8 @@ def _waits(message: JsonObject) -> str:
 def show(id: Id, as_json: Json = False) -> None:
     """All of one incident: since when, how bad, what belongs to it, and everything that happened to it."""
     from steward import wiring
-    from steward.actions.incidents import incident_by_id
-    from steward.actions.messaging import waiting_messages
+    from steward.actions.incidents.changing import incident_by_id
+    from steward.actions.incidents.messaging import waiting_messages
     from steward.monitoring.messages import INCIDENT_EVENTS
 
     with wiring.database().begin() as tx:
@@ -139,7 +139,7 @@ def acknowledge(
     Exit code 4 when somebody else has it, or it is over.
     """
     from steward import wiring
-    from steward.actions.attending import acknowledge_incident
+    from steward.actions.incidents.attending import acknowledge_incident
 
     done = acknowledge_incident(wiring.services(), incident=id, by=getpass.getuser(), note=note)
     _tell(done, "is yours", as_json)
@@ -153,7 +153,7 @@ def resolve(id: Id, reason: Reason, as_json: Json = False) -> None:
     Example: steward incident resolve 9f3ac1 --reason "the airport renamed its gates; the source is mended"
     """
     from steward import wiring
-    from steward.actions.attending import resolve_by_hand
+    from steward.actions.incidents.attending import resolve_by_hand
 
     done = resolve_by_hand(wiring.services(), incident=id, by=getpass.getuser(), reason=reason)
     _tell(done, "is over", as_json)

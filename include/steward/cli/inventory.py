@@ -35,7 +35,7 @@ def inventory(
 ) -> None:
     """Every model: declared here, registered elsewhere, retired, with a broken spec, or known to the ledger alone."""
     from steward import wiring
-    from steward.actions.surveying import inventory as taken
+    from steward.actions.governance.surveying import inventory as taken
 
     records = taken(wiring.services(), wiring.places(), instant_of(at) if at else None)
     if model:
@@ -59,7 +59,7 @@ def findings(
     Nothing is written; the audit of every night opens incidents and tells owners. Data sources are read by it alone.
     """
     from steward import wiring
-    from steward.actions.surveying import survey
+    from steward.actions.governance.surveying import survey
 
     found = survey(wiring.services(), probe=False)
     if as_json:

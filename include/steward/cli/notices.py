@@ -50,7 +50,7 @@ def preview(model: str, days: Days = 30, windows: Windows = False, as_json: Json
     Example: steward notices preview flight_delays --days 90
     """
     from steward import wiring
-    from steward.actions.notifying import preview_messages
+    from steward.actions.incidents.notifying import preview_messages
 
     rows = preview_messages(wiring.services(), model, days, anew=windows)
     if as_json:
@@ -67,7 +67,7 @@ def preview(model: str, days: Days = 30, windows: Windows = False, as_json: Json
 def try_one(channel: str, as_json: Json = False) -> None:
     """Send a trial to one channel. Exit code 75 when it does not take it."""
     from steward import wiring
-    from steward.actions.notifying import try_channel
+    from steward.actions.incidents.notifying import try_channel
 
     done = try_channel(wiring.services(), channel, getpass.getuser())
     if as_json:
@@ -81,7 +81,7 @@ def try_one(channel: str, as_json: Json = False) -> None:
 def waiting(as_json: Json = False) -> None:
     """Messages that are not delivered: since when, how often it was tried, and what the channel said."""
     from steward import wiring
-    from steward.actions.messaging import waiting_messages
+    from steward.actions.incidents.messaging import waiting_messages
 
     rows = waiting_messages(wiring.database())
     if as_json:

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def status(model: Annotated[str | None, typer.Argument()] = None, as_json: Json = False) -> None:
     """What serves, what waits for people, what is wrong, for one model or all."""
     from steward import wiring
-    from steward.actions.standing import standing
+    from steward.actions.telling.standing import standing
 
     folder, now = wiring.specs(), wiring.clock().now()
     models = [model] if model else folder.ids()

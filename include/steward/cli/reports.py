@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 def card(target: Target, at: At = None, html: Html = None, as_json: Json = False) -> None:
     """What a version is, was made from, can and cannot do, and who answers for it."""
     from steward import wiring
-    from steward.actions.reporting import tell_card
+    from steward.actions.telling.reporting import tell_card
     from steward.reporting.pages import card_page
 
     told = tell_card(wiring.services(), *_target(target), _instant(at))
@@ -55,7 +55,7 @@ def compliance(
 ) -> None:
     """What each framework asks for: met by which evidence, or a gap and what to do. Gaps are no error: exit code 0."""
     from steward import wiring
-    from steward.actions.reporting import tell_compliance
+    from steward.actions.telling.reporting import tell_compliance
     from steward.reporting.pages import compliance_page
 
     told = tell_compliance(wiring.services(), *_target(target), _instant(at), framework or ())

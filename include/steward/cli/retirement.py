@@ -62,7 +62,7 @@ def status(model: str, as_json: Json = False) -> None:
     Example: steward retirement status flight_delays
     """
     from steward import wiring
-    from steward.actions.draining import retirement_in, traffic_of
+    from steward.actions.retirement.draining import retirement_in, traffic_of
 
     with wiring.database().begin() as tx:
         known = retirement_in(tx, model)

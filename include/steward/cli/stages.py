@@ -59,7 +59,7 @@ def _entered(tx: Transaction, model: str, until: datetime | None) -> list[Entere
 def _outlook(tx: Transaction, model: str, entered: list[EnteredStage], number: int | None) -> JsonObject:
     """What the next stage asks for, and what of it is not there. A newer version meets every stage anew."""
     from steward import wiring
-    from steward.actions.stages import standing_of
+    from steward.actions.governance.stages import standing_of
 
     present = entered[-1].stage if entered else None
     if present is Stage.RETIRED:

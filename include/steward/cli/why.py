@@ -24,7 +24,7 @@ def why(model: str, as_json: Json = False) -> None:
     Example: steward why flight_delays
     """
     from steward import wiring
-    from steward.actions.explaining import Rules, explain
+    from steward.actions.telling.explaining import Rules, explain
 
     rules = Rules(_spec(model), wiring.clock().now(), wiring.policy, wiring.stages)
     with wiring.database().begin() as tx:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
-from steward.actions.observing import BLOCK, observe
+from steward.actions.releases.observing import BLOCK, observe
 from steward.rollout import Rollout
 from steward.rollout.analysis import Observation
 
@@ -219,13 +219,13 @@ def test_a_look_is_no_pass(tmp_path: Path) -> None:
 
 
 def test_a_finding_that_wavers_is_told_often_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steward.actions.analysing.MOST_CHANGES", 3)
+    monkeypatch.setattr("steward.actions.releases.analysing.MOST_CHANGES", 3)
     life, run, rollout = a_rollout(tmp_path, 20)
     observed = seen(life)
     for look in range(8):
         arm = replace(observed.canary, requests=50 + look, errors=3 * (look % 2))
         wavering = replace(observed, canary=arm, course=None)
-        monkeypatch.setattr("steward.actions.observing.observe", _answering(wavering))
+        monkeypatch.setattr("steward.actions.releases.observing.observe", _answering(wavering))
         life.do("analyse_canary", run, rollout=rollout)
     assert len(life.events("rollout.watched")) == 3
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.actions.approving import rebind_open_requests
+from steward.actions.approvals.approving import rebind_open_requests
 from steward.approval.policy import Policy
 from steward.errors import ConflictError, NotFoundError, PolicyError
 from steward.gates import Evidence

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steward.actions.contrasting import contrast_of_arms, contrast_of_pairs
+from steward.actions.releases.contrasting import contrast_of_arms, contrast_of_pairs
 from steward.rollout.analysis import Contrast
 from steward.spec import OutcomeRule
 

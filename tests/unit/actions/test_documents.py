@@ -10,7 +10,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.actions.stages import missing_for, standing_of
+from steward.actions.governance.stages import missing_for, standing_of
 from steward.errors import NotFoundError, PolicyError, RequestError
 from steward.inventory.documents import template
 from steward.inventory.stages import StageRules
@@ -127,7 +127,7 @@ def test_a_refusal_lists_all_that_is_missing_with_its_way_out_and_is_recorded(hi
     file(high, "use_case")
     trained = high.train()
     with high.services.database.begin() as tx, pytest.raises(PolicyError) as refused:
-        actions.stages.enter_stage(high.services, high.spec, tx, None, Stage.DEPLOYMENT, 1)  # type: ignore[arg-type]
+        actions.governance.stages.enter_stage(high.services, high.spec, tx, None, Stage.DEPLOYMENT, 1)  # type: ignore[arg-type]
     assert str(refused.value) == (
         "toy, tier high: toy@1 may not enter the stage deployment yet; missing: "
         "document development_plan (for validation), document validation_report (for deployment), "

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.actions.test_life import serve_week
 
-from steward.actions import drift_reports
+from steward.actions.windows import drift_reports
 
 
 class Drawn:

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.actions.conftest import build_life
 
 from steward import actions
-from steward.actions import live_failures
-from steward.actions.verifying import differences
+from steward.actions.governance.verifying import differences
+from steward.actions.healing import live_failures
 from steward.errors import UnavailableError
 from steward.gates import Evidence, Finding, Outcome, Verdict
 from steward.inventory import MissingChampion
@@ -388,7 +388,7 @@ class Airflow:
 
 
 def open_runs(life: Any) -> str | None:
-    from steward.actions.retraining_facts import situation_of
+    from steward.actions.retraining.facts import situation_of
 
     with life.services.database.begin() as tx:
         return situation_of(life.services, life.spec, tx).history.open_work

@@ -13,15 +13,15 @@ import pytest
 from tests.unit.specs import a_spec
 
 from steward import actions
-from steward.actions import window_incidents
-from steward.actions.attending import acknowledge_incident, resolve_by_hand
-from steward.actions.incidents import end_with_service, link_incidents
-from steward.actions.messaging import waiting_messages
-from steward.actions.notifying import report_fault
+from steward.actions.governance.verifying import differences
+from steward.actions.incidents import from_windows as window_incidents
+from steward.actions.incidents.attending import acknowledge_incident, resolve_by_hand
+from steward.actions.incidents.changing import end_with_service, link_incidents
+from steward.actions.incidents.messaging import waiting_messages
+from steward.actions.incidents.notifying import report_fault
 from steward.actions.operation import Operation
-from steward.actions.retelling import retold_messages
 from steward.actions.state import Services
-from steward.actions.verifying import differences
+from steward.actions.telling.retelling import retold_messages
 from steward.approval.policy import load_policy
 from steward.errors import ConflictError, NotFoundError, PolicyError, RequestError
 from steward.gates import Evidence, Finding, Outcome, Verdict

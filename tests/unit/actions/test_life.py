@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from steward import actions
-from steward.actions.incidents import save_incident
+from steward.actions.incidents.changing import save_incident
 from steward.errors import ConflictError, IntegrityError, PolicyError
 from steward.ledger import EventType
 from steward.testing.builders import an_incident

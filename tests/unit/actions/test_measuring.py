@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.actions.test_life import serve_week
 
-from steward.actions.measuring import Memory, measure_estate
+from steward.actions.telling.measuring import Memory, measure_estate
 from steward.adapters.prometheus_text import exporter, to_text
 from steward.errors import UnavailableError
 from steward.reporting.figures import Figures

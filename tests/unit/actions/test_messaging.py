@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.unit.actions.test_incidents import POLICY
 
-from steward.actions import messaging
 from steward.actions.effects import ALIASES, deliver, want_message, want_notice
-from steward.actions.messaging import LEASE, deliver_messages, retry_after, waiting_messages
+from steward.actions.incidents import messaging
+from steward.actions.incidents.messaging import LEASE, deliver_messages, retry_after, waiting_messages
 from steward.actions.state import Services
 from steward.approval.policy import load_policy
 from steward.monitoring.messages import Message

@@ -308,7 +308,7 @@ def test_a_batch_is_scored_with_probabilities_and_told_what_became_of_it(tmp_pat
 
 
 def test_mirrored_answers_disagree_where_the_class_is_another(served: LifeOfClasses) -> None:
-    from steward.actions.observing import _compared
+    from steward.actions.releases.observing import _compared
     from steward.testing.builders import a_rollout
 
     pairs = pd.DataFrame(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
-from steward.actions.reporting import gather_facts, tell_card, tell_compliance, write_governance_reports
+from steward.actions.telling.reporting import gather_facts, tell_card, tell_compliance, write_governance_reports
 from steward.errors import IntegrityError, NotFoundError, RequestError
 from steward.gates import Evidence
 from steward.reporting.pages import card_page

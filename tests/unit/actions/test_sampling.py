@@ -13,7 +13,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.actions import tallying
+from steward.actions.windows import tallying
 from steward.data.privacy import keyed_hash
 from steward.gates import Outcome
 from steward.monitoring.samples import merge_samples, sampled_rows

@@ -285,7 +285,7 @@ def test_a_store_that_is_away_is_tried_again(released: Life) -> None:
 
 def test_the_tables_say_what_the_record_says(released: Life) -> None:
     """The route of a batch target is kept, so that its champion is proven as any other's."""
-    from steward.actions.verifying import differences
+    from steward.actions.governance.verifying import differences
 
     score(released)
     release(released)

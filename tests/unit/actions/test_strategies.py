@@ -14,7 +14,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.actions.verifying import differences
+from steward.actions.governance.verifying import differences
 from steward.errors import ConflictError, IntegrityError, PolicyError
 from steward.rollout import RolloutState
 from steward.spec import ModelSpec
@@ -218,7 +218,7 @@ def test_a_version_whose_terms_cannot_be_read_starts_no_rollout(
     def refused(given: Any) -> ModelSpec:
         return ModelSpec.model_validate({"model": "not a spec any more"})
 
-    monkeypatch.setattr("steward.actions.releasing.ModelSpec", SimpleNamespace(model_validate=refused))
+    monkeypatch.setattr("steward.actions.releases.releasing.ModelSpec", SimpleNamespace(model_validate=refused))
     with pytest.raises(PolicyError, match="registered under is not on record, or today's rules refuse it"):
         life.do("start_rollout", trained["run"], version=2)
     assert routed(life) == (1, None, 0, None, None)
@@ -284,7 +284,7 @@ def test_a_crash_inside_a_step_leaves_the_route_of_before(tmp_path: Path, strate
         raise RuntimeError("the worker was killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("steward.actions.advancing.in_words", dies)
+        patch.setattr("steward.actions.releases.advancing.in_words", dies)
         with pytest.raises(RuntimeError):
             life.do("shift_traffic", run, rollout=rollout, percent=step)
     assert routed(life) == before

@@ -12,7 +12,7 @@ from tests.unit.actions.conftest import build_life
 from tests.unit.actions.test_retiring import YAML as RETIRABLE
 
 from steward import actions
-from steward.actions.verifying import altered_evidence, differences, exported, require_genuine
+from steward.actions.governance.verifying import altered_evidence, differences, exported, require_genuine
 from steward.approval import Answer, RequestState
 from steward.errors import IntegrityError
 from steward.ledger import EventType, Extent, Weakness, approval_is_recorded, link_of

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from tests.unit.actions.conftest import build_life
 
-from steward.actions import missed_windows, tallying, watching
+from steward.actions.windows import missed_windows, tallying, watching
 from steward.gates import Outcome
 from steward.monitoring.checks import judging
 from steward.monitoring.windows import Cause, JudgedWindow

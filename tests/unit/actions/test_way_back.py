@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from steward import actions, wiring
-from steward.actions.verifying import differences
+from steward.actions.governance.verifying import differences
 from steward.errors import NotFoundError, PolicyError, UnavailableError
 from steward.inventory import ServedVersion
 from steward.spec.deployment import Deployment

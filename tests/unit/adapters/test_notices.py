@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from steward.actions.effects import deliver, want_message
-from steward.actions.messaging import waiting_messages
+from steward.actions.incidents.messaging import waiting_messages
 from steward.adapters.notices import AppriseNotifier
 from steward.approval.policy import load_policy
 from steward.errors import UnavailableError

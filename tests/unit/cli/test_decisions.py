@@ -11,7 +11,7 @@ import pytest
 from tests.unit.cli.conftest import Steward
 
 from steward import actions, wiring
-from steward.actions.dossiers import dossier_of
+from steward.actions.approvals.dossiers import dossier_of
 from steward.approval import RequestState
 from steward.cli import decisions, door
 from steward.errors import PolicyError

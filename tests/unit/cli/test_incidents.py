@@ -13,7 +13,7 @@ from tests.unit.cli.conftest import Steward
 
 from steward import wiring
 from steward.actions.effects import deliver
-from steward.actions.incidents import resolve_incident, save_incident
+from steward.actions.incidents.changing import resolve_incident, save_incident
 from steward.actions.state import Services
 from steward.approval.policy import load_policy
 from steward.ledger import ALL_MODELS, EventType
@@ -143,7 +143,7 @@ def test_the_preview_is_what_was_sent(steward: Steward, happened: Services, cloc
         def reaches(self, *_: Any) -> bool:
             return True
 
-    from steward.actions.messaging import deliver_messages
+    from steward.actions.incidents.messaging import deliver_messages
 
     airflow = Airflow()
     deliver_messages(happened, airflow)

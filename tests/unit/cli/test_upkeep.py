@@ -14,7 +14,7 @@ from tests.unit.actions.test_maintaining import OUTCOMES
 from tests.unit.cli.conftest import Steward
 
 from steward import wiring
-from steward.actions.healing import HEALERS
+from steward.actions.healing.healing import HEALERS
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.data.privacy import keyed_hash

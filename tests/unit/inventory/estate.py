@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from steward.actions import surveying
+from steward.actions.governance import surveying
 from steward.actions.state import Database, Services
 from steward.approval.policy import Person, load_policy
 from steward.data import PREDICTION_COLUMNS

@@ -13,7 +13,7 @@ from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from tests.unit.inventory.estate import NOW, plant_estate
 from tests.unit.specs import a_spec
 
-from steward.actions.surveying import inventory, survey
+from steward.actions.governance.surveying import inventory, survey
 from steward.inventory import ServedVersion
 from steward.inventory.external import ExternalModels, load_external
 from steward.inventory.record import InventoryRecord, Places, Standing

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.inventory.estate import MODELS, NOW, PER_RULE, PlantedEstate, plant_estate
 
-from steward.actions import audit_inventory, surveying
+from steward.actions import audit_inventory
+from steward.actions.governance import surveying
 from steward.inventory.rules import RULES
 from steward.inventory.zombies import ESTATE_UNKNOWN, Assessment
 

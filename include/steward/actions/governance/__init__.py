@@ -1,0 +1,1 @@
+"""Stages, documents, and the estate compared with its record."""

@@ -1,0 +1,1 @@
+"""Troubles on record, whoever finds them, and who hears of them."""

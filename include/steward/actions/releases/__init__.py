@@ -1,0 +1,1 @@
+"""Traffic to a version, step by step, and the way back."""

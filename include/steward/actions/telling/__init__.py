@@ -1,0 +1,1 @@
+"""What the record says, put together for people and programs."""

@@ -1,0 +1,291 @@
+"""Why a model is as it is: the last decision on retraining, what is wrong, what is in the way, each with its next step.
+
+Told from events, evidence and open work, every line with the event it rests on. Changes nothing. The command line and
+the pages beside a model print the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from steward.actions.approvals.overriding import REVIEW_DUE, overdue_review
+from steward.actions.governance.stages import standing_of
+from steward.actions.state import Transaction
+from steward.approval import RequestState
+from steward.errors import NotFoundError, StewardError
+from steward.gates import Finding, Outcome, Verdict
+from steward.ledger import AuditEvent, EventType, tombstone_of
+from steward.ledger.governance import TOMBSTONE_EVENTS
+from steward.monitoring.windows import Cause, Incident
+from steward.retraining import Trigger
+from steward.types import JsonObject, Stage
+
+if TYPE_CHECKING:
+    from steward.approval.policy import Policy
+    from steward.inventory.stages import StageCatalogue
+    from steward.registry import ModelVersion
+    from steward.spec import ModelSpec
+
+DECISIONS = (
+    EventType.RETRAINING_REQUESTED,
+    EventType.RETRAINING_DECLINED,
+    EventType.RETRAINING_ADMITTED,
+    EventType.RETRAINING_ALLOWED,
+)
+FOLLOW_UPS = (
+    EventType.RETRAINING_ADMITTED,
+    EventType.SNAPSHOT_TAKEN,
+    EventType.MODEL_TRAINED,
+    EventType.MODEL_EVALUATED,
+    EventType.VERSION_REGISTERED,
+    EventType.VERSION_REJECTED,
+    EventType.APPROVAL_REQUESTED,
+    EventType.ROLLOUT_STARTED,
+    EventType.ROLLOUT_ROLLED_BACK,
+    EventType.VERSION_PROMOTED,
+    EventType.RUN_CLOSED,
+)
+NEW_CHAMPION = (EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK)
+INCIDENT_EVENTS = (EventType.INCIDENT_OPENED, EventType.INCIDENT_UPDATED, EventType.INCIDENT_ACKNOWLEDGED)
+FINDINGS_SHOWN = 5
+_TOLD = {
+    EventType.RETRAINING_REQUESTED: "requested",
+    EventType.RETRAINING_DECLINED: "declined",
+    EventType.RETRAINING_ADMITTED: "admitted",
+    EventType.RETRAINING_ALLOWED: "allowed",
+}
+
+NEXT: dict[str, str] = {
+    Cause.DATA: "mend the source of the data; nothing is trained on it, and windows that pass end the incident",
+    Cause.DRIFT: "look at the report; without a loss it is watched, and starts nothing",
+    Cause.PERFORMANCE: "the controller decides after every window: see the decision on retraining",
+    Cause.FAIRNESS: "take it to the owner: the groups and limits are in the window's evidence",
+    Cause.OPERATION: "look at the servers and their sources; steward rollback {model} --reason … brings back the "
+    "champion before",
+    Cause.MONITOR: "see why {model}__monitor did not run, or what it lacked: rows, outcomes, a sound clock",
+    "run": "see its log in Airflow ({model}__train); clear what failed there, or begin another: "
+    "steward retrain {model} --reason …",
+    "serving": "look at the log of that server; what it names answers meanwhile, and it ends when the champion is back",
+    REVIEW_DUE: "somebody else reviews it: steward review {model} --reason …",
+}
+OTHERWISE = "see the event: steward history {model}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`spec` is None where it cannot be read: then what only it knows is left out. `now` is business time."""
+
+    spec: ModelSpec | None
+    now: datetime
+    policy: Callable[[], Policy]
+    stages: Callable[[], StageCatalogue]
+
+
+def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
+    """What it is, why, and what comes next. `window` is the champion's latest; `unread` says that the spec could not
+    be asked."""
+    champion, red = tx.versions.champion(model), list(_red(tx, model))
+    window = _latest_window(tx, champion, rules) if champion else None
+    blocks = [*_ended(tx, model), *_in_the_way(tx, model, rules)]
+    return {
+        "model": model,
+        "at": rules.now,
+        "champion": champion.number if champion else None,
+        "state": _state(champion is not None, red, window),
+        "window": window,
+        "retraining": _last_decision(tx, model),
+        "red": red,
+        "blocks": blocks,
+        "unread": rules.spec is None,
+    }
+
+
+def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> str:
+    """Drift alone is watched: it wakes nobody. Nothing is green of which no check came to a verdict, or not lately; and
+    what the latest window failed on counts, also where a person has ended its incident."""
+    outcomes = window["outcomes"] if window else {}
+    wrong = {each["cause"] for each in red} | {c for c, outcome in outcomes.items() if outcome == Outcome.FAILED}
+    if wrong:
+        return "watched" if wrong == {Cause.DRIFT} else "red"
+    if not serves:
+        return "not serving"
+    sound = window is not None and window["overdue"] is None and Outcome.PASSED in outcomes.values()
+    return "green" if sound else "not judged"
+
+
+def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> JsonObject | None:
+    """By cause; `overdue` says since when another should have been judged. Of a window from before outcomes were kept
+    so, only the causes that failed and the whole are known."""
+    from steward.monitoring.checks.watch import overdue
+
+    judged = next(iter(tx.windows.recent(champion.model, 1, champion.number)), None)
+    if judged is None:
+        return None
+    changed = tx.events.read(model=champion.model, types=NEW_CHAMPION, limit=1)
+    since = max([judged.judged_at, *(event.at for event in changed)])
+    failed = {cause.value: Outcome.FAILED for cause in judged.causes}
+    said = {cause.value: outcome for cause, outcome in judged.outcomes.items()}
+    return {
+        "window": judged.window.to_json(),
+        "judged_at": judged.judged_at,
+        "evidence": judged.evidence,
+        "outcome": judged.outcome,
+        "outcomes": said or failed or {"all": judged.outcome},
+        "overdue": overdue(rules.spec, since, rules.now) if rules.spec else None,
+    }
+
+
+# --- retraining ----------------------------------------------------------------------------------
+
+
+def _last_decision(tx: Transaction, model: str) -> JsonObject | None:
+    """A run let in on a request is a follow-up of the request: that is where triggers and safeguards were looked at."""
+    found = tx.events.read(model=model, types=DECISIONS, limit=20)
+    own = [event for event in found if not _follows_request(event)]
+    if not own:
+        return None
+    event = own[-1]
+    detail = event.body.get("detail") or {}
+    safeguards = detail.get("safeguards", [])
+    return {
+        **_cited(event),
+        "decision": _TOLD[event.type],
+        "trigger": event.body.get("trigger") or detail.get("trigger"),
+        "version": event.version or event.body.get("champion"),
+        "evidence": event.evidence,
+        "triggers": detail.get("triggers", []),
+        "safeguards": safeguards,
+        "next": _advice(event, safeguards),
+        "since": [_cited(each) for each in _since(tx, event)],
+    }
+
+
+def _follows_request(event: AuditEvent) -> bool:
+    return event.type is EventType.RETRAINING_ADMITTED and event.body.get("trigger") == Trigger.REQUEST
+
+
+def _advice(event: AuditEvent, safeguards: Iterable[JsonObject]) -> list[str]:
+    if event.type is not EventType.RETRAINING_DECLINED or event.body.get("trigger") is None:
+        return []
+    refusing = [each for each in safeguards if each["binding"] and not each["passed"]]
+    return list(dict.fromkeys(each["advice"] for each in refusing if each.get("advice")))
+
+
+def _since(tx: Transaction, event: AuditEvent) -> list[AuditEvent]:
+    """What a yes led to."""
+    if event.type not in (EventType.RETRAINING_REQUESTED, EventType.RETRAINING_ADMITTED):
+        return []
+    return tx.events.read(model=event.model, types=FOLLOW_UPS, after_seq=event.seq, limit=20)
+
+
+# --- what is wrong -------------------------------------------------------------------------------
+
+
+def _red(tx: Transaction, model: str) -> Iterator[JsonObject]:
+    told = tx.events.read(model=model, types=INCIDENT_EVENTS)
+    for incident in tx.incidents.unresolved(model):
+        events = [event for event in told if event.body.get("incident") == incident.id]
+        yield {
+            "incident": incident.id,
+            "cause": incident.cause,
+            "severity": incident.severity,
+            "state": incident.state,
+            "version": incident.version or None,
+            "since": incident.first_bad.end,
+            "windows": incident.windows,
+            "evidence": incident.evidence,
+            "events": [_cited(event) for event in (*events[:1], *events[1:][-1:])],
+            "findings": [finding.to_json() for finding in _failed(tx, incident)][:FINDINGS_SHOWN],
+            "next": _next(incident),
+        }
+
+
+def _next(incident: Incident) -> str:
+    """An audit's incident says it itself."""
+    said = (incident.detail or {}).get("what_to_do")
+    return str(said) if said else NEXT.get(incident.cause, OTHERWISE).format(model=incident.model)
+
+
+def _failed(tx: Transaction, incident: Incident) -> Iterator[Finding]:
+    """Of its latest window. An incident that no window opened has evidence of another kind, or none."""
+    try:
+        body = tx.evidence.get(incident.evidence).body
+    except NotFoundError:
+        return
+    if "verdict" in body:
+        failed = Verdict.from_json(body["verdict"]).failed()
+        yield from (finding for finding in failed if finding.gate.startswith(f"{incident.cause}."))
+
+
+# --- what is in the way --------------------------------------------------------------------------
+
+
+def _ended(tx: Transaction, model: str) -> Iterator[JsonObject]:
+    if stone := tombstone_of(tx.events.read(model=model, types=TOMBSTONE_EVENTS)):
+        said = f"{model} was retired on {stone.at:%Y-%m-%d}: {stone.reason}"
+        yield _block("retired", said, "give a successor a name of its own")
+
+
+def _in_the_way(tx: Transaction, model: str, rules: Rules) -> Iterator[JsonObject]:
+    yield from _rollout(tx, model)
+    yield from _waiting(tx, model, rules)
+    if overdue := overdue_review(tx, model, rules.now):
+        yield _block("review", overdue, f"steward review {model} --reason …")
+    yield from _frozen(rules)
+
+
+def _rollout(tx: Transaction, model: str) -> Iterator[JsonObject]:
+    if going := tx.rollouts.running(model):
+        moves = tx.events.read(model=model, types=[EventType.ROLLOUT_STARTED, EventType.ROLLOUT_ADVANCED], limit=1)
+        said = f"version {going.version} is being rolled out, at {going.percent} % of traffic"
+        advice = f"wait until it is judged, or end it: steward rollback {model} --reason …"
+        yield _block("rollout", said, advice, moves)
+
+
+def _waiting(tx: Transaction, model: str, rules: Rules) -> Iterator[JsonObject]:
+    asked = tx.events.read(model=model, types=[EventType.APPROVAL_REQUESTED])
+    for request in tx.approvals.find(model, state=RequestState.OPEN):
+        ref, events = f"{model}@{request.version}", [e for e in asked if e.body.get("request") == request.id]
+        if request.expires_at <= rules.now:
+            said = f"nobody approved {ref} by {request.expires_at:%Y-%m-%d %H:%M}: that is a no, not recorded yet"
+            advice = f"its run records it, or steward heal; to try again: steward retrain {model} --reason …"
+            yield _block("approval", said, advice, events)
+            continue
+        said = f"{ref} waits for approval until {request.expires_at:%Y-%m-%d %H:%M}; no answer is a no"
+        yield _block("approval", said, f"steward approve {ref} --reason …, or steward reject", events)
+        for missing in _missing(tx, rules, request.version):
+            yield _block("missing", f"{ref} lacks {missing}", f"then see what is left: steward stage {ref}")
+
+
+def _missing(tx: Transaction, rules: Rules, version: int) -> list[str]:
+    """Documents and the like. A policy or catalogue that cannot be read is for its own commands to say."""
+    if rules.spec is None:
+        return []
+    try:
+        standing = standing_of(rules.stages(), rules.policy(), rules.spec, tx, Stage.DEPLOYMENT, version)
+    except StewardError:
+        return []
+    return [str(each) for each in standing.missing if each.criterion.kind != "approval"]
+
+
+def _frozen(rules: Rules) -> Iterator[JsonObject]:
+    if rules.spec is None:
+        return
+    try:
+        freeze = rules.policy().freeze_at(rules.spec.risk_tier, rules.now)
+    except StewardError:
+        return
+    if freeze is not None:
+        said = f"releases are {freeze}"
+        yield _block("freeze", said, "wait; an approval stays good, and going back is always allowed")
+
+
+def _block(what: str, said: str, advice: str, events: Iterable[AuditEvent] = ()) -> JsonObject:
+    return {"what": what, "sentence": said, "next": advice, "events": [_cited(event) for event in events]}
+
+
+def _cited(event: AuditEvent) -> JsonObject:
+    return {"seq": event.seq, "at": event.at, "event": event.type, "actor": event.actor, "reason": event.reason}

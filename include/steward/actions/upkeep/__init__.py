@@ -1,0 +1,1 @@
+"""Work of every night that no model asks for."""

@@ -1,0 +1,1 @@
+"""Served and scored windows: counted, judged, drawn."""
