@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steward.reporting.card import cell
-from steward.reporting.charts import Bar, Scale, bar_chart, calibration_chart, interval_chart
+from steward.reporting.charts.intervals import Bar, Scale, bar_chart, calibration_chart, interval_chart
 from steward.types import JsonObject, parse_instant
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def card_page(card: JsonObject) -> str:
     from markupsafe import Markup
 
     charts = [(title, Markup(svg)) for title, svg in card_charts(card) if svg]
-    return _render("card.html", card=card, charts=charts)
+    return render("card.html", card=card, charts=charts)
 
 
 def compliance_page(report: JsonObject) -> str:
-    return _render("compliance.html", report=report)
+    return render("compliance.html", report=report)
 
 
 def card_charts(card: JsonObject) -> Iterator[tuple[str, str]]:
@@ -105,7 +105,8 @@ def _importance(judged: JsonObject) -> tuple[str, str]:
     return title, bar_chart([Bar(name, loss, said=cell(loss)) for name, loss in features], title)
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """A template of this folder; every value is escaped, unless it is Markup."""
     return _environment().get_template(template).render(**values)
 
 

@@ -24,7 +24,7 @@ from tests.unit.reporting.conftest import (
 
 from steward.gates import Evidence, Finding, Outcome
 from steward.reporting.card import model_card
-from steward.reporting.charts import Bar, Scale, bar_chart, calibration_chart, interval_chart
+from steward.reporting.charts.intervals import Bar, Scale, bar_chart, calibration_chart, interval_chart
 from steward.reporting.compliance import compliance_report
 from steward.reporting.facts import Facts, Proof
 from steward.reporting.packs import shipped_packs

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: they take their colours from the page, so they print and read in dark and light."""
+"""Values beside each other: intervals, bars, and predicted against seen."""
 
 from __future__ import annotations
 
