@@ -18,11 +18,11 @@ from tests.bench.undrifted_rows import a_month, a_reference, watched_in_every_wa
 from tests.unit.monitoring.undrifted import World, a_spec_of, remembered
 
 from steward.gates import Outcome, Verdict
-from steward.monitoring.chance import ALPHA
 from steward.monitoring.checks import shift
 from steward.monitoring.checks.inputs import judge_inputs
 from steward.monitoring.checks.judging import judge
-from steward.monitoring.psi import psi_by_chance
+from steward.monitoring.statistics.chance import ALPHA
+from steward.monitoring.statistics.psi import psi_by_chance
 
 WORLDS, LIMIT = 5, 0.1
 ROWS, FEATURES, REFERENCES = (100, 200, 500, 1000, 10_000), (5, 50, 200), (2000, 1_000_000)

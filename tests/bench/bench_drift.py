@@ -26,7 +26,7 @@ from tests.bench.figures import Figure
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.adapters.delta_predictions import DeltaPredictionLog
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.profile import build_profile
 from steward.spec import ModelSpec
 from steward.types import Window
 

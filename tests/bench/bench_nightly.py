@@ -39,7 +39,7 @@ from steward.approval.policy import load_policy
 from steward.data import PREDICTION_COLUMNS
 from steward.gates import Evidence
 from steward.monitoring.checks import judging
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.profile import build_profile
 from steward.registry import State
 from steward.spec import ModelSpec, SpecFolder
 from steward.testing import FrozenClock

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.profile import build_profile
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import DayTally, Tally
 from steward.monitoring.tallies.counting import tally_of

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steward.monitoring.bins import Bins, Vector
-from steward.monitoring.psi import psi
+from steward.monitoring.profiles.bins import Bins, Vector
+from steward.monitoring.statistics.psi import psi
 
 ROWS = 5000
 

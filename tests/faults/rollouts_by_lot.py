@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steward.actions.releases.observing import BLOCK
 from steward.gates import Outcome, Verdict
 from steward.gates.alarms import alpha_each, requests_needed
-from steward.monitoring.score_shift import Shift, shift_of
+from steward.monitoring.statistics.score_shift import Shift, shift_of
 from steward.plan.rollout_steps import poll_interval
 from steward.rollout.analysis import Arm, Course, Observation, judge
 from steward.spec import Deployment

@@ -13,8 +13,8 @@ from functools import cached_property, reduce
 from operator import add
 
 from steward.gates.verdict import OVERALL
-from steward.monitoring.day_errors import block_days, blocks_of
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.day_errors import block_days, blocks_of
 from steward.monitoring.tallies import DayTally, OutcomeTally, Tally
 
 NEARLY_ALL = 0.95

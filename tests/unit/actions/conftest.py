@@ -117,7 +117,7 @@ class Life:
 
     def serve_arms(self, count: int = 150, errors: int = 0, shift: float = 0.0) -> None:
         with self.services.database.begin() as tx:
-            route = tx.routes.get("toy")
+            route = tx.routes.get(self.spec.model)
         assert route is not None
         self.clock.advance(timedelta(seconds=30))
         scores = np.clip(np.linspace(0, 1, count) + shift, 0, 1)
@@ -154,7 +154,7 @@ class Life:
         types = {**PREDICTION_COLUMNS, **extra}
         named = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64()}
         schema = pa.schema([(n, named.get(t, pa.timestamp("us", "UTC"))) for n, t in types.items()])
-        self.predictions.append("toy", pa.table(rows, schema=schema))
+        self.predictions.append(self.spec.model, pa.table(rows, schema=schema))
 
     def release(self, trained: JsonObject) -> JsonObject:
         started = self.do("start_rollout", trained["run"], version=trained["version"])
@@ -165,19 +165,19 @@ class Life:
 
     def champion(self) -> int | None:
         with self.services.database.begin() as tx:
-            found = tx.versions.champion("toy")
-            route = tx.routes.get("toy")
+            found = tx.versions.champion(self.spec.model)
+            route = tx.routes.get(self.spec.model)
         number = found.number if found else None
         assert route is None or route.champion == number, "the route and the ledger disagree"
         return number
 
     def state(self, number: int) -> str:
         with self.services.database.begin() as tx:
-            return tx.versions.get(VersionRef("toy", number)).state.value
+            return tx.versions.get(VersionRef(self.spec.model, number)).state.value
 
     def events(self, *types: str) -> list[Any]:
         with self.services.database.begin() as tx:
-            return [e for e in tx.events.read(model="toy") if not types or e.type.value in types]
+            return [e for e in tx.events.read(model=self.spec.model) if not types or e.type.value in types]
 
 
 def _arrow_name(values: Any) -> str:

@@ -16,7 +16,7 @@ from steward import actions
 from steward.actions.windows import tallying
 from steward.data.privacy import keyed_hash
 from steward.gates import Outcome
-from steward.monitoring.samples import merge_samples, sampled_rows
+from steward.monitoring.profiles.samples import merge_samples, sampled_rows
 
 DAY = timedelta(days=1)
 KEY = b"k" * 32

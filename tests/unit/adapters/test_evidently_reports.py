@@ -11,7 +11,7 @@ import pytest
 from steward.adapters.evidently_reports import EvidentlyDriftReporter
 from steward.errors import DataError
 from steward.gates import Finding, Outcome
-from steward.monitoring.psi import psi
+from steward.monitoring.statistics.psi import psi
 
 COLUMNS = {"temp": "number", "origin": "category", "remark": "text", "gone": "number", "hub": "boolean"}
 

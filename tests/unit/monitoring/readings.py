@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.profile import build_profile
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import AnswerTally, ColumnTally, DayTally, OperationTally, Tally
 from steward.monitoring.tallies.counting import tally_of

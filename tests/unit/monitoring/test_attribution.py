@@ -9,7 +9,7 @@ import pytest
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.errors import DataError
-from steward.monitoring.attribution import Attribution, attribute, ndcg, ndcg_by_chance
+from steward.monitoring.profiles.attribution import Attribution, attribute, ndcg, ndcg_by_chance
 from steward.types import canonical
 
 FEATURES = {

@@ -18,8 +18,8 @@ from tests.unit.monitoring.served_days import (
 
 from steward.errors import DataError
 from steward.gates.measurement import measure
-from steward.monitoring.baseline import baseline
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.baseline import baseline
+from steward.monitoring.profiles.profile import build_profile
 from steward.spec import metrics_of
 
 SLICED = {"evaluation": {"slices": ["hub", "x > 0"]}, "performance": {"roc_auc": {"max_drop": 0.05}}}

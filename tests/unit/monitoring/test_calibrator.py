@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.isotonic import IsotonicRegression
 from tests.unit.monitoring.served_days import expit
 
-from steward.monitoring.calibrator import MOST_KNOTS, Calibrator, pooled
+from steward.monitoring.performance.calibrator import MOST_KNOTS, Calibrator, pooled
 
 GRID = np.linspace(0, 1, 1001)
 

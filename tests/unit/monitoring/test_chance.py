@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.monitoring.chance import ALPHA, alpha_each, families
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import ALPHA, alpha_each, families
 from steward.monitoring.tallies import Tally
 from steward.spec import ModelSpec
 from steward.types import Window

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import norm, t
 from tests.unit.monitoring.served_days import DAY, FIRST
 
-from steward.monitoring.day_errors import Error, block_days, blocks_of, day_error, larger
-from steward.monitoring.measuring import error_of_mean
+from steward.monitoring.performance.measuring import error_of_mean
+from steward.monitoring.statistics.day_errors import Error, block_days, blocks_of, day_error, larger
 from steward.monitoring.tallies import Moments
 from steward.types import Window
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.monitoring.test_words import some_texts
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.monitoring.distinction import auc_by_chance, distinguish
+from steward.monitoring.statistics.distinction import auc_by_chance, distinguish
 from steward.spec import ModelSpec
 
 

@@ -14,8 +14,8 @@ from tests.unit.monitoring.served_days import (
     scored,
 )
 
-from steward.monitoring.estimating import Estimator, estimator, expected
-from steward.monitoring.measuring import measure_tally
+from steward.monitoring.performance.estimating import Estimator, estimator, expected
+from steward.monitoring.performance.measuring import measure_tally
 from steward.monitoring.tallies import AnswerTally
 from steward.monitoring.tallies.counting import tally_of
 from steward.spec import ModelSpec

@@ -38,7 +38,7 @@ def test_fifty_undrifted_features_at_200_rows_alarm_in_at_most_one_check_of_twen
 
 def test_the_quantile_of_chi_squared_alone_would_cry_wolf(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pinned rule as it is written, on the same windows: rare levels and empty bins are too much for it."""
-    from steward.monitoring.psi import psi_by_chance
+    from steward.monitoring.statistics.psi import psi_by_chance
 
     def by_chi_squared(reference: list[int], rows: int, alpha: float, *, levels: bool = False) -> float:
         used = sum(count > 0 for count in reference)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.unit.monitoring.served_days import binary, days_of, multiclass, profile_on, reading_on, scored
 
-from steward.monitoring.figures import performance_figures
-from steward.monitoring.profile import build_profile
+from steward.monitoring.performance.figures import performance_figures
+from steward.monitoring.profiles.profile import build_profile
 from steward.spec import metrics_of
 from steward.types import to_json
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from tests.unit.monitoring.served_days import binary
 
-from steward.monitoring.day_errors import Error
-from steward.monitoring.measuring import between_days, measure_tally, values
+from steward.monitoring.performance.measuring import between_days, measure_tally, values
+from steward.monitoring.statistics.day_errors import Error
 from steward.monitoring.tallies import OutcomeTally
 from steward.monitoring.tallies.counting import tally_of
 

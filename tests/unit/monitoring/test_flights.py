@@ -14,11 +14,11 @@ from tests.unit.monitoring.readings import WEEK
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Outcome
-from steward.monitoring.bins import Bins, is_known, read_column
 from steward.monitoring.checks.inputs import judge_inputs
-from steward.monitoring.profile import build_profile
-from steward.monitoring.psi import psi
+from steward.monitoring.profiles.bins import Bins, is_known, read_column
+from steward.monitoring.profiles.profile import build_profile
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.psi import psi
 from steward.monitoring.tallies.counting import tally_of
 from steward.spec import ModelSpec
 from steward.spec.model import FeatureType

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from tests.unit.monitoring.served_days import binary, classified, multiclass, regression, scored
 
 from steward.gates.measurement import measure, resampled, resamples
-from steward.monitoring.measuring import between_days, error_of_mean, jackknife, measure_tally, values
+from steward.monitoring.performance.measuring import between_days, error_of_mean, jackknife, measure_tally, values
 from steward.monitoring.tallies import CELLS, Moments, OutcomeTally
 from steward.monitoring.tallies.counting import tally_of
 from steward.spec import ModelSpec, metrics_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from steward.monitoring.noise import psi_without_drift
-from steward.monitoring.psi import FLOOR, psi_by_chance
+from steward.monitoring.statistics.noise import psi_without_drift
+from steward.monitoring.statistics.psi import FLOOR, psi_by_chance
 
 DRAWS = 40_000
 

@@ -11,8 +11,8 @@ from tests.unit.monitoring.tallies.rows import FEATURES, binary_spec, other_spec
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.errors import DataError
-from steward.monitoring.bins import LEVEL_BYTES, MAX_LEVELS, Bins
-from steward.monitoring.profile import FORMAT, build_profile, describe, read_profile, typical
+from steward.monitoring.profiles.bins import LEVEL_BYTES, MAX_LEVELS, Bins
+from steward.monitoring.profiles.profile import FORMAT, build_profile, describe, read_profile, typical
 from steward.monitoring.tallies import Moments
 from steward.monitoring.tallies.counting import tally_of
 from steward.spec import FeatureType, ModelSpec

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from steward.monitoring.bins import Bins
-from steward.monitoring.psi import psi, psi_by_chance
+from steward.monitoring.profiles.bins import Bins
+from steward.monitoring.statistics.psi import psi, psi_by_chance
 
 ROWS = 10_000
 Draw = np.random.Generator

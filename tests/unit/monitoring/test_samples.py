@@ -9,7 +9,7 @@ import pytest
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.errors import DataError
-from steward.monitoring.samples import (
+from steward.monitoring.profiles.samples import (
     SAMPLE_ROWS,
     feature_rows,
     merge_samples,
@@ -17,7 +17,7 @@ from steward.monitoring.samples import (
     take_sample,
     without_subjects,
 )
-from steward.monitoring.words import MOST_CHARACTERS
+from steward.monitoring.profiles.words import MOST_CHARACTERS
 from steward.spec import ModelSpec
 
 FEATURES = {

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from steward.monitoring.bins import Bins
-from steward.monitoring.psi import psi
-from steward.monitoring.score_shift import Shift, shift_of, shift_of_classes
+from steward.monitoring.profiles.bins import Bins
+from steward.monitoring.statistics.psi import psi
+from steward.monitoring.statistics.score_shift import Shift, shift_of, shift_of_classes
 
 LIMIT, ALPHA = 0.25, 0.001
 

@@ -13,10 +13,10 @@ from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Finding, Outcome, Verdict
 from steward.monitoring.checks.inputs import judge_inputs
-from steward.monitoring.effect import effect
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.effect import effect
+from steward.monitoring.statistics.swing import windows_in
 from steward.monitoring.summary import summary
-from steward.monitoring.swing import windows_in
 from steward.monitoring.windows import Cause
 from steward.spec import ModelSpec
 from steward.types import JsonObject
@@ -55,7 +55,7 @@ def a_frame(rows: int = 3000, seed: int = 1) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def profile() -> JsonObject:
     frame = a_frame(168 * 20, seed=0).rename(columns=lambda name: name.removeprefix("f_"))
-    from steward.monitoring.profile import build_profile
+    from steward.monitoring.profiles.profile import build_profile
 
     return build_profile(the_spec(), frame, frame["score"], frame["label"], importance=IMPORTANCE)
 

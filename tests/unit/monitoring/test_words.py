@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from steward.monitoring.tallies import Words
-from steward.monitoring.words import (
+from steward.monitoring.profiles.words import (
     BUCKETS,
     MOST_CHARACTERS,
     MOST_WORDS,
@@ -15,6 +14,7 @@ from steward.monitoring.words import (
     vocabulary_of,
     word_counts,
 )
+from steward.monitoring.tallies import Words
 
 ODD = ["", None, float("nan"), 7, "🚗🚗", "中文字", "\ud800 half a surrogate", "e\u0301", "x" * 1_000_000, "\x00"]
 

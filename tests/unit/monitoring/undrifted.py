@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tests.unit.monitoring.readings import bare_profile, bins_of, counted
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.monitoring import noise
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics import noise
 from steward.monitoring.tallies import ColumnTally
 from steward.spec import ModelSpec
 

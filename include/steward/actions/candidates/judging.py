@@ -10,8 +10,8 @@ from steward.evaluation.importance import permutation_importance
 from steward.evaluation.judgement import evaluate
 from steward.gates import Verdict
 from steward.gates.classes import label_numbers, unseen_classes
-from steward.monitoring.attribution import attribute
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.attribution import attribute
+from steward.monitoring.profiles.profile import build_profile
 from steward.spec import ModelSpec
 from steward.training.fitting import Split, decision_threshold, score
 from steward.types import JsonObject, VersionRef

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from steward.actions.effects import logged_model
 from steward.actions.governance.stages import enter_stage
 from steward.actions.operation import Operation, day_of, person
-from steward.actions.state import Services
+from steward.actions.state import Services, Transaction
 from steward.data import Snapshot
 from steward.gates import Evidence, Verdict
 from steward.ledger import EventType
@@ -146,25 +146,19 @@ def train(
             "editor": code_editor(code.path.parent) or person(actor),
         },
     )
+    return op.commit(lambda tx: _trained(tx, op, evidence))
 
-    def write(tx: Any) -> JsonObject:
-        digest = tx.evidence.put(evidence)
-        reason = f"fitted on {record.rows} rows in {record.cpu_seconds:.1f} CPU s"
-        tx.events.append(
-            op.event(
-                EventType.MODEL_TRAINED,
-                reason,
-                evidence=digest,
-                artefact=logged.digest,
-                snapshot=snapshot,
-                cpu_seconds=record.cpu_seconds,
-                seed=record.seed,
-                code_commit=record.code_commit,
-            )
-        )
-        return {"training": digest, "run_id": logged.run_id}
 
-    return op.commit(write)
+def _trained(tx: Transaction, op: Operation, evidence: Evidence) -> JsonObject:
+    digest, record, logged = tx.evidence.put(evidence), evidence.body["record"], evidence.body["logged"]
+    told = {
+        "artefact": logged["digest"],
+        "snapshot": evidence.body["snapshot"],
+        **{name: record[name] for name in ("cpu_seconds", "seed", "code_commit")},
+    }
+    reason = f"fitted on {record['rows']} rows in {record['cpu_seconds']:.1f} CPU s"
+    tx.events.append(op.event(EventType.MODEL_TRAINED, reason, evidence=digest, **told))
+    return {"training": digest, "run_id": logged["run_id"]}
 
 
 def _record(spec: ModelSpec, code: ModelCode, run: str, taken: Snapshot, fitted: Any, rows: int) -> TrainingRecord:

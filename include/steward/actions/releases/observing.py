@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from steward.actions.releases.contrasting import Thresholds, contrast_of_arms, contrast_of_pairs
 from steward.actions.state import Services
 from steward.gates.alarms import EVERYTHING, SHADOW, alpha_each, requests_needed
-from steward.monitoring.score_shift import Shift, shift_of, shift_of_classes
+from steward.monitoring.statistics.score_shift import Shift, shift_of, shift_of_classes
 from steward.rollout import Rollout
 from steward.rollout.analysis import Arm, Contrast, Course, Observation, Pairs
 from steward.spec import ModelSpec, Task

@@ -96,7 +96,7 @@ def forget_subject(
 
 def _forget_sampled(tx: Transaction, model: str, subject: str) -> int:
     """Monitoring keeps a few rows of every day. A day that is being counted meanwhile looks for this event itself."""
-    from steward.monitoring.samples import sampled_rows, without_subjects
+    from steward.monitoring.profiles.samples import sampled_rows, without_subjects
 
     erased = 0
     for version in tx.versions.all(model):

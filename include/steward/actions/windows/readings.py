@@ -76,7 +76,7 @@ class Readings:
             return serving_periods(tx.events.read(model=self.model, types=SERVING_EVENTS))
 
     def _profile(self, version: ModelVersion) -> JsonObject | None:
-        from steward.monitoring.profile import read_profile
+        from steward.monitoring.profiles.profile import read_profile
 
         if version.number not in self._profiles:
             with self._services.database.begin() as tx:
@@ -105,7 +105,7 @@ class Readings:
 
 
 def _sample(days: Sequence[DayTally]) -> pd.DataFrame | None:
-    from steward.monitoring.samples import merge_samples
+    from steward.monitoring.profiles.samples import merge_samples
 
     packed = [counted.sample for counted in days if counted.sample is not None]
     return merge_samples(packed) if packed else None

@@ -24,7 +24,7 @@ from steward.types import JsonObject, Window, digest_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from steward.monitoring.samples import Sampler
+    from steward.monitoring.profiles.samples import Sampler
 
 DAY = timedelta(days=1)
 LATE_ROWS = timedelta(days=7)
@@ -112,7 +112,7 @@ def _quiet(services: Services, known: Mapping[date, DayTally]) -> set[date]:
 def _count(
     services: Services, spec: ModelSpec, version: ModelVersion, profile: JsonObject, against: str, day: date
 ) -> DayTally:
-    from steward.monitoring.samples import Sampler
+    from steward.monitoring.profiles.samples import Sampler
     from steward.monitoring.tallies.counting import count_rows
 
     counted_at, sampler = services.wall(), Sampler(spec, services.log_key)
@@ -130,7 +130,7 @@ def _shown(batches: Iterator[pa.RecordBatch], sampler: Sampler) -> Iterator[pa.R
 
 def _columns(spec: ModelSpec) -> list[str]:
     """What counting and sampling read of the log; a column that it does not have is left out."""
-    from steward.monitoring.samples import sample_columns
+    from steward.monitoring.profiles.samples import sample_columns
 
     plain = ["at", "recorded_at", "latency_ms", "source", "label", "value", "observed_at", "told", "labels_told"]
     features = [f"f_{name}" for name in spec.data.features if spec.data.privacy.get(name) != "drop"]
@@ -149,7 +149,7 @@ def _keep(services: Services, spec: ModelSpec, counted: DayTally) -> None:
 
 def _without_forgotten(tx: Transaction, counted: DayTally, sample: bytes) -> bytes:
     """A person may have been forgotten after their rows were read: their rows must not come back as a sample."""
-    from steward.monitoring.samples import without_subjects
+    from steward.monitoring.profiles.samples import without_subjects
 
     told = tx.events.read(model=counted.model, types=[EventType.SUBJECT_FORGOTTEN])
     return without_subjects(sample, [event.body["subject"] for event in told])

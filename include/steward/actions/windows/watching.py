@@ -60,14 +60,14 @@ class Judgement:
 def _in_use(reading: Reading) -> JsonObject:
     """How groups fared and how busy it was, whether the spec sets limits or not; None where it is not known."""
     from steward.monitoring.checks.operation import utilisation
-    from steward.monitoring.served_groups import group_shares
+    from steward.monitoring.performance.served_groups import group_shares
 
     return {"fairness": group_shares(reading), "utilisation": utilisation(reading)}
 
 
 def _performance(reading: Reading) -> JsonObject:
     """Every metric of the outcomes that are due, and of the estimate: a limit may be set on any of them later."""
-    from steward.monitoring.figures import performance_figures
+    from steward.monitoring.performance.figures import performance_figures
 
     return {"performance": performance_figures(reading)}
 
@@ -81,7 +81,7 @@ def _basis(reading: Reading) -> JsonObject:
 
 def _meaning(reading: Reading, verdict: Verdict, outcomes: Mapping[Cause, Outcome]) -> JsonObject:
     """How much each trouble weighs; and, where drift was judged, whether what moved is what the model relies on."""
-    from steward.monitoring.effect import effect
+    from steward.monitoring.statistics.effect import effect
     from steward.monitoring.summary import summary
     from steward.monitoring.windows import Cause
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.attribution import WINDOW_ROWS, Attribution, attribute, ndcg, ndcg_by_chance
-from steward.monitoring.chance import alpha_each
+from steward.monitoring.profiles.attribution import WINDOW_ROWS, Attribution, attribute, ndcg, ndcg_by_chance
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
 
 GATE = "drift.attribution"
 MIN_ROWS = 100

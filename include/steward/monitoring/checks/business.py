@@ -19,11 +19,11 @@ from operator import add
 import numpy as np
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.chance import alpha_each
-from steward.monitoring.day_errors import Error, day_error, larger
 from steward.monitoring.due import DueOutcomes, due_outcomes
-from steward.monitoring.measuring import jackknife
+from steward.monitoring.performance.measuring import jackknife
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
+from steward.monitoring.statistics.day_errors import Error, day_error, larger
 from steward.monitoring.tallies import CoMoments
 
 MIN_PAIRS = 30

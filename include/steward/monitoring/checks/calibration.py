@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from steward.gates import Finding, Outcome
 from steward.gates.measurement import MIN_ROWS
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.performance import outcome_of
-from steward.monitoring.day_errors import Error, day_error
 from steward.monitoring.due import DueOutcomes, due_outcomes
-from steward.monitoring.measuring import error_of_mean
+from steward.monitoring.performance.measuring import error_of_mean
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
+from steward.monitoring.statistics.day_errors import Error, day_error
 from steward.monitoring.tallies import Moments, OutcomeTally
 from steward.spec import Task
 from steward.spec.fields import format_duration

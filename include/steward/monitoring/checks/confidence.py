@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.chance import ALPHA, alpha_each
 from steward.monitoring.checks.performance import outcome_of
-from steward.monitoring.day_errors import Error, block_days, blocks_of, day_error, larger
 from steward.monitoring.due import alike
-from steward.monitoring.measuring import error_of_mean
+from steward.monitoring.performance.measuring import error_of_mean
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import ALPHA, alpha_each
+from steward.monitoring.statistics.day_errors import Error, block_days, blocks_of, day_error, larger
+from steward.monitoring.statistics.trend import DayFigure, Trend, trend_of
 from steward.monitoring.tallies import Moments
-from steward.monitoring.trend import DayFigure, Trend, trend_of
 from steward.spec import Task
 from steward.types import JsonObject
 

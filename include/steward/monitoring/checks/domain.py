@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.chance import alpha_each
+from steward.monitoring.profiles.samples import MOST_ROWS, feature_rows
 from steward.monitoring.reading import Reading
-from steward.monitoring.samples import MOST_ROWS, feature_rows
+from steward.monitoring.statistics.chance import alpha_each
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from steward.monitoring.distinction import Distinction
+    from steward.monitoring.statistics.distinction import Distinction
 
 GATE = "drift.domain_classifier"
 MIN_ROWS = 100  # on either side
@@ -35,7 +35,7 @@ def judge_domain(reading: Reading) -> Sequence[Finding]:
 
 
 def _judged(reading: Reading, limit: float, reference: pd.DataFrame, window: pd.DataFrame) -> Finding:
-    from steward.monitoring.distinction import auc_by_chance, distinguish
+    from steward.monitoring.statistics.distinction import auc_by_chance, distinguish
 
     chance = auc_by_chance(len(reference), len(window), alpha_each(reading, 1))
     found = distinguish(reading.spec, reference, window, explain=lambda auc: auc > max(limit, chance))

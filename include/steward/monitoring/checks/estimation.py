@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from steward.gates import Finding, Outcome
 from steward.gates.metrics import Metric, metric_named
-from steward.monitoring.chance import ALPHA, alpha_each
 from steward.monitoring.checks.performance import Bound, bounds, outcome_of
-from steward.monitoring.day_errors import MIN_DAYS, Error, block_days, blocks_of, day_error, larger
 from steward.monitoring.due import alike, is_ready
-from steward.monitoring.estimating import Estimator, estimator
-from steward.monitoring.measuring import jackknife, measure_tally
-from steward.monitoring.psi import normal_quantile
+from steward.monitoring.performance.estimating import Estimator, estimator
+from steward.monitoring.performance.measuring import jackknife, measure_tally
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import ALPHA, alpha_each
+from steward.monitoring.statistics.day_errors import MIN_DAYS, Error, block_days, blocks_of, day_error, larger
+from steward.monitoring.statistics.psi import normal_quantile
 from steward.monitoring.tallies import OutcomeTally
 from steward.types import JsonObject
 

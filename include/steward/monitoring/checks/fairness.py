@@ -23,13 +23,13 @@ from math import sqrt
 from steward.gates import Finding, Outcome
 from steward.gates.fairness import SMALL_GROUP, Disparity
 from steward.gates.groupings import Grouping, column_sets, judge_grouping, limits_of
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.due import due_outcomes
+from steward.monitoring.performance.served_groups import OUTCOME_MEASURES, has_groups, measure_window
 from steward.monitoring.reading import Reading
-from steward.monitoring.served_groups import OUTCOME_MEASURES, has_groups, measure_window
+from steward.monitoring.statistics.chance import alpha_each
+from steward.monitoring.statistics.trend import DayFigure, Trend, trend_of
 from steward.monitoring.tallies import GroupTally
 from steward.monitoring.tallies.answers import OTHERS
-from steward.monitoring.trend import DayFigure, Trend, trend_of
 from steward.spec.fairness import Fairness
 from steward.spec.fields import format_duration
 

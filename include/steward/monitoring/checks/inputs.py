@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 from steward.gates import Finding, Outcome
 from steward.gates.counts import by_count_alone
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.shift import judge_shift
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
 from steward.monitoring.tallies import ColumnTally
 from steward.spec import FeatureType, ModelSpec
 from steward.spec.model import Feature

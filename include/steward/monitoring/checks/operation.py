@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from steward.gates import Finding, Outcome, at_most
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
 from steward.monitoring.tallies import OperationTally
 from steward.monitoring.tallies.operation import NO_SOURCE, latency_cell
 from steward.spec.monitoring import Monitoring

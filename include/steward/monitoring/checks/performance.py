@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from steward.gates import OVERALL, Finding, Outcome
 from steward.gates.measurement import Measurement
 from steward.gates.metrics import Metric, metric_named
-from steward.monitoring.chance import ALPHA, alpha_each
-from steward.monitoring.day_errors import Error, day_error, larger
 from steward.monitoring.due import DueOutcomes, due_outcomes, summed
-from steward.monitoring.measuring import between_days, measure_tally
+from steward.monitoring.performance.measuring import between_days, measure_tally
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import ALPHA, alpha_each
+from steward.monitoring.statistics.day_errors import Error, day_error, larger
 from steward.spec.fields import format_duration
 from steward.spec.monitoring import PerformanceRule
 from steward.types import JsonObject

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.noise import psi_without_drift
-from steward.monitoring.psi import psi, psi_by_chance
+from steward.monitoring.statistics.noise import psi_without_drift
+from steward.monitoring.statistics.psi import psi, psi_by_chance
 
 if TYPE_CHECKING:
     from steward.types import JsonObject

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.shift import psi_of_counts
-from steward.monitoring.noise import psi_without_drift
-from steward.monitoring.psi import normal_quantile
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
+from steward.monitoring.statistics.noise import psi_without_drift
+from steward.monitoring.statistics.psi import normal_quantile
 from steward.monitoring.tallies import Words
 from steward.monitoring.tallies.counting import counted_features
 from steward.spec import FeatureType

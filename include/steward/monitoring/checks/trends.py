@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.inputs import logged
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
+from steward.monitoring.statistics.trend import DayFigure, Trend, trend_of
 from steward.monitoring.tallies import ColumnTally
-from steward.monitoring.trend import DayFigure, Trend, trend_of
 from steward.spec import ModelSpec
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.monitoring.bins import Bins
+from steward.monitoring.profiles.bins import Bins
 from steward.monitoring.tallies.answers import CELLS, AnswerTally, GroupTally, OutcomeTally
 from steward.monitoring.tallies.arrays import MISSING, Codes
 from steward.monitoring.tallies.moments import CoMoments, Moments

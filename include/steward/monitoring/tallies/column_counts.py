@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from steward.monitoring.bins import Bins
+from steward.monitoring.profiles.bins import Bins
 from steward.monitoring.tallies.arrays import (
     example_of,
     holds_levels,
@@ -27,7 +27,7 @@ from steward.types import JsonObject
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from steward.monitoring.words import Vocabulary
+    from steward.monitoring.profiles.words import Vocabulary
 
     Floats = NDArray[np.float64]
 
@@ -127,13 +127,13 @@ class ColumnCounter:
 
     def _worded(self, read: pa.Array) -> Words | None:
         """The words themselves, where the profile has the reference's."""
-        from steward.monitoring.words import word_counts
+        from steward.monitoring.profiles.words import word_counts
 
         return None if self._vocabulary is None else word_counts(read.to_pylist(), self._vocabulary)
 
 
 def _vocabulary(words: JsonObject | None) -> Vocabulary | None:
-    from steward.monitoring.words import Vocabulary
+    from steward.monitoring.profiles.words import Vocabulary
 
     return None if words is None else Vocabulary.from_json(words)
 

@@ -10,8 +10,8 @@ from tests.unit.monitoring.test_attribution import FEATURES, REFERENCE, linear, 
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Outcome
-from steward.monitoring.attribution import attribute
 from steward.monitoring.checks.attribution import judge_attribution
+from steward.monitoring.profiles.attribution import attribute
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import Tally
 

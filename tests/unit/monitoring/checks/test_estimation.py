@@ -18,7 +18,7 @@ from tests.unit.monitoring.served_days import (
 from steward.gates import Finding, Outcome
 from steward.gates.metrics import metric_named
 from steward.monitoring.checks.estimation import BackTest, back_test, judge_estimates
-from steward.monitoring.estimating import estimator
+from steward.monitoring.performance.estimating import estimator
 from steward.types import JsonObject
 
 RULE = {"estimated": {"accuracy": {"max_drop": 0.05}}}

@@ -15,10 +15,10 @@ from steward.evaluation.fairness import assess_fairness
 from steward.gates import Outcome
 from steward.gates.fairness import z_test
 from steward.gates.groupings import judge_grouping
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.fairness import judge_fairness
+from steward.monitoring.performance.served_groups import group_baseline, group_shares, measure_window
 from steward.monitoring.reading import Reading
-from steward.monitoring.served_groups import group_baseline, group_shares, measure_window
+from steward.monitoring.statistics.chance import alpha_each
 from steward.monitoring.tallies.answers import OTHERS, GroupTally
 from steward.monitoring.tallies.counting import tally_of
 from steward.spec import ModelSpec

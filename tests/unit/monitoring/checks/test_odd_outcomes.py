@@ -25,7 +25,7 @@ from steward.monitoring.checks.calibration import judge_calibration
 from steward.monitoring.checks.confidence import judge_confidence
 from steward.monitoring.checks.estimation import judge_estimates
 from steward.monitoring.checks.performance import judge_performance
-from steward.monitoring.figures import performance_figures
+from steward.monitoring.performance.figures import performance_figures
 from steward.spec import ModelSpec, metrics_of
 from steward.types import JsonObject, to_json
 

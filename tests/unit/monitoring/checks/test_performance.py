@@ -23,7 +23,7 @@ from tests.unit.monitoring.served_days import (
 
 from steward.gates import OVERALL, Finding, Outcome
 from steward.monitoring.checks.performance import judge_performance
-from steward.monitoring.measuring import between_days, measure_tally
+from steward.monitoring.performance.measuring import between_days, measure_tally
 from steward.spec import ModelSpec
 from steward.types import JsonObject
 

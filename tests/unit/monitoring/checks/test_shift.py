@@ -12,7 +12,7 @@ from tests.unit.monitoring.undrifted import remembered
 from steward.gates import Finding, Outcome
 from steward.monitoring.checks import shift
 from steward.monitoring.checks.shift import joined, judge_shift, psi_of_counts
-from steward.monitoring.noise import psi_without_drift
+from steward.monitoring.statistics.noise import psi_without_drift
 
 ZIPF = 1 / np.arange(1, 61)
 LEVELS = [*np.round(1_000_000 * ZIPF / ZIPF.sum()).astype(int).tolist(), 0]

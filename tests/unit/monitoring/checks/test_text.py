@@ -11,9 +11,9 @@ from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Finding, Outcome
 from steward.monitoring.checks.text import judge_words
+from steward.monitoring.profiles.words import Vocabulary, vocabulary_of, word_counts
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import ColumnTally, Tally
-from steward.monitoring.words import Vocabulary, vocabulary_of, word_counts
 
 SPEC = a_spec(data=a_data_section({"remark": {"type": "text"}, "x": {"type": "number"}}))
 KNOWN = vocabulary_of(some_texts(3000, 0))

@@ -12,11 +12,11 @@ from tests.unit.monitoring.readings import bare_profile, bins_of, counted, with_
 from tests.unit.specs import a_data_section, a_spec
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.chance import alpha_each
 from steward.monitoring.checks.trends import judge_trends, may_be_missing
 from steward.monitoring.reading import Reading
+from steward.monitoring.statistics.chance import alpha_each
+from steward.monitoring.statistics.trend import FEWEST_DAYS, DayFigure, trend_of
 from steward.monitoring.tallies import ColumnTally, Tally
-from steward.monitoring.trend import FEWEST_DAYS, DayFigure, trend_of
 from steward.spec import ModelSpec
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tests.unit.specs import a_data_section, a_spec
 
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.profile import build_profile
 from steward.spec import ModelSpec
 from steward.types import JsonObject
 

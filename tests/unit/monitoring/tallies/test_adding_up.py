@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.monitoring.tallies.rows import binary_spec, other_spec, plain, profile_of, rows
 
 from steward.errors import DataError
-from steward.monitoring.profile import build_profile
+from steward.monitoring.profiles.profile import build_profile
 from steward.monitoring.tallies import CoMoments, GroupTally, Moments, Tally
 from steward.monitoring.tallies.answers import MOST_GROUPS, OTHERS, pack_cells, unpack_cells
 from steward.monitoring.tallies.counting import tally_of

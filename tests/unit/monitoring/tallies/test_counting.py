@@ -16,9 +16,9 @@ from tests.unit.specs import a_data_section, a_spec
 from steward.evaluation.fairness import measure_grouping
 from steward.gates.measurement import measure
 from steward.gates.slices import cut
-from steward.monitoring.bins import Bins, is_known, read_column
-from steward.monitoring.profile import build_profile
-from steward.monitoring.psi import psi
+from steward.monitoring.profiles.bins import Bins, is_known, read_column
+from steward.monitoring.profiles.profile import build_profile
+from steward.monitoring.statistics.psi import psi
 from steward.monitoring.tallies import CELLS, Tally
 from steward.monitoring.tallies.answer_counts import cells_of
 from steward.monitoring.tallies.counting import BATCH_ROWS, count_rows, counted_features, tally_of

@@ -1,0 +1,1 @@
+"""How good a version is on served rows, with labels and before they come."""

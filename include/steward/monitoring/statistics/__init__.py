@@ -1,0 +1,1 @@
+"""What chance alone does, and how far a difference goes beyond it."""
