@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from steward.clock import Clock, ReplayClock, SystemClock
-from steward.wiring.settings import Settings
+from steward.wiring.environment import Settings
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
