@@ -20,6 +20,7 @@ from steward.gates import Finding, Outcome, Verdict
 from steward.ledger import AuditEvent, EventType, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.monitoring.windows import Cause, Incident
+from steward.reporting.health import Health, Signs, Trouble, state_of
 from steward.retraining import Trigger
 from steward.types import JsonObject, Stage
 
@@ -103,17 +104,10 @@ def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
     }
 
 
-def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> str:
-    """Drift alone is watched: it wakes nobody. Nothing is green of which no check came to a verdict, or not lately; and
-    what the latest window failed on counts, also where a person has ended its incident."""
-    outcomes = window["outcomes"] if window else {}
-    wrong = {each["cause"] for each in red} | {c for c, outcome in outcomes.items() if outcome == Outcome.FAILED}
-    if wrong:
-        return "watched" if wrong == {Cause.DRIFT} else "red"
-    if not serves:
-        return "not serving"
-    sound = window is not None and window["overdue"] is None and Outcome.PASSED in outcomes.values()
-    return "green" if sound else "not judged"
+def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> Health:
+    troubles = [Trouble(each["cause"], each["severity"], each["since"]) for each in red]
+    outcomes, overdue = (window["outcomes"], window["overdue"]) if window else (None, None)
+    return state_of(Signs(serves, troubles, outcomes, overdue))
 
 
 def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> JsonObject | None:
