@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,10 +13,20 @@ from steward.actions.governance import surveying
 from steward.adapters.postgres import PostgresDatabase
 from steward.errors import IntegrityError
 from steward.gates import Evidence
+from steward.ledger import EventType
 from steward.monitoring.windows import IncidentState
 from steward.registry import State
+from steward.rollout import RolloutState
 from steward.testing import FakeDatabase
-from steward.testing.builders import NOON, WEEK, a_judged_window, a_new_version, an_incident
+from steward.testing.builders import (
+    NOON,
+    WEEK,
+    a_draft,
+    a_judged_window,
+    a_new_version,
+    a_rollout,
+    an_incident,
+)
 from steward.types import VersionRef, Window, digest_of
 
 A, B = "alpha", "beta"
@@ -41,6 +52,29 @@ def test_the_newest_window_of_every_version(database):
     with database.begin() as tx:
         found = tx.windows.latest_everywhere()
     assert [(w.model, w.version, w.window) for w in found] == [(A, 1, NEXT_WEEK), (A, 2, NEXT_WEEK), (B, 1, WEEK)]
+
+
+def test_the_newest_event_of_each_type_about_every_model(database):
+    asked, began = EventType.RETRAINING_REQUESTED, EventType.SNAPSHOT_TAKEN
+    said = [(A, asked), (B, asked), (A, began), (A, asked), (B, EventType.WINDOW_JUDGED), (A, EventType.WINDOW_JUDGED)]
+    with database.begin() as tx:
+        told = [tx.events.append(a_draft(kind, model=model, body={"n": n})) for n, (model, kind) in enumerate(said)]
+    with database.begin() as tx:
+        assert tx.events.newest([asked, began]) == [told[1], told[2], told[3]]
+        assert tx.events.newest([asked, began], [A]) == [told[2], told[3]]
+        assert tx.events.newest([asked], []) == tx.events.newest([]) == []
+
+
+def test_running_rollouts_of_every_model_by_model(database):
+    with database.begin() as tx:
+        for model in (B, A):
+            tx.rollouts.start(a_rollout(id=f"of-{model}", model=model))
+        over = tx.rollouts.start(a_rollout(id="over", model="gamma"))
+        tx.rollouts.save(replace(over, state=RolloutState.COMPLETED), over.epoch)
+    with database.begin() as tx:
+        found = tx.rollouts.running_everywhere()
+        assert [rollout.id for rollout in found] == [f"of-{A}", f"of-{B}"]
+        assert found == [tx.rollouts.running(A), tx.rollouts.running(B)]
 
 
 def test_unresolved_incidents_of_every_model_oldest_first(database):

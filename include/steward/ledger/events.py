@@ -5,7 +5,7 @@ Adding an event means adding it here; `EventDraft` refuses a type that is not li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -185,6 +185,10 @@ class EventLog(Protocol):
         limit: int | None = None,
     ) -> list[AuditEvent]:
         """Ascending by sequence; `since <= at <= until`. With `limit`, the *last* `limit` of them."""
+        ...
+
+    def newest(self, types: Sequence[EventType], models: Collection[str] | None = None) -> list[AuditEvent]:
+        """Of each of these types the newest about each model (of `models`, if given), ascending by sequence."""
         ...
 
     def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Verification:

@@ -70,6 +70,10 @@ class RolloutTable(Protocol):
 
     def running(self, model: str) -> Rollout | None: ...
 
+    def running_everywhere(self) -> list[Rollout]:
+        """Of every model, by model."""
+        ...
+
     def save(self, rollout: Rollout, expected_epoch: int) -> Rollout:
         """Compare and set on the epoch. Raises ConflictError when somebody else moved it."""
         ...

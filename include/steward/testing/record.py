@@ -71,6 +71,15 @@ class FakeEventLog:
         chosen = found if limit is None else found[max(0, len(found) - limit) :]
         return [event_of(link) for link in chosen]
 
+    def newest(self, types: Sequence[EventType], models: Collection[str] | None = None) -> list[AuditEvent]:
+        wanted = {EventType(kind).value for kind in types}
+        found = {
+            (link[4], link[3]): link
+            for link in self._links
+            if link[3] in wanted and (models is None or link[4] in models)
+        }
+        return sorted(map(event_of, found.values()), key=lambda event: event.seq)
+
     def links(self) -> Iterator[Link]:
         return iter(self._links)
 

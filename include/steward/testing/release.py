@@ -150,6 +150,10 @@ class FakeRolloutTable:
         going = (r for r in self._rollouts.values() if r.model == model and r.state is RolloutState.RUNNING)
         return next(going, None)
 
+    def running_everywhere(self) -> list[Rollout]:
+        going = (rollout for rollout in self._rollouts.values() if rollout.state is RolloutState.RUNNING)
+        return sorted(going, key=lambda rollout: rollout.model)
+
     def save(self, rollout: Rollout, expected_epoch: int) -> Rollout:
         current = self.get(rollout.id)
         if current.epoch != expected_epoch or rollout.epoch < expected_epoch:

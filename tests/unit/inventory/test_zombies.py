@@ -11,6 +11,8 @@ from tests.unit.inventory.estate import MODELS, NOW, PER_RULE, PlantedEstate, pl
 
 from steward.actions import audit_inventory
 from steward.actions.governance import surveying
+from steward.actions.governance.facts import Declared, Tables, facts_of_all
+from steward.inventory.record import RECORD_EVENTS
 from steward.inventory.rules import RULES
 from steward.inventory.zombies import ESTATE_UNKNOWN, Assessment
 
@@ -136,11 +138,12 @@ def test_sources_are_read_in_turns_and_each_within_some_nights(
     small: PlantedEstate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(surveying, "PROBES_A_NIGHT", 5)
+    declared = Declared.read(small.services)
     read: set[str] = set()
     for night in range(1, 60):
         small.services.clock.set(NOW + night * timedelta(days=1))
         with small.services.database.begin() as tx:
-            facts = surveying._facts_of_all(small.services, tx, [])
+            facts = facts_of_all(declared, tx, Tables.read(tx, RECORD_EVENTS))
         champions = {each.model for each in facts if each.champion and each.spec}
         tonight = surveying._probed(small.services, facts)
         assert len(tonight) < len(champions)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from steward.actions.candidates.preparing import read_source
+from steward.actions.governance.facts import Declared, Tables, facts_of_all, training_data
 from steward.actions.operation import day_of
 from steward.actions.state import Services, Transaction
 from steward.data import Traffic
 from steward.errors import StewardError
 from steward.inventory.build import build_inventory
 from steward.inventory.external import ExternalModel
-from steward.inventory.past import PAST_EVENTS, REGISTRATIONS, past_facts, recorded_spec
+from steward.inventory.past import PAST_EVENTS, past_facts
 from steward.inventory.record import RECORD_EVENTS, InventoryRecord, ModelFacts, Places
 from steward.inventory.rules import RULES
 from steward.inventory.zombies import Assessment, Estate, assess
-from steward.ledger import ALL_MODELS, AuditEvent, EventType
-from steward.registry import ModelVersion, State
-from steward.spec import ModelSpec
-from steward.types import JsonObject, RiskTier, Window, digest_of
+from steward.ledger import ALL_MODELS, EventType
+from steward.types import RiskTier, Window, digest_of
 
 AUDIT_EVENTS = (*RECORD_EVENTS, EventType.APPROVAL_ANSWERED)
 PROBES_A_NIGHT = 20
@@ -44,17 +42,21 @@ def inventory(services: Services, places: Places, at: datetime | None = None) ->
         with services.database.begin() as tx:
             told = past_facts(e for e in tx.events.read(types=PAST_EVENTS, until=at) if e.model != ALL_MODELS)
         return build_inventory([*told, *external], now, places)
+    declared = Declared.read(services)
     with services.database.begin() as tx:
-        facts = _facts_of_all(services, tx, tx.events.read(types=RECORD_EVENTS))
+        tables = Tables.read(tx, RECORD_EVENTS)
+        facts = facts_of_all(declared, tx, tables, training_data(tx, tables))
     return build_inventory([*facts, *external], now, places)
 
 
 def survey(services: Services, *, probe: bool) -> Assessment:
     """Judge the whole estate. With `probe`, the data sources whose turn it is today are read too."""
+    declared = Declared.read(services)
     with services.database.begin() as tx:
-        facts = [_with_waivers(tx, f) for f in _facts_of_all(services, tx, tx.events.read(types=AUDIT_EVENTS))]
-        watched = {incident.model for incident in tx.incidents.unresolved_everywhere()} - {ALL_MODELS}
-        before = {route.model: route.epoch for route in tx.routes.all()}
+        tables = Tables.read(tx, AUDIT_EVENTS)
+        facts = [_with_waivers(tx, f) for f in facts_of_all(declared, tx, tables, training_data(tx, tables))]
+    watched = {*tables.incidents} - {ALL_MODELS}
+    before = {model: route.epoch for model, route in tables.routes.items()}
     asked = _Asked()
     served = asked.ask(SERVERS, services.served.served)
     aliases = asked.ask(REGISTRY, services.mirror.listing)
@@ -79,13 +81,7 @@ def survey(services: Services, *, probe: bool) -> Assessment:
     return assess(estate, RULES)
 
 
-class _OfModel(Protocol):
-    @property
-    def model(self) -> str: ...
-
-
 T = TypeVar("T")
-M = TypeVar("M", bound=_OfModel)
 
 
 @dataclass
@@ -102,62 +98,12 @@ class _Asked:
             return None
 
 
-def _facts_of_all(services: Services, tx: Transaction, events: Iterable[AuditEvent]) -> list[ModelFacts]:
-    """Every model that is declared, broken, or known to the ledger."""
-    specs, broken = services.specs.all()
-    faults = {model: str(error.faults[0]) for model, error in broken.items()}
-    faults |= {_folder(fault.file): str(fault) for fault in services.specs.misnamed()}
-    versions = _by_model(tx.versions.everywhere())
-    routes = {route.model: route for route in tx.routes.all()}
-    judged, incidents = _by_model(tx.windows.latest_everywhere()), _by_model(tx.incidents.unresolved_everywhere())
-    told, data = _by_model(event for event in events if event.model != ALL_MODELS), _snapshots(tx, versions)
-    return [
-        ModelFacts(
-            model=model,
-            spec=specs.get(model),
-            fault=faults.get(model),
-            events=told.get(model, []),
-            versions=versions.get(model, []),
-            route=routes.get(model),
-            judged=judged.get(model, []),
-            incidents=incidents.get(model, []),
-            data=data.get(model),
-            last_spec=None if model in specs else _last_spec(tx, model),
-        )
-        for model in sorted({*specs, *faults, *told, *versions, *routes})
-    ]
-
-
-def _by_model(rows: Iterable[M]) -> dict[str, list[M]]:
-    found: dict[str, list[M]] = {}
-    for row in rows:
-        found.setdefault(row.model, []).append(row)
-    return found
-
-
 def _with_waivers(tx: Transaction, facts: ModelFacts) -> ModelFacts:
     """With the registrations of a model that ever had a waiver: they say under which it went on, and are large."""
     if facts.champion is None or facts.last(EventType.WAIVER_GRANTED) is None:
         return facts
     registered = tx.events.read(model=facts.model, types=[EventType.VERSION_REGISTERED])
     return replace(facts, events=sorted([*facts.events, *registered], key=lambda event: event.seq))
-
-
-def _last_spec(tx: Transaction, model: str) -> ModelSpec | None:
-    """What a retired, broken or undeclared model was when its last version was registered."""
-    return recorded_spec(tx.events.read(model=model, types=REGISTRATIONS, limit=1), None)
-
-
-def _folder(file: str) -> str:
-    return Path(file).parent.name
-
-
-def _snapshots(tx: Transaction, versions: Mapping[str, Sequence[ModelVersion]]) -> dict[str, JsonObject]:
-    """The training data of every champion."""
-    champions = {v.model: v for of_model in versions.values() for v in of_model if v.state is State.CHAMPION}
-    digests = {model: v.evidence["snapshot"] for model, v in champions.items() if "snapshot" in v.evidence}
-    found = tx.evidence.get_all(set(digests.values()))
-    return {model: found[digest].body["snapshot"] for model, digest in digests.items() if digest in found}
 
 
 def _traffic(services: Services, facts: Sequence[ModelFacts]) -> dict[str, Traffic]:

@@ -208,6 +208,11 @@ class PostgresRolloutTable:
         )
         return _rollout(row) if row else None
 
+    def running_everywhere(self) -> list[Rollout]:
+        columns = tables.rollouts.c
+        going = select(tables.rollouts).where(columns.state == RolloutState.RUNNING.value)
+        return [_rollout(row) for row in self._work.rows(going.order_by(columns.model))]
+
     def save(self, rollout: Rollout, expected_epoch: int) -> Rollout:
         self._work.claim()
         current = self.get(rollout.id)
