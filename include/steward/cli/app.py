@@ -10,6 +10,7 @@ from steward import __version__
 from steward.cli import (
     audits,
     decisions,
+    doctor,
     documents,
     drift,
     explain,
@@ -92,5 +93,6 @@ for _module in (
     upkeep,
     figures,
     stack,
+    doctor,
 ):
     _module.add_to(app)

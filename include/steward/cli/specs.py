@@ -34,6 +34,13 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check specs, the functions they name, policy, stages and inventory. Exit code 2 when there are faults."""
+    sound, faults = all_faults(paths)
+    _report(sound, faults, as_json)
+    raise typer.Exit(FAULTY if faults else 0)
+
+
+def all_faults(paths: list[Path] | None = None) -> tuple[list[ModelSpec], list[Fault]]:
+    """The sound specs, and every fault of the others, of policy, stages and inventory."""
     from steward import wiring
 
     policy, faults = _policy()
@@ -47,8 +54,7 @@ def check(
         spec, found = _checked(folder, rules)
         faults += found
         sound += [spec] if spec else []
-    _report(sound, faults, as_json)
-    raise typer.Exit(FAULTY if faults else 0)
+    return sound, faults
 
 
 def init(
