@@ -91,6 +91,7 @@ class VersionRef:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """Raises NotFoundError for what names no version."""
         match = re.fullmatch(r"([a-z][a-z0-9_]{0,62})@([1-9][0-9]{0,9})", text)
         if match is None:
             raise NotFoundError(
@@ -103,7 +104,7 @@ class VersionRef:
 
 
 def parse_instant(text: str | datetime) -> datetime:
-    """ISO 8601 date or instant → aware UTC; a value without a zone is read as UTC."""
+    """ISO 8601 date or instant → aware UTC; a value without a zone is read as UTC. Raises ValueError."""
     value = text if isinstance(text, datetime) else datetime.fromisoformat(text)
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 

@@ -66,7 +66,7 @@ def links_of_a_life() -> Iterator[tuple[Any, ...]]:
             body |= {"approval": run, "replaced": cycle}
         draft = a_draft(kind, version=cycle + 1, evidence=digest, body=body)
         link = seal(draft, seq=seq, at=at, recorded_at=at, previous_hash=previous, key=FAKE_KEY)
-        previous = link[11]
+        previous = link.hash
         yield link
 
 

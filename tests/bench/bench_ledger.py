@@ -79,7 +79,7 @@ def make_links(count: int) -> list[tuple[Any, ...]]:
         draft = a_draft(EventType.ROLLOUT_ANALYSED, version=seq % 50 + 1, evidence="e" * 64, body=body | {"n": seq})
         link = seal(draft, seq=seq, at=NOON, recorded_at=NOON, previous_hash=previous, key=FAKE_KEY)
         links.append(link)
-        previous = link[11]
+        previous = link.hash
     return links
 
 

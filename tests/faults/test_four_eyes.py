@@ -254,16 +254,16 @@ class World:
 
     def events(self, *kinds: EventType) -> list[AuditEvent]:
         wanted = {kind.value for kind in kinds}
-        return [event_of(link) for link in self.state.links if link[3] in wanted]
+        return [event_of(link) for link in self.state.links if link.type in wanted]
 
     def look(self) -> None:
         for link in self.state.links[self.seen :]:
-            assert link[10] == self.head, "the chain broke"
-            assert link[11] == hash_of(link, FAKE_KEY), "an event without a signature"
-            self.head = link[11]
-            if look := self.LOOKS.get(link[3]):
+            assert link.previous_hash == self.head, "the chain broke"
+            assert link.hash == hash_of(link, FAKE_KEY), "an event without a signature"
+            self.head = link.hash
+            if look := self.LOOKS.get(link.type):
                 look(self, event_of(link))
-                self.happened[link[3]] += 1
+                self.happened[link.type] += 1
         self.seen = len(self.state.links)
         self._look_at_tables()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from steward.errors import NotFoundError
-from steward.ledger.chain import GENESIS_HASH, LINK_FIELDS, Link, signature
+from steward.ledger.chain import GENESIS_HASH, Link, signature
 from steward.ledger.checkpoint import Checkpoint, export_checkpoint
 from steward.types import JsonObject, canonical, digest_of, format_instant
 
@@ -78,18 +78,18 @@ def build_export(
 ) -> dict[str, bytes]:
     """The files by name. `links`: the whole chain. Raises NotFoundError when the model has no event in the period."""
     before, period = _period(links, extent)
-    own = [link for link in period if link[4] == extent.model]
+    own = [link for link in period if link.model == extent.model]
     if not own:
         raise NotFoundError(
             f"the ledger holds no event of {extent.model} in this period",
             where="ledger",
             hint=f"`steward history {extent.model}` lists all there are",
         )
-    first, last = period[0][0], period[-1][0]
+    first, last = period[0].seq, period[-1].seq
     noted = sorted((mark for mark in checkpoints if first <= mark.seq <= last), key=lambda mark: (mark.seq, mark.at))
     files = {
         README: EXPLAINED.encode(),
-        CHAIN: b"".join(_line({"seq": link[0], "hash": link[11]}) for link in period),
+        CHAIN: b"".join(_line({"seq": link.seq, "hash": link.hash}) for link in period),
         EVENTS: b"".join(_line(event_json(link)) for link in own),
         CHECKPOINTS: "".join(export_checkpoint(mark) for mark in noted).encode(),
         **{evidence_name(digest_of(found)): canonical(found) for found in _named(own, find)},
@@ -105,8 +105,7 @@ def evidence_name(digest: str) -> str:
 
 
 def event_json(link: Link) -> JsonObject:
-    fields = dict(zip(LINK_FIELDS, link, strict=True))
-    return fields | {"body": json.loads(link[9])}
+    return link._asdict() | {"body": json.loads(link.body)}
 
 
 def mac_of(manifest: Mapping[str, object], key: bytes) -> str:
@@ -136,19 +135,19 @@ def _period(links: Iterable[Link], extent: Extent) -> tuple[str, list[Link]]:
     """The hash before the first event of the period, and all events up to its last."""
     before, period, ends, previous = GENESIS_HASH, list[Link](), 0, GENESIS_HASH
     for link in links:
-        inside = extent.holds(link[1])
+        inside = extent.holds(link.at)
         if inside and not period:
             before = previous
         if inside or period:
             period.append(link)
         ends = len(period) if inside else ends
-        previous = link[11]
+        previous = link.hash
     return before, period[:ends]
 
 
 def _named(links: Sequence[Link], find: FindEvidence) -> Iterator[JsonObject]:
     """The evidence the events name, and what of the same model that evidence names in turn."""
-    waiting = [digest for link in links for digest in (link[8], *digests_in(json.loads(link[9]))) if digest]
+    waiting = [digest for link in links for digest in (link.evidence, *digests_in(json.loads(link.body))) if digest]
     seen = set[str]()
     while waiting:
         digest = waiting.pop()

@@ -106,7 +106,7 @@ def _events(files: Mapping[str, bytes]) -> list[Link]:
 def _link(value: Mapping[str, Any]) -> Link:
     told = dict(value) | {name: parse_instant(value[name]) for name in ("at", "recorded_at")}
     told["body"] = canonical(value["body"]).decode()
-    return tuple(told[name] for name in LINK_FIELDS)
+    return Link(*(told[name] for name in LINK_FIELDS))
 
 
 def _of_chain(files: Mapping[str, bytes], manifest: JsonObject, events: list[Link], key: bytes) -> Iterator[Flaw]:
@@ -119,26 +119,26 @@ def _of_chain(files: Mapping[str, bytes], manifest: JsonObject, events: list[Lin
     hashes = {each["seq"]: each["hash"] for each in chain} | {manifest["first"] - 1: manifest["previous_hash"]}
     last = 0
     for link in events:
-        seq = link[0]
-        if link[11] != hash_of(link, key):
+        seq = link.seq
+        if link.hash != hash_of(link, key):
             yield Flaw(EVENTS, "its content does not match its signature, or this is not the key of the ledger", seq)
-        if hashes.get(seq - 1) != link[10] or hashes.get(seq) != link[11]:
+        if hashes.get(seq - 1) != link.previous_hash or hashes.get(seq) != link.hash:
             yield Flaw(CHAIN, "it does not follow the event before it", seq)
-        if seq <= last or link[4] != manifest["model"]:
+        if seq <= last or link.model != manifest["model"]:
             yield Flaw(EVENTS, "it stands out of order, or is an event of another model", seq)
         last = seq
 
 
 def _of_evidence(files: Mapping[str, bytes], events: list[Link]) -> Iterator[Flaw]:
     for link in events:
-        digest = link[8]
+        digest = link.evidence
         if digest is None:
             continue
         content = files.get(evidence_name(digest))
         if content is None:
-            yield Flaw(evidence_name(digest), "the evidence it names is missing", link[0])
+            yield Flaw(evidence_name(digest), "the evidence it names is missing", link.seq)
         elif hashlib.sha256(content).hexdigest() != digest:
-            yield Flaw(evidence_name(digest), "the evidence it names was altered", link[0])
+            yield Flaw(evidence_name(digest), "the evidence it names was altered", link.seq)
     for name, content in sorted(files.items()):
         if name.startswith("evidence/") and evidence_name(hashlib.sha256(content).hexdigest()) != name:
             yield Flaw(name, "the evidence was altered: its digest is not its name")

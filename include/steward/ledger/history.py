@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from steward.ledger.events import AuditEvent, EventType
+from steward.ledger.governance import person_of
 from steward.types import JsonObject, to_json
 
 # All that `serving_at` and `provenance` read: a model has few of them among its many judged windows and steps.
@@ -215,7 +216,7 @@ def _answers(events: Sequence[AuditEvent], version: int) -> tuple[GivenAnswer, .
 
 def _answer(event: AuditEvent) -> GivenAnswer:
     return GivenAnswer(
-        by=event.actor.removeprefix("person:"),
+        by=person_of(event.actor),
         approved=event.body.get("approved") is True,
         reason=event.body.get("reason", event.reason),
         at=event.at,

@@ -32,6 +32,7 @@ class Break:
     what: str
 
     def refuse(self) -> None:
+        """Raises IntegrityError, always."""
         raise IntegrityError(
             f"event {self.seq} cannot be trusted: {self.what}",
             where="ledger",
@@ -94,13 +95,13 @@ def verify(links: Iterable[Link], key: bytes, checkpoints: Sequence[Checkpoint] 
     marks = {mark.seq: mark for mark in checkpoints if mark.is_genuine(key)}
     last, previous = 0, GENESIS_HASH
     for link in stream:
-        if link[0] != last + 1 or link[10] != previous or link[11] != hash_of(link, key):
+        if link.seq != last + 1 or link.previous_hash != previous or link.hash != hash_of(link, key):
             broken: Break | None = _diagnose(link, last + 1, previous, stream, key)
             break
-        if link[0] in marks and marks[link[0]].hash != link[11]:
-            broken = _replaced(marks[link[0]], marks)
+        if link.seq in marks and marks[link.seq].hash != link.hash:
+            broken = _replaced(marks[link.seq], marks)
             break
-        last, previous = link[0], link[11]
+        last, previous = link.seq, link.hash
     else:
         broken = _truncated(last, marks) or _forged(checkpoints, key)
     return Verification(last, previous, len(checkpoints), broken)
@@ -160,7 +161,7 @@ def _forged(checkpoints: Sequence[Checkpoint], key: bytes) -> Break | None:
 
 def _diagnose(link: Link, expected: int, previous: str, rest: Iterator[Link], key: bytes) -> Break:
     """What happened at the first link that does not hold; the rest of the chain tells the cases apart."""
-    seq = link[0]
+    seq = link.seq
     if seq > expected:
         gone = f"event {expected} is" if seq == expected + 1 else f"events {expected} to {seq - 1} are"
         return Break(expected, Tampering.DELETED, f"{gone} missing")
@@ -180,12 +181,12 @@ def _diagnose(link: Link, expected: int, previous: str, rest: Iterator[Link], ke
 
 
 def _is_genuine(link: Link, key: bytes) -> bool:
-    return link[11] == hash_of(link, key)
+    return link.hash == hash_of(link, key)
 
 
 def _own_place(link: Link, last: int, key: bytes) -> int | None:
     """The sequence this link was signed under, if it is an event of this chain at all."""
     for seq in range(1, last + 1):
-        if _is_genuine((seq, *link[1:]), key):
+        if _is_genuine(link._replace(seq=seq), key):
             return seq
     return None

@@ -63,10 +63,10 @@ class FakeEventLog:
         found = [
             link
             for link in self._links[after_seq:]
-            if model in (None, link[4])
-            and (not wanted or link[3] in wanted)
-            and (since is None or link[1] >= since)
-            and (until is None or link[1] <= until)
+            if model in (None, link.model)
+            and (not wanted or link.type in wanted)
+            and (since is None or link.at >= since)
+            and (until is None or link.at <= until)
         ]
         chosen = found if limit is None else found[max(0, len(found) - limit) :]
         return [event_of(link) for link in chosen]
@@ -74,9 +74,9 @@ class FakeEventLog:
     def newest(self, types: Sequence[EventType], models: Collection[str] | None = None) -> list[AuditEvent]:
         wanted = {EventType(kind).value for kind in types}
         found = {
-            (link[4], link[3]): link
+            (link.model, link.type): link
             for link in self._links
-            if link[3] in wanted and (models is None or link[4] in models)
+            if link.type in wanted and (models is None or link.model in models)
         }
         return sorted(map(event_of, found.values()), key=lambda event: event.seq)
 
@@ -102,7 +102,7 @@ class FakeEventLog:
 
     @property
     def _head_hash(self) -> str:
-        return self._links[-1][11] if self._links else GENESIS_HASH
+        return self._links[-1].hash if self._links else GENESIS_HASH
 
 
 class FakeEvidenceStore:

@@ -25,7 +25,7 @@ def links():
 
 
 def mark(links, seq):
-    return Checkpoint.take(seq, links[seq - 1][11], NOON, FAKE_KEY)
+    return Checkpoint.take(seq, links[seq - 1].hash, NOON, FAKE_KEY)
 
 
 def test_an_intact_chain_needs_no_word(links):
@@ -34,7 +34,7 @@ def test_an_intact_chain_needs_no_word(links):
     assert result.to_json() == {
         "intact": True,
         "events": 6,
-        "head_hash": links[-1][11],
+        "head_hash": links[-1].hash,
         "checkpoints": 0,
         "broken": None,
     }
@@ -43,7 +43,7 @@ def test_an_intact_chain_needs_no_word(links):
 def test_a_broken_chain_is_an_integrity_error_that_names_the_event(links):
     del links[2:4]
     result = verify(links, FAKE_KEY)
-    assert (result.events, result.head_hash) == (2, links[1][11])
+    assert (result.events, result.head_hash) == (2, links[1].hash)
     with pytest.raises(IntegrityError, match=r"event 3 cannot be trusted: events 3 to 4 are missing"):
         result.require()
 

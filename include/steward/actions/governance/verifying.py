@@ -71,7 +71,7 @@ def require_whole(tx: Transaction) -> None:
 def altered_evidence(tx: Transaction) -> Break | None:
     """The first event that names evidence which is gone or whose content is not what it names."""
     # The events first: evidence that is put meanwhile is then one too many, and not one too few.
-    named = [(link[0], link[8]) for link in tx.events.links() if link[8]]
+    named = [(link.seq, link.evidence) for link in tx.events.links() if link.evidence]
     return verify_evidence(named, ((digest, found.digest) for digest, found in tx.evidence.contents()))
 
 

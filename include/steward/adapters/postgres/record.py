@@ -58,9 +58,9 @@ class PostgresEventLog:
             previous_hash=previous_hash,
             key=self._key,
         )
-        row: dict[str, Any] = dict(zip(LINK_FIELDS, link, strict=True))
+        row: dict[str, Any] = link._asdict()
         # The signed text itself goes in, not a second rendering of it.
-        row["body"] = cast(literal(link[9], Text()), JSON())
+        row["body"] = cast(literal(link.body, Text()), JSON())
         self._work.write(insert(tables.events).values(row))
         return event_of(link)
 
@@ -85,7 +85,7 @@ class PostgresEventLog:
         if until is not None:
             statement = statement.where(at <= until)
         newest_first = statement.order_by(columns.seq.desc()).limit(limit)
-        return [event_of(as_type(Link, tuple(row))) for row in reversed(self._work.rows(newest_first))]
+        return [event_of(Link._make(row)) for row in reversed(self._work.rows(newest_first))]
 
     def newest(self, types: Sequence[EventType], models: Collection[str] | None = None) -> list[AuditEvent]:
         columns = tables.events.c
@@ -94,12 +94,11 @@ class PostgresEventLog:
             last = last.where(columns.model.in_(sorted(models)))
         # The numbers from an index alone: bodies are read of those that are wanted only.
         wanted = columns.seq.in_(last.group_by(columns.model, columns.type))
-        return [event_of(as_type(Link, tuple(row))) for row in self._work.rows(_links().where(wanted).order_by("seq"))]
+        return [event_of(Link._make(row)) for row in self._work.rows(_links().where(wanted).order_by("seq"))]
 
     def links(self) -> Iterator[Link]:
         """The whole chain as it is stored, in order, without holding it in memory."""
-        rows = self._work.stream(_links().order_by(tables.events.c.seq), STREAM_BATCH)
-        return as_type(Iterator[Link], rows)
+        return map(Link._make, self._work.stream(_links().order_by(tables.events.c.seq), STREAM_BATCH))
 
     def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Verification:
         return verify(self.links(), self._key, checkpoints)
