@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -62,7 +61,7 @@ def test_every_make_target_exists(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_steward_command_exists_with_its_options(name: str) -> None:
     for words in words_after("steward", ROOT / name):
-        if words[0].startswith("…") or words[0] == "COMMAND":
+        if words[0].startswith(("…", "-")) or words[0] == "COMMAND":
             continue
         command = command_for(words)
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
@@ -70,11 +69,34 @@ def test_every_steward_command_exists_with_its_options(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_relative_link_resolves(name: str) -> None:
+def test_every_relative_link_and_anchor_lands(name: str) -> None:
     page = ROOT / name
-    links = [link.split("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
-    wanted = {(page.parent / link).resolve().relative_to(ROOT).as_posix() for link in links if link}
-    assert not [path for path in wanted if not (ROOT / path).exists()]
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    assert not [link for link in links if not lands(page, link)]
+
+
+def lands(page: Path, link: str) -> bool:
+    place, _, anchor = link.partition("#")
+    target = (page.parent / place).resolve() if place else page
+    if not target.is_relative_to(ROOT) or not target.exists():
+        return False
+    return not anchor or anchor in anchors(target)
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub names headings: small letters, no marks, hyphens for blanks."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    """In one or two steps from docs/README.md; a decision through its own index."""
+    docs, reached = ROOT / "docs", {ROOT / "docs" / "README.md"}
+    for page in [docs / "README.md", docs / "decisions" / "README.md"]:
+        links = [link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8"))]
+        reached |= {(page.parent / link).resolve() for link in links if link and "://" not in link}
+    assert not [page.relative_to(ROOT).as_posix() for page in docs.rglob("*.md") if page not in reached]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,21 +113,37 @@ def test_the_checks_see_the_readme() -> None:
         command_for(["audit", "forge"])
     assert ELSEWHERE.search("see /tmp/x")
     assert ELSEWHERE.search("--index" + "-url x")
+    assert lands(readme, "docs/operations.md#go-back")
+    assert not lands(readme, "docs/operations.md#go-forward")
+    assert not lands(readme, "docs/nowhere.md")
 
 
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def reference() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "docs" / "reference" / "__main__.py"), run_name="reference")
 
 
-@pytest.mark.parametrize("name", ["spec.md", "events.md"])
-def test_the_reference_is_current(name: str) -> None:
-    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert written == reference().PAGES[name](), "run `python docs/reference.py`"
+def test_the_reference_is_current(reference: dict[str, Any]) -> None:
+    folder = ROOT / "docs" / "reference"
+    assert {path.name for path in folder.glob("*.md")} == set(reference["PAGES"])
+    for name, page in reference["PAGES"].items():
+        assert (folder / name).read_text(encoding="utf-8") == page(), f"{name}: run `python docs/reference`"
+
+
+def test_the_reference_lists_every_command_with_what_it_does(reference: dict[str, Any]) -> None:
+    page = reference["PAGES"]["cli.md"]()
+    found = dict(re.findall(r"^## `steward ([a-z -]+)`\n\n`.*`\n\n(.*)$", page, flags=re.MULTILINE))
+    assert {"check", "rollback", "audit verify", "incident acknowledge", "retrain start"} <= set(found)
+    assert not [name for name, says in found.items() if not says]
+    assert "| 75 | a service is away: try again |" in page
+
+
+def test_every_setting_says_what_it_means(reference: dict[str, Any]) -> None:
+    rows = re.findall(
+        r"^\| `(STEWARD_\w+)` \| (.*) \| (.*) \| (.*) \|$", reference["PAGES"]["settings.md"](), re.MULTILINE
+    )
+    assert len(rows) > 20
+    assert not [name for name, kind, _, meaning in rows if not (kind and meaning)]
 
 
 def test_every_decision_is_listed_and_numbered_without_gaps() -> None:
@@ -114,6 +152,14 @@ def test_every_decision_is_listed_and_numbered_without_gaps() -> None:
     assert [int(name[:4]) for name in decisions] == list(range(1, len(decisions) + 1))
     listed = LINK.findall((folder / "README.md").read_text(encoding="utf-8"))
     assert listed == decisions
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/decisions/0")])
+def test_a_decision_says_what_is_bad_about_it(name: str) -> None:
+    """Status, context, decision, consequences; among these the bad ones, in plain words."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert not [word for word in ("Status", "Context", "Decision", "Consequences") if word not in text]
+    assert re.search(r"\bBad\b|\bbad\b|\bworse\b", text.partition("Consequences")[2])
 
 
 def test_the_package_shows_the_readme_wherever_it_is_built() -> None:

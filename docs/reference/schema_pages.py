@@ -1,4 +1,4 @@
-"""Writes the pages of reference that follow from the code: `python docs/reference.py`. A test keeps them current."""
+"""Files that people write, key by key, from the models that read them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from steward.ledger.events import MEANING, EventType
+from steward.approval.policy import Policy
+from steward.inventory.external import ExternalModels
+from steward.inventory.stages import StageCatalogue
+from steward.monitoring.notifications import Notifications
 from steward.spec import ModelSpec, format_duration
 from steward.spec.metrics import METRICS
 from steward.spec.schema import spec_schema
 from steward.types import JsonObject
 
-DOCS = Path(__file__).parent
-
 SPEC_HEAD = """\
 # model.yaml
 
-Written by `python docs/reference.py` from the code that reads the file; change the code, not this page.
+Written by `python docs/reference` from the code that reads the file; change the code, not this page.
 
 One file per model, `include/models/<id>/model.yaml`. Keys that are not listed here are refused, and so are
 contradictions between keys; `steward check` names every fault at once, with its line and the word that was probably
@@ -38,19 +38,22 @@ meant. Editors check the file as it is written when its first line is
 A schedule is five cron fields or one of `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, in UTC. A function,
 `model:NAME`, is one of the `model.py` beside the file. A column's name is letters, digits and `_`.
 """
-EVENTS_HEAD = """\
-# Audit events
+FILES_HEAD = """\
+# policy.yaml, stages.yaml, notifications.yaml, inventory.yaml
 
-Written by `python docs/reference.py` from `include/steward/ledger/events.py`; change that file, not this page.
+Written by `python docs/reference` from the code that reads the files; change the code, not this page.
 
-Every change of state writes its event in the transaction of the change. An event holds: `seq` (its place in the
-chain), `at` (business time, UTC), `recorded_at` (wall clock, UTC), `type`, `model`, `version`, `actor`, `reason`,
-`evidence` (the digest of what the decision rests on), `body` (by type), `previous_hash` and `hash`.
-`steward history MODEL` lists them.
-
-| type | what it says |
-|---|---|
+They stand in `include/`, or where [settings](settings.md) say, and are read again when they change. Keys that are not
+listed are refused; `steward check` and `steward notices check` name every fault with its line. What the files are for:
+[the policy](../policy.md), [stages and documents](../stages-and-documents.md), [notifications](../notifications.md),
+[the inventory](../inventory.md).
 """
+FILES = {
+    "policy.yaml": Policy,
+    "stages.yaml": StageCatalogue,
+    "notifications.yaml": Notifications,
+    "inventory.yaml": ExternalModels,
+}
 PATTERNS = {r"^\d+(": "duration", "^model:": "function", "@\\s]+$": "e-mail address"}
 
 
@@ -60,8 +63,22 @@ def spec_page() -> str:
     return "\n".join([SPEC_HEAD, *sections, _metrics()])
 
 
-def events_page() -> str:
-    return EVENTS_HEAD + "".join(f"| `{kind.value}` | {MEANING[kind]} |\n" for kind in EventType)
+def files_page() -> str:
+    return "\n".join([FILES_HEAD, *(_file(name, model) for name, model in FILES.items())])
+
+
+def _file(name: str, model: type[BaseModel]) -> str:
+    schema = model.model_json_schema()
+    seen: dict[type[BaseModel], str] = {}
+    for path, inner in _sections("", model):
+        seen.setdefault(inner, path)
+    return "\n".join(_part(name, path, inner, model, schema) for inner, path in seen.items())
+
+
+def _part(name: str, path: str, inner: type[BaseModel], model: type[BaseModel], schema: JsonObject) -> str:
+    title = f"## {name}" if inner is model else f"### `{path}` of {name}"
+    said = " ".join((inner.__doc__ or "").split())
+    return _table(title, said, inner, schema if inner is model else schema["$defs"][inner.__name__], schema)
 
 
 def _sections(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -84,9 +101,14 @@ def _models_in(annotation: Any, in_mapping: bool = False) -> Iterator[tuple[type
 
 def _section(path: str, model: type[BaseModel], schema: JsonObject) -> str:
     found = schema if model is ModelSpec else schema["$defs"][model.__name__]
-    title = f"## `{path}`" if path else "## The file"
-    rows = [_row(name, field, found["properties"][name], schema) for name, field in model.model_fields.items()]
-    return "\n".join([title, "", "| key | value | default | meaning |", "|---|---|---|---|", *rows, ""])
+    return _table(f"## `{path}`" if path else "## The file", "", model, found, schema)
+
+
+def _table(title: str, said: str, model: type[BaseModel], found: JsonObject, schema: JsonObject) -> str:
+    keys = ((field.alias or name, field) for name, field in model.model_fields.items())
+    rows = [_row(name, field, found["properties"][name], schema) for name, field in keys]
+    head = [title, "", *([said, ""] if said else [])]
+    return "\n".join([*head, "| key | value | default | meaning |", "|---|---|---|---|", *rows, ""])
 
 
 def _row(name: str, field: FieldInfo, property_: JsonObject, schema: JsonObject) -> str:
@@ -136,6 +158,8 @@ def _mapping(property_: JsonObject, schema: JsonObject) -> str:
 
 def _text_or_number(property_: JsonObject) -> str:
     kind = str(property_.get("type", "value"))
+    if "format" in property_:
+        return str(property_["format"])
     if kind == "string":
         found = [word for start, word in PATTERNS.items() if start in property_.get("pattern", "")]
         return found[0] if found else "text"
@@ -154,11 +178,3 @@ def _metrics() -> str:
         for name, m in METRICS.items()
     ]
     return "\n".join([*head, *rows, ""])
-
-
-PAGES = {"spec.md": spec_page, "events.md": events_page}
-
-if __name__ == "__main__":
-    for name, page in PAGES.items():
-        (DOCS / name).write_text(page(), encoding="utf-8")
-        print(f"wrote docs/{name}")
