@@ -1,0 +1,65 @@
+"""The bank's Airflow with the bank's record, ready to be served; and the record of 500 models beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.browser import installation, world
+from tests.e2e.browser.installation import Host, Record
+from tests.postgres import PostgresServer
+from tests.unit.inventory import estate
+
+from steward.adapters.postgres import PostgresDatabase
+from steward.testing import FrozenClock
+from steward.testing.database import FAKE_KEY
+
+CROWD = 500
+DAGS = (f"{world.HEALTHY.model}__train", f"{world.BROKEN}__broken", installation.FOREIGN)
+
+
+@dataclass(frozen=True)
+class Town:
+    host: Host
+    bank: Record
+
+
+@contextmanager
+def settled(folder: Path, records: PostgresServer) -> Iterator[Town]:
+    """Airflow's database with the bank's DAGs in it; meanwhile the bank's record is told."""
+    bank = Record(records.url(records.new_database()), folder / "bank" / "models", world.NOW)
+    world.write_models(bank.models)
+    host = installation.new_host(folder / "host")
+    try:
+        with ThreadPoolExecutor(1) as aside:
+            ready = aside.submit(installation.set_up, host, bank, DAGS)
+            tell_bank(bank)
+            ready.result()
+        yield Town(host, bank)
+    finally:
+        host.stack(bank).stop()
+
+
+def tell_bank(record: Record) -> None:
+    clock = FrozenClock(world.NOW)
+    database = PostgresDatabase(record.database_url, clock, FAKE_KEY)
+    try:
+        world.tell(record.models.parent, database, clock)
+    finally:
+        database.close()
+
+
+def crowd_record(records: PostgresServer, folder: Path) -> Record:
+    """500 models, zombies of every rule and broken specs among them."""
+    url, made = records.url(records.new_database()), []
+
+    def database(clock: FrozenClock) -> PostgresDatabase:
+        made.append(PostgresDatabase(url, clock, FAKE_KEY))
+        return made[0]
+
+    estate.plant_estate(folder, models=CROWD, database=database)
+    made[0].close()
+    return Record(url, folder / "models", estate.NOW)
