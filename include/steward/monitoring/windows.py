@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from steward.gates import Outcome
 from steward.types import JsonObject, Window
@@ -40,6 +40,14 @@ class JudgedWindow:
     judged_at: datetime
     outcomes: Mapping[Cause, Outcome] = field(default_factory=dict)
 
+    @property
+    def told(self) -> dict[str, Outcome]:
+        """Outcomes by cause. Of a window from before they were kept so, only the causes that failed are known, or else
+        the outcome of `all`."""
+        said = {cause.value: outcome for cause, outcome in self.outcomes.items()}
+        failed = {cause.value: Outcome.FAILED for cause in self.causes}
+        return said or failed or {"all": self.outcome}
+
 
 class WindowTable(Protocol):
     def record(self, judged: JudgedWindow) -> None:
@@ -55,7 +63,7 @@ class WindowTable(Protocol):
         ...
 
 
-LINK_KINDS = ("evidence", "deployment", "report", "rollback", "retraining", "rollout")
+LinkKind = Literal["evidence", "deployment", "report", "rollback", "retraining", "rollout"]
 
 
 class IncidentState(StrEnum):
@@ -70,7 +78,7 @@ class Incident:
 
     Of a monitored one: `windows` failed, the last `passed` in a row did not, up to and with the one that ends at
     `judged_to`. `evidence` is the latest; `links` are what belongs to it: `{kind, ref, at}`, kind one of
-    LINK_KINDS, oldest first.
+    `LinkKind`, oldest first.
     """
 
     id: str
@@ -97,7 +105,7 @@ class Incident:
     def unresolved(self) -> bool:
         return self.state is not IncidentState.RESOLVED
 
-    def linked(self, kind: str, ref: str, at: datetime) -> Incident:
+    def linked(self, kind: LinkKind, ref: str, at: datetime) -> Incident:
         """With one link more; the same thing is linked once."""
         if any((link["kind"], link["ref"]) == (kind, ref) for link in self.links):
             return self

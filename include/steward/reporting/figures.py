@@ -89,12 +89,12 @@ def check_figures(findings: Iterable[Finding]) -> Iterator[CheckFigures]:
     for finding in findings:
         by_check.setdefault(check_of(finding.gate), []).append(finding)
     for check, found in sorted(by_check.items()):
-        nearest = max((f for f in found if f.value is not None), key=_nearness, default=None)
+        nearest = max((f for f in found if f.value is not None), key=nearness, default=None)
         outcomes = {outcome: sum(f.outcome is outcome for f in found) for outcome in Outcome}
         yield CheckFigures(check, nearest.value if nearest else None, nearest.limit if nearest else None, outcomes)
 
 
-def _nearness(finding: Finding) -> tuple[bool, float]:
+def nearness(finding: Finding) -> tuple[bool, float]:
     """A failed one first, then by how much of its limit is used up."""
     value, limit = finding.value or 0.0, finding.limit
     return finding.outcome is Outcome.FAILED, abs(value / limit) if limit else abs(value)

@@ -20,6 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_SLICES = 40
 MOST_FEATURES = 20
 _ONE = Scale(0.0, 1.0)
+_OWNERS = {"team": "team", "owner": "name"}
 
 
 def card_page(card: JsonObject) -> str:
@@ -31,6 +32,40 @@ def card_page(card: JsonObject) -> str:
 
 def compliance_page(report: JsonObject) -> str:
     return render("compliance.html", report=report)
+
+
+def portfolio_fragment(view: JsonObject, live: bool) -> str:
+    """Every model in a table, the answer on top. `live`: inside Airflow, with links and filters."""
+    rows = view["rows"]
+    choices = {
+        "states": list(dict.fromkeys(str(row["health"]["state"]) for row in rows)),
+        "tiers": [tier for tier in ("high", "medium", "low") if any(row["tier"] == tier for row in rows)],
+        "stages": sorted({_spoken(row["stage"]) for row in rows if row["stage"]}),
+        **{f"{name}s": sorted({row["owner"][key] for row in rows if row["owner"]}) for name, key in _OWNERS.items()},
+    }
+    return render("portfolio.html", view=view, live=live, choices=choices)
+
+
+def portfolio_page(view: JsonObject) -> str:
+    return single_file("Models", portfolio_fragment(view, live=False))
+
+
+def model_fragment(view: JsonObject, live: bool) -> str:
+    """All that people see of one model. `live`: inside Airflow, with what the user may do about it."""
+    from steward.reporting.model_page.pictures import pictures_of
+
+    return render("model.html", view=view, live=live, pictures=pictures_of(view))
+
+
+def model_page(view: JsonObject) -> str:
+    return single_file(f"{view['model']}: {view['health']['state']}", model_fragment(view, live=False))
+
+
+def single_file(title: str, fragment: str) -> str:
+    """A page around a fragment that is not live."""
+    from markupsafe import Markup
+
+    return render("page.html", title=title, fragment=Markup(fragment))
 
 
 def card_charts(card: JsonObject) -> Iterator[tuple[str, str]]:
@@ -121,7 +156,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"cell": cell, "day": _day, "minute": _minute, "short": _short, "told": _told}
+    found.filters |= {"cell": cell, "day": _day, "minute": _minute, "short": _short, "spoken": _spoken, "told": _told}
     return found
 
 
@@ -142,6 +177,10 @@ def _told(sentence: str) -> Markup:
         return escape(sentence)
     coded = (Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
     return Markup("").join(coded)
+
+
+def _spoken(word: str | None) -> str:
+    return word.replace("_", " ") if word else ""
 
 
 def _short(digest: str | None) -> str:

@@ -16,7 +16,7 @@ from steward.actions.governance.stages import standing_of
 from steward.actions.state import Transaction
 from steward.approval import RequestState
 from steward.errors import NotFoundError, StewardError
-from steward.gates import Finding, Outcome, Verdict
+from steward.gates import Finding, Verdict
 from steward.ledger import AuditEvent, EventType, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.monitoring.windows import Cause, Incident
@@ -111,8 +111,7 @@ def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> He
 
 
 def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> JsonObject | None:
-    """By cause; `overdue` says since when another should have been judged. Of a window from before outcomes were kept
-    so, only the causes that failed and the whole are known."""
+    """`overdue` says since when another should have been judged."""
     from steward.monitoring.checks.watch import overdue
 
     judged = next(iter(tx.windows.recent(champion.model, 1, champion.number)), None)
@@ -120,14 +119,12 @@ def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> Jso
         return None
     changed = tx.events.read(model=champion.model, types=NEW_CHAMPION, limit=1)
     since = max([judged.judged_at, *(event.at for event in changed)])
-    failed = {cause.value: Outcome.FAILED for cause in judged.causes}
-    said = {cause.value: outcome for cause, outcome in judged.outcomes.items()}
     return {
         "window": judged.window.to_json(),
         "judged_at": judged.judged_at,
         "evidence": judged.evidence,
         "outcome": judged.outcome,
-        "outcomes": said or failed or {"all": judged.outcome},
+        "outcomes": judged.told,
         "overdue": overdue(rules.spec, since, rules.now) if rules.spec else None,
     }
 

@@ -45,15 +45,21 @@ def overdue(spec: ModelSpec, last_judged_at: datetime | None, now: datetime) -> 
     `last_judged_at`: when a window was judged last, or since when the champion serves if that is later; None while
     nothing serves.
     """
-    if last_judged_at is None:
-        return None
-    due = last_fire(spec.monitoring.schedule, now - GRACE)
-    if due is None or last_judged_at >= due:
+    due = turn_missed(spec, last_judged_at, now)
+    if due is None or last_judged_at is None:
         return None
     return (
         f"the monitor of {spec.model} was due at {due:%Y-%m-%d %H:%M} and judged nothing since "
         f"{last_judged_at:%Y-%m-%d %H:%M}"
     )
+
+
+def turn_missed(spec: ModelSpec, last_judged_at: datetime | None, now: datetime) -> datetime | None:
+    """When the turn was that the monitor must have missed, as `overdue` says it."""
+    if last_judged_at is None:
+        return None
+    due = last_fire(spec.monitoring.schedule, now - GRACE)
+    return due if due is not None and last_judged_at < due else None
 
 
 def has_enough(reading: Reading) -> bool:
