@@ -6,39 +6,32 @@ door; whether the decision counts is judged by the action behind it, against the
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import bearer_scheme, get_user, requires_access_dag
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Request
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials
 
 from steward import wiring
 from steward.errors import NotFoundError, PolicyError
-from steward.ledger import person_of, tombstone_of
+from steward.ledger import tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
-from steward.types import ID_PATTERN, JsonObject, to_json
+from steward.types import JsonObject, to_json
 from steward_airflow import bodies
+from steward_airflow.access import ANSWERS, STARTS_RUNS, Model, meant_by_the_user, named, permitted
 
 LARGEST_BODY = 1_000_000  # bytes; a document is 200 kB of text at most
 NO_STORE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 
-Model = Annotated[str, Path(pattern=ID_PATTERN)]
-User = Annotated[BaseUser, Depends(get_user)]
-
 
 @dataclass(frozen=True)
 class Decision:
-    """`steward.actions.<action>` takes what `fields` holds. `method` and `entity` are what Airflow must permit."""
+    """`steward.actions.<action>` takes what `fields` holds. Airflow must permit what it `needs`."""
 
     action: str
     fields: type[bodies.Body]
-    method: ResourceMethod = "POST"
-    entity: DagAccessEntity = DagAccessEntity.RUN
+    needs: tuple[ResourceMethod, DagAccessEntity] = STARTS_RUNS
     check: Callable[[str, JsonObject], None] | None = None
     names_model: bool = True
 
@@ -54,8 +47,7 @@ DECISIONS: dict[str, Decision] = {
     "answer": Decision(
         "answer_approval",
         bodies.Answer,
-        method="PUT",
-        entity=DagAccessEntity.HITL_DETAIL,
+        needs=ANSWERS,
         check=of_this_model,
         names_model=False,
     ),
@@ -68,35 +60,6 @@ DECISIONS: dict[str, Decision] = {
     "retirement/call-off": Decision("call_off_retirement", bodies.CalledOff),
     "retraining/allow": Decision("allow_retraining", bodies.Permission),
 }
-
-
-def permitted(method: ResourceMethod, entity: DagAccessEntity | None = None) -> Callable[..., None]:
-    """Raises 403 unless the user may do this to the model's training DAG."""
-
-    def check(request: Request, model: Model, user: User) -> None:
-        requires_access_dag(method, entity, param_dag_id=f"{model}__train")(request, user)
-
-    return check
-
-
-def meant_by_the_user(
-    request: Request, token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)]
-) -> None:
-    """A browser sends its log-in cookie whoever makes it ask: without a token, only our own pages may post."""
-    if token is not None:
-        return
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    ours = site == "same-origin" if site else urlsplit(origin or "").netloc == request.headers.get("host")
-    if not ours:
-        raise HTTPException(403, "send the log-in as `Authorization: Bearer`: this page may not use its cookie")
-
-
-def named(user: User) -> str:
-    """The person's name, as the policy knows people. Raises PolicyError for one the ledger would read as another's."""
-    name = user.get_name()
-    if not name or person_of(f"person:{name}") != name:
-        raise PolicyError(f"the ledger cannot name the Airflow user {name!r}", hint="use a name without a colon")
-    return name
 
 
 async def sent(request: Request) -> bytes:
@@ -120,6 +83,9 @@ def require_known(model: str) -> None:
     wiring.specs().module_path(model)
 
 
+By = Annotated[str, Depends(named)]
+Sent = Annotated[bytes, Depends(sent)]
+
 router = APIRouter(prefix="/api/models/{model}")
 
 
@@ -130,8 +96,8 @@ def answered(body: object) -> JSONResponse:
 def route_of(decision: Decision) -> Callable[..., JSONResponse]:
     def decide(
         model: Model,
-        by: Annotated[str, Depends(named)],
-        body: Annotated[bytes, Depends(sent)],
+        by: By,
+        body: Sent,
         steward_door: Annotated[Literal["api", "cli"], Header()] = "api",
     ) -> JSONResponse:
         from steward import actions
@@ -150,17 +116,53 @@ def route_of(decision: Decision) -> Callable[..., JSONResponse]:
     return decide
 
 
+def door(method: ResourceMethod, entity: DagAccessEntity) -> list[Any]:
+    """Of a route that changes something."""
+    return [Depends(meant_by_the_user), Depends(permitted(method, entity))]
+
+
 for _name, _decision in DECISIONS.items():
-    router.add_api_route(
-        f"/{_name}",
-        route_of(_decision),
-        methods=["POST"],
-        dependencies=[Depends(meant_by_the_user), Depends(permitted(_decision.method, _decision.entity))],
-    )
+    router.add_api_route(f"/{_name}", route_of(_decision), methods=["POST"], dependencies=door(*_decision.needs))
+
+
+@router.post("/rollback", dependencies=door(*STARTS_RUNS))
+def roll_back(model: Model, by: By, body: Sent) -> JSONResponse:
+    """The way back needs no sound spec, only a model that was ever routed."""
+    from steward.actions.releases.going_back import go_back
+
+    given = bodies.read(bodies.WayBack, body)
+    return answered(go_back(wiring.services(), wiring.spec_to_go_back(model), actor=f"person:{by}", **given))
+
+
+@router.post("/incidents/acknowledge", dependencies=door(*STARTS_RUNS))
+def acknowledge(model: Model, by: By, body: Sent) -> JSONResponse:
+    from steward.actions.incidents.attending import acknowledge_incident
+
+    given = bodies.read(bodies.TakenOn, body)
+    incident_of(model, given["incident"])
+    return answered(acknowledge_incident(wiring.services(), by=by, **given))
+
+
+@router.post("/incidents/resolve", dependencies=door(*STARTS_RUNS))
+def resolve(model: Model, by: By, body: Sent) -> JSONResponse:
+    from steward.actions.incidents.attending import resolve_by_hand
+
+    given = bodies.read(bodies.Over, body)
+    incident_of(model, given["incident"])
+    return answered(resolve_by_hand(wiring.services(), by=by, **given))
+
+
+def incident_of(model: str, incident: str) -> None:
+    """Raises NotFoundError for one of another model: the permission was asked for the model of the path."""
+    from steward.actions.incidents.changing import incident_by_id
+
+    with wiring.database().begin() as tx:
+        if incident_by_id(tx, incident).model != model:
+            raise NotFoundError(f"{model} has no incident {incident!r}", hint=f"see `steward incidents {model}`")
 
 
 @router.get("/approvals", dependencies=[Depends(permitted("GET"))])
-def waiting(model: Model, by: Annotated[str, Depends(named)]) -> JSONResponse:
+def waiting(model: Model, by: By) -> JSONResponse:
     """Open requests: the page people answer on, and the digest their answer must name."""
     from steward import actions
     from steward.approval import RequestState

@@ -74,6 +74,24 @@ class Permission(Body):
     reason: Reason
 
 
+class WayBack(Body):
+    """`to` None: the champion before. `version`: the one that must go, if the person saw which."""
+
+    reason: Reason
+    to: Number | None = None
+    version: Number | None = None
+
+
+class TakenOn(Body):
+    incident: Line
+    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000, pattern=PRINTABLE)] = ""
+
+
+class Over(Body):
+    incident: Line
+    reason: Reason
+
+
 Fields = TypeVar("Fields", bound=Body)
 
 

@@ -1,13 +1,15 @@
-"""The web application below `/steward`: reports for readers, and doors for people who decide.
+"""The web application below `/steward`: pages and reports for readers, and doors for people who decide.
 
-Airflow does not authenticate a plugin's application: every route here asks for the current Airflow user.
+Airflow does not authenticate a plugin's application. Here everything asks for the current Airflow user, twice: at the
+only door of the whole application, and again in each route.
 """
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI
 
 from steward.errors import StewardError
-from steward_airflow import api, reports
+from steward_airflow import api, pages, reports, static
+from steward_airflow.access import LogIn
 from steward_airflow.problems import refused, unforeseen
 
 app = FastAPI(
@@ -17,5 +19,6 @@ app = FastAPI(
     openapi_url=None,
     exception_handlers={StewardError: refused, Exception: unforeseen},
 )
-app.include_router(reports.router)
-app.include_router(api.router)
+app.add_middleware(LogIn)
+for each in (reports, api, pages, static):
+    app.include_router(each.router)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from steward.cli.arguments import reason_of
+from steward.cli.arguments import Model, reason_of
 from steward.cli.output import Json, Reason, print_json
 from steward.types import JsonObject
-
-if TYPE_CHECKING:
-    from steward.actions.state import Services
-    from steward.spec import ModelSpec
 
 _PASSED = "PASSED"
 
@@ -29,33 +24,32 @@ def add_to(app: typer.Typer) -> None:
     app.command()(rehearse)
 
 
-def rollback(model: str, reason: Reason, to: To = None, as_json: Json = False) -> None:
+def rollback(model: Model, reason: Reason, to: To = None, as_json: Json = False) -> None:
     """Send all traffic back to the champion recorded before, and ask every server what it answers now.
 
     Exit code 1 when the rollback stands, but a server does not answer as it should.
 
     Example: steward rollback flight_delays --reason "complaints from the desk"
     """
-    started = time.monotonic()
-    from steward import actions, wiring
+    from steward import wiring
+    from steward.actions.releases.going_back import go_back
 
-    services, spec, who = wiring.services(), wiring.spec_to_go_back(model), _who()
     why = reason_of(reason)
-    done = actions.roll_back(services, spec, actor=who, reason=why, to=to, deliver_now=False)
-    proof = _proof(services, spec, who, done)
-    answer = {**done, "proof": proof, "seconds_to_proof": time.monotonic() - started}
+    answer = go_back(wiring.services(), wiring.spec_to_go_back(model), actor=_who(), reason=why, to=to)
     if as_json:
         print_json(answer)
     else:
         _tell(model, answer)
-    if proof["outcome"] != _PASSED:
+    if answer["proof"]["outcome"] != _PASSED:
         raise typer.Exit(1)
 
 
-def rehearse(model: str, as_json: Json = False) -> None:
+def rehearse(model: Model, as_json: Json = False) -> None:
     """Try the way back without going: is it open, and how long would it take? No user's answer changes.
 
     Exit code 1 unless all of it was found as it should be. The verdict is in the ledger.
+
+    Example: steward rehearse flight_delays
     """
     from steward import actions, wiring
 
@@ -70,17 +64,6 @@ def rehearse(model: str, as_json: Json = False) -> None:
 
 def _who() -> str:
     return f"cli:{getpass.getuser()}"
-
-
-def _proof(services: Services, spec: ModelSpec, who: str, done: JsonObject) -> JsonObject:
-    """Whatever hinders the proof, the rollback stands and is told as done."""
-    from steward import actions
-    from steward.errors import StewardError
-
-    try:
-        return actions.prove_rollback(services, spec, actor=who, to=done["to"], epoch=done["epoch"])
-    except StewardError as error:
-        return {"outcome": "INCONCLUSIVE", "reasons": [f"the proof was not made: {error.what}"], "servers": []}
 
 
 def _tell(model: str, answer: JsonObject) -> None:

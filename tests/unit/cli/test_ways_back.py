@@ -11,6 +11,7 @@ import pytest
 from tests.unit.cli.conftest import Steward
 
 from steward import actions, wiring
+from steward.actions.releases import going_back
 from steward.errors import PolicyError, UnavailableError
 from steward.testing import FakeDatabase
 from steward.testing.builders import MODEL
@@ -48,8 +49,9 @@ class Scripted:
 def script(store: FakeDatabase, monkeypatch: pytest.MonkeyPatch) -> Scripted:
     script = Scripted()
     monkeypatch.setattr(wiring, "services", lambda: SimpleNamespace(database=store))
-    for name in ("roll_back", "prove_rollback", "rehearse_rollback"):
-        monkeypatch.setattr(actions, name, getattr(script, name))
+    monkeypatch.setattr(going_back, "roll_back", script.roll_back)
+    monkeypatch.setattr(going_back, "prove_rollback", script.prove_rollback)
+    monkeypatch.setattr(actions, "rehearse_rollback", script.rehearse_rollback)
     return script
 
 
@@ -111,7 +113,7 @@ def test_a_refusal_is_3(steward: Steward, script: Scripted, monkeypatch: pytest.
     def refuse(*_: object, **__: object) -> JsonObject:
         raise PolicyError("there is no recorded champion to go back to")
 
-    monkeypatch.setattr(actions, "roll_back", refuse)
+    monkeypatch.setattr(going_back, "roll_back", refuse)
     assert steward("rollback", MODEL, "--reason", "it is slow").code == 3
     assert steward("rollback", MODEL, "--reason", "  ").code == 2
     assert script.calls == []

@@ -11,7 +11,7 @@ from steward.actions.incidents.changing import end_with_service
 from steward.actions.operation import Operation
 from steward.actions.releases.rollouts import move_route, route_said, way_back
 from steward.actions.state import Services, Transaction
-from steward.errors import PolicyError
+from steward.errors import ConflictError, PolicyError
 from steward.ledger import AuditEvent, EventType
 from steward.registry import ModelVersion, State
 from steward.rollout import Rollout, RolloutState, Route
@@ -52,6 +52,7 @@ def roll_back(
     reason: str,
     run: str | None = None,
     to: int | None = None,
+    version: int | None = None,
     deliver_now: bool = True,
 ) -> JsonObject:
     """Send all traffic back to the champion recorded before; the version that fails is rejected for good.
@@ -59,9 +60,11 @@ def roll_back(
     A running rollout is ended; without one, the present champion gives way to the one it replaced, or to the champion
     `to` whose reign ended within the rollback window. Right after a rollback only a `to` goes further. `seconds` is
     from the call to the commit of the route; servers follow it within a second, and `prove_rollback` asks them.
+
+    `version`: the one that must go, as somebody saw it. Raises ConflictError, and moves nothing, if another would.
     """
     op = Operation.begin(services, "roll_back", spec.model, run, actor, **({"to": to} if to is not None else {}))
-    return _go_back(op, spec, reason, to=to, deliver_now=deliver_now)
+    return _go_back(op, spec, reason, to=to, version=version, deliver_now=deliver_now)
 
 
 def _end_rollout(
@@ -78,6 +81,7 @@ def _go_back(
     reason: str,
     *,
     to: int | None = None,
+    version: int | None = None,
     only: str | None = None,
     deliver_now: bool = True,
 ) -> JsonObject:
@@ -91,6 +95,12 @@ def _go_back(
         if going is None and to is None:
             _require_not_just_back(services, tx, spec.model)
         moved = _abort(services, spec, tx, going, to) if going else demote(services, spec, tx, to)
+        if version not in (None, moved[0]):
+            raise ConflictError(
+                f"{VersionRef(spec.model, moved[0])} would go, not version {version}: things moved on meanwhile",
+                where=spec.model,
+                hint=f"look again: `steward status {spec.model}`",
+            )
         return _told_back(op, tx, moved, reason, started, going.id if going else None)
 
     return op.commit(write, deliver_now=deliver_now)

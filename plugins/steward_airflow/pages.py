@@ -1,0 +1,105 @@
+"""Pages below `/steward/ui`, the JSON they are made of, and the same as files to take along.
+
+A page is a fragment that `ui/steward.js` puts into Airflow's own page. Nobody sees, in a row, a count or a sentence, a
+model whose training DAG they may not read.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from steward import wiring
+from steward.types import JsonObject, to_json
+from steward_airflow.access import Model, User, permitted, readable_models, what_user_may
+
+NO_STORE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+# A fragment opened as a page of its own, and a report on a disk, run nothing and fetch nothing.
+HEADERS = {
+    **NO_STORE,
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+}
+By = Literal["portfolio", "model", "team", "tier"]
+Days = Annotated[int, Query(ge=1, le=3660)]
+
+router = APIRouter()
+of_model = [Depends(permitted("GET"))]
+
+
+def html(text: str) -> HTMLResponse:
+    return HTMLResponse(text, headers=HEADERS)
+
+
+def file(text: str, name: str, at: datetime) -> HTMLResponse:
+    named = f'attachment; filename="{name}-{at:%Y-%m-%d}.html"'
+    return HTMLResponse(text, headers={**HEADERS, "Content-Disposition": named})
+
+
+def json(view: object) -> JSONResponse:
+    return JSONResponse(to_json(view), headers=NO_STORE)
+
+
+def seen_by(user: BaseUser) -> set[str]:
+    """Of every model that a folder, the inventory file, a version, a route or an incident speaks of."""
+    specs, external = wiring.specs(), wiring.services().external()
+    named = {*specs.ids(), *(Path(fault.file).parent.name for fault in specs.misnamed())}
+    named |= {model.id for model in external.external_models}
+    with wiring.database().begin() as tx:
+        named |= {version.model for version in tx.versions.everywhere()}
+        named |= {route.model for route in tx.routes.all()}
+        named |= {incident.model for incident in tx.incidents.unresolved_everywhere()}
+    return readable_models(named, user)
+
+
+def portfolio_for(user: BaseUser) -> JsonObject:
+    from steward.actions.telling.portfolio import tell_portfolio
+
+    return tell_portfolio(wiring.services(), wiring.places(), only=seen_by(user))
+
+
+@router.get("/ui/models")
+def show_portfolio(user: User) -> HTMLResponse:
+    from steward.reporting.pages import portfolio_fragment
+
+    return html(portfolio_fragment(portfolio_for(user), live=True))
+
+
+@router.get("/ui/portfolio/report")
+def save_portfolio(user: User) -> HTMLResponse:
+    from steward.reporting.pages import portfolio_page
+
+    view = portfolio_for(user)
+    return file(portfolio_page(view), "models", wiring.clock().now())
+
+
+@router.get("/api/portfolio")
+def give_portfolio(user: User) -> JSONResponse:
+    return json(portfolio_for(user))
+
+
+def page_for(request: Request, model: str, user: BaseUser) -> JsonObject:
+    from steward.actions.telling.model_page import tell_model
+
+    return {**tell_model(wiring.services(), model), "may": what_user_may(request, model, user)}
+
+
+@router.get("/ui/models/{model}", dependencies=of_model)
+def show_model(request: Request, model: Model, user: User) -> HTMLResponse:
+    from steward.reporting.pages import model_fragment
+
+    return html(model_fragment(page_for(request, model, user), live=True))
+
+
+@router.get("/ui/models/{model}/report", dependencies=of_model)
+def save_model(request: Request, model: Model, user: User) -> HTMLResponse:
+    from steward.reporting.pages import model_page
+
+    return file(model_page(page_for(request, model, user)), model, wiring.clock().now())
+
+
+@router.get("/api/models/{model}/page", dependencies=of_model)
+def give_model(request: Request, model: Model, user: User) -> JSONResponse:
+    return json(page_for(request, model, user))
