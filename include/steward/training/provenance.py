@@ -8,6 +8,9 @@ import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 
+from steward.errors import RequestError
+from steward.types import format_instant, parse_instant
+
 FILES = ("--", ".", ":(exclude)documents")  # what people write about a model is no part of it
 
 
@@ -40,6 +43,24 @@ def code_editor(folder: Path) -> str | None:
     if _git(folder, "status", "--porcelain", *FILES):
         return None
     return _git(folder, "log", "-1", "--format=%ae", *FILES) or None
+
+
+def committed_at(folder: Path) -> str | None:
+    """When the folder was changed last in version control (ISO instant); None while it has changes that nobody
+    committed, and outside a repository.
+
+    `STEWARD_CODE_COMMITTED_AT` wins (an image has no .git). Raises RequestError for one that is no instant.
+    """
+    given = os.environ.get("STEWARD_CODE_COMMITTED_AT")
+    if not given and (_git(folder, "status", "--porcelain", *FILES) or os.environ.get("STEWARD_CODE_COMMIT")):
+        return None
+    committed = given or _git(folder, "log", "-1", "--format=%cI", *FILES)
+    try:
+        return format_instant(parse_instant(committed)) if committed else None
+    except ValueError as error:
+        said = f"{committed!r} is no instant"
+        hint = "write the time of the commit: `git log -1 --format=%cI`"
+        raise RequestError(said, where="STEWARD_CODE_COMMITTED_AT", hint=hint) from error
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

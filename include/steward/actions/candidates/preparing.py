@@ -116,7 +116,7 @@ def train(
     `threshold` is one tried by hand, in place of the spec's.
     """
     from steward.training import fitting
-    from steward.training.provenance import code_editor
+    from steward.training.provenance import code_editor, committed_at
     from steward.training.twins import TWIN_FILE, make_twin
 
     given = {"snapshot": snapshot, "params": params or {}, "threshold": threshold}
@@ -144,6 +144,7 @@ def train(
             "twin": twin.body,
             "author": actor,
             "editor": code_editor(code.path.parent) or person(actor),
+            "committed_at": committed_at(code.path.parent),
         },
     )
     return op.commit(lambda tx: _trained(tx, op, evidence))
@@ -154,6 +155,7 @@ def _trained(tx: Transaction, op: Operation, evidence: Evidence) -> JsonObject:
     told = {
         "artefact": logged["digest"],
         "snapshot": evidence.body["snapshot"],
+        "committed_at": evidence.body["committed_at"],
         **{name: record[name] for name in ("cpu_seconds", "seed", "code_commit")},
     }
     reason = f"fitted on {record['rows']} rows in {record['cpu_seconds']:.1f} CPU s"

@@ -119,12 +119,6 @@ def judge_now(services: Services, spec: ModelSpec, as_of: str | None = None) -> 
     return _judge(readings, standing.end, standing.champion, standing.windows)
 
 
-def last_judged(services: Services, model: str) -> JudgedWindow | None:
-    """The window that ends last, of whichever version."""
-    with services.database.begin() as tx:
-        return next(iter(tx.windows.recent(model, 1)), None)
-
-
 # --- judging ------------------------------------------------------------------------------------------
 
 
@@ -184,6 +178,8 @@ def _record(services: Services, tx: Transaction, op: Operation, standing: Standi
         version=number,
         evidence=digest,
         **told,
+        outcomes=judgement.outcomes,
+        utilisation=judgement.evidence.body.get("utilisation"),
         **_circumstances(standing, window),
     )
     tx.events.append(event)
