@@ -51,6 +51,18 @@ class AirflowClient:
         params = {"order_by": "-run_after", "limit": 50, **filters}
         return list(self._json("GET", f"/api/v2/dags/{dag}/dagRuns", params=params)["dag_runs"])
 
+    def clear(self, dag: str, run: str, task: str, note: str) -> list[JsonObject]:
+        """Have a task of a run that ended, and what follows it, run again; which they are. `note` says why."""
+        body: JsonObject = {
+            "dry_run": False,
+            "dag_run_id": run,
+            "task_ids": [task],
+            "only_failed": False,
+            "include_downstream": True,
+            "note": note,
+        }
+        return list(self._json("POST", f"/api/v2/dags/{dag}/clearTaskInstances", json=body)["task_instances"])
+
     def tasks(self, dag: str, run: str) -> list[JsonObject]:
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
         return list(self._json("GET", path, params={"limit": 100})["task_instances"])

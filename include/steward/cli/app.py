@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import UsageError
+from typer.core import TyperGroup
 
 from steward import __version__
 from steward.cli import (
     audits,
+    completion,
     decisions,
     doctor,
     documents,
@@ -21,7 +25,9 @@ from steward.cli import (
     notices,
     plans,
     policy,
+    promoting,
     records,
+    replays,
     reports,
     reproduce,
     retirement,
@@ -30,6 +36,8 @@ from steward.cli import (
     specs,
     stack,
     stages,
+    steps,
+    training,
     upkeep,
     ways_back,
     why,
@@ -42,12 +50,26 @@ was faster), 5 not found, 75 a service is away: try again, 130 interrupted.
 With `--debug`, anywhere, an error shows its traceback.
 """
 
+
+class Commands(TyperGroup):
+    """A model's name where a command belongs is a frequent slip: the nearest of both is told."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            close = get_close_matches(args[0], completion.models(""), 1)
+            if close and "Did you mean" not in error.message:
+                error.message += f" Did you mean 'status {close[0]}' or 'why {close[0]}'?"
+            raise
+
+
 app = typer.Typer(
     name="steward",
     help="The whole life of machine-learning models on Airflow.",
     epilog=EXIT_CODES,
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -71,6 +93,7 @@ def _root(
 for _module in (
     specs,
     plans,
+    training,
     records,
     why,
     drift,
@@ -82,16 +105,19 @@ for _module in (
     documents,
     reports,
     decisions,
+    promoting,
     ways_back,
     governance,
     policy,
     retraining,
     retirement,
     reproduce,
+    replays,
     explain,
     scoring,
     upkeep,
     figures,
+    steps,
     stack,
     doctor,
 ):

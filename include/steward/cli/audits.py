@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import Model, instant_of
 from steward.cli.export_files import read_export, write_export
 from steward.cli.output import Json, print_json
 
@@ -41,6 +41,8 @@ def verify(
     """Read the whole chain and check every link. Exit code 1 names the first event that cannot be trusted.
 
     Also reports when the database no longer refuses changes of the record.
+
+    Example: steward audit verify --evidence --state
     """
     from steward import wiring
     from steward.actions.governance.verifying import altered_evidence, differences
@@ -82,7 +84,10 @@ def _warn(weaknesses: Sequence[Weakness]) -> None:
 def checkpoint(
     out: Annotated[Path, typer.Option("--out", help="Appended to, one line each; keep it elsewhere.")],
 ) -> None:
-    """Export the signed head of the chain, to show later that nothing was cut off."""
+    """Export the signed head of the chain, to show later that nothing was cut off.
+
+    Example: steward audit checkpoint --out /mnt/safe/checkpoints.jsonl
+    """
     from steward import wiring
     from steward.errors import StewardError
     from steward.ledger import export_checkpoint
@@ -98,7 +103,7 @@ def checkpoint(
 
 
 def export(
-    model: str,
+    model: Model,
     out: Annotated[Path, typer.Option("--out", help="A new file if it ends in .zip, else a new folder.")],
     since: Annotated[str | None, typer.Option("--from", help="Events at or after this date or instant (UTC).")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Events before this date or instant (UTC).")] = None,
@@ -106,6 +111,8 @@ def export(
     """Hand out a model's record for a period: its events, their evidence, and the chain around them.
 
     Of other models it holds hashes only. `steward audit check` verifies it without the database.
+
+    Example: steward audit export loan_approval --from 2026-01-01 --to 2026-07-01 --out record.zip
     """
     from steward import wiring
     from steward.actions.governance.verifying import exported
@@ -131,7 +138,10 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify an export without a database. Exit code 1 names the first thing that does not hold."""
+    """Verify an export without a database. Exit code 1 names the first thing that does not hold.
+
+    Example: steward audit check record.zip --key ledger.key
+    """
     from steward import wiring
     from steward.ledger import check_export, read_key
 

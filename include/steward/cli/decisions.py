@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steward.cli import door
-from steward.cli.arguments import reason_of
+from steward.cli.arguments import ModelOrVersion, reason_of
 from steward.cli.output import Json, Reason, print_json
 from steward.types import JsonObject
 
@@ -25,7 +25,6 @@ REFUSED = 3
 LOOK_SECONDS = 1.0
 APPROVE, REJECT = "Approve", "Reject"
 
-Version = Annotated[str, typer.Argument(metavar="MODEL[@N]", help="The model, or one version of it.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait until the ledger has the answer; 0 leaves at once.")]
 
 Seen = Annotated[
@@ -43,7 +42,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def approve(
-    version: Version,
+    version: ModelOrVersion,
     reason: Reason,
     evidence: Seen = None,
     by_api: ByApi = False,
@@ -58,7 +57,7 @@ def approve(
 
 
 def reject(
-    version: Version,
+    version: ModelOrVersion,
     reason: Reason,
     evidence: Seen = None,
     by_api: ByApi = False,

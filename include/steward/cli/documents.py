@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli import completion
+from steward.cli.arguments import ModelOrVersion
 from steward.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
 
 document = typer.Typer(help="Plans, reports and sheets that people write about a model.", no_args_is_help=True)
 
-Target = Annotated[str, typer.Argument(metavar="MODEL[@N]", help="The model as a whole, or one version of it.")]
-Kind = Annotated[str, typer.Option("--kind", help="As stages.yaml names it: use_case, validation_report, …")]
+Kind = Annotated[
+    str,
+    typer.Option(
+        "--kind", help="As stages.yaml names it: use_case, validation_report, …", autocompletion=completion.kinds
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def file(
-    target: Target,
+    target: ModelOrVersion,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Markdown, finished.")],
     kind: Kind,
     title: Annotated[str | None, typer.Option("--title", help="The file's first heading, if left out.")] = None,
@@ -36,8 +42,7 @@ def file(
 ) -> None:
     """File a finished document in your name. Exit code 2 names what is unfinished, 3 that you may not file it.
 
-    [dim]steward document file loan_approval --kind development_plan development_plan.md[/dim]
-    [dim]steward document file loan_approval@3 --kind validation_report report.md[/dim]
+    Example: steward document file loan_approval@3 --kind validation_report report.md
     """
     from steward.cli.door import decide
     from steward.inventory.documents import title_of
@@ -55,7 +60,10 @@ def file(
 def check(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Markdown.")], kind: Kind, as_json: Json = False
 ) -> None:
-    """Say what a document lacks before it is filed. Exit code 2 when there are faults."""
+    """Say what a document lacks before it is filed. Exit code 2 when there are faults.
+
+    Example: steward document check report.md --kind validation_report
+    """
     from steward.inventory.documents import read_sections
 
     text = _checked(kind, path)
@@ -65,8 +73,11 @@ def check(
         typer.echo(f"{path}: complete as a {kind}")
 
 
-def list_documents(target: Target, as_json: Json = False) -> None:
-    """The newest document of each kind, and who filed it when."""
+def list_documents(target: ModelOrVersion, as_json: Json = False) -> None:
+    """The newest document of each kind, and who filed it when.
+
+    Example: steward document list loan_approval
+    """
     found = sorted(_filed(target).values(), key=lambda each: (each.at, each.kind))
     if as_json:
         print_json([each.to_json() for each in found])
@@ -76,11 +87,28 @@ def list_documents(target: Target, as_json: Json = False) -> None:
 
 
 def show(
-    target: Annotated[str, typer.Argument(metavar="DIGEST|MODEL[@N]", help="A digest in full, or what it is about.")],
-    kind: Annotated[str | None, typer.Option("--kind", help="Which document of the model.")] = None,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIGEST|MODEL[@N]",
+            help="A digest in full, or what it is about.",
+            autocompletion=completion.versions,
+        ),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            help="Which document of the model.",
+            autocompletion=completion.kinds,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a filed document, as it was filed."""
+    """Print a filed document, as it was filed.
+
+    Example: steward document show loan_approval@3 --kind validation_report
+    """
     from steward import wiring
 
     digest = _digest_of(target, kind)
@@ -97,19 +125,30 @@ def show(
 
 
 def template(
-    kind: Annotated[str, typer.Argument(help="The kind of document; without it, all kinds are listed.")] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="The kind of document; without it, all kinds are listed.",
+            autocompletion=completion.kinds,
+        ),
+    ] = "",
     model: Annotated[str, typer.Option("--model", help="Whose name goes into the heading.")] = "MODEL",
+    as_json: Json = False,
 ) -> None:
     """Print a skeleton with the sections a document needs: fill in every hint, then file it.
 
-    [dim]steward document template validation_report --model loan_approval@3 > report.md[/dim]
+    Example: steward document template validation_report --model loan_approval@3 > report.md
     """
     from steward import wiring
     from steward.inventory import documents
 
     forms = wiring.stages().documents
     if kind:
-        typer.echo(documents.template(wiring.stages().form(kind), model), nl=False)
+        text = documents.template(wiring.stages().form(kind), model)
+        print_json({"kind": kind, "text": text}) if as_json else typer.echo(text, nl=False)
+        return
+    if as_json:
+        print_json({name: form.model_dump(mode="json") for name, form in forms.items()})
         return
     rows = ((name, form.about, ", ".join(form.roles) or "anybody", form.purpose) for name, form in forms.items())
     print_table(("kind", "about", "filed by", "purpose"), rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import Model, instant_of
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, VersionRef, Window
 
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def drift(
-    model: str,
+    model: Model,
     as_of: Annotated[str | None, typer.Option("--as-of", help="The newest window that ends before this day.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Judge afresh, and record nothing of it.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Print the checks that passed too.")] = False,
@@ -36,7 +36,7 @@ def drift(
 
     Exit code 1 when a check failed, 0 otherwise.
 
-    [dim]steward drift flight_delays · steward drift flight_delays --now[/dim]
+    Example: steward drift flight_delays --now
     """
     moment = instant_of(as_of) if as_of else None
     found = _rehearsed(model, as_of) if now else _on_record(model, moment)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from steward.cli import completion
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, VersionRef
 
@@ -21,14 +22,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def explain(
-    version: Annotated[str, typer.Argument(metavar="MODEL[@N]", help="The champion, or one version.")],
+    version: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[@N]",
+            help="The champion, or one version.",
+            autocompletion=completion.versions,
+        ),
+    ],
     decision: Annotated[str | None, typer.Option("--decision", help="The id an answer of the server carried.")] = None,
     row: Annotated[Path | None, typer.Option("--row", help="A JSON object with a value per feature.")] = None,
     as_json: Json = False,
 ) -> None:
     """Which features moved the score, and the reasons a refused person is told.
 
-    [dim]steward explain loan_approval --decision 7f2c…  ·  steward explain loan_approval@3 --row application.json[/dim]
+    Example: steward explain loan_approval@3 --row application.json
     """
     from steward import wiring
     from steward.errors import RequestError

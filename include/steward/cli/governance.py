@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli import completion
+from steward.cli.arguments import AnyModel, Model, ModelOrVersion, OneVersion
 from steward.cli.door import decide
 from steward.cli.output import Json, Reason, print_json, print_table
 from steward.types import VersionRef
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 waiver = typer.Typer(help="A gate's no, set aside for a time by somebody who signs for it.", no_args_is_help=True)
 
-Target = Annotated[str, typer.Argument(metavar="MODEL[@N]", help="The model, or one version of it.")]
-OneVersion = Annotated[str, typer.Argument(metavar="MODEL@N")]
 WAIVER_COLUMNS = ("waiver", "of", "gate", "slice", "until", "signed by", "reason")
 
 
@@ -32,8 +32,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def grant(
-    target: Target,
-    gate: Annotated[str, typer.Option("--gate", help="As the verdict names it, for example metric.roc_auc.")],
+    target: ModelOrVersion,
+    gate: Annotated[
+        str,
+        typer.Option(
+            "--gate", help="As the verdict names it, for example metric.roc_auc.", autocompletion=completion.gates
+        ),
+    ],
     until: Annotated[str, typer.Option("--until", metavar="DATE", help="When it ends: 2026-12-31, or an instant.")],
     reason: Reason,
     slice_: Annotated[str | None, typer.Option("--slice", help="Of this slice only; without it, of all.")] = None,
@@ -69,7 +74,7 @@ def revoke(
 
 
 def list_waivers(
-    model: Annotated[str | None, typer.Argument()] = None,
+    model: AnyModel = None,
     everything: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -104,7 +109,7 @@ def break_glass(version: OneVersion, reason: Reason, as_json: Json = False) -> N
         typer.echo(f"{version} may be released; somebody else must review it by {answer['review_by']}")
 
 
-def review(model: str, reason: Reason, as_json: Json = False) -> None:
+def review(model: Model, reason: Reason, as_json: Json = False) -> None:
     """Say that you looked at a model as a whole, and that it may go on.
 
     Example: steward review flight_delays --reason "numbers, complaints and use looked at: still what we want"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli.arguments import AnyModel
 from steward.cli.output import Json, Reason, print_json, print_table
 from steward.types import JsonObject, to_json
 
@@ -30,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def incidents(
-    model: Annotated[str | None, typer.Argument()] = None,
+    model: AnyModel = None,
     every: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -83,7 +84,10 @@ def _waits(message: JsonObject) -> str:
 
 
 def show(id: Id, as_json: Json = False) -> None:
-    """All of one incident: since when, how bad, what belongs to it, and everything that happened to it."""
+    """All of one incident: since when, how bad, what belongs to it, and everything that happened to it.
+
+    Example: steward incident show 9f3ac1
+    """
     from steward import wiring
     from steward.actions.incidents.changing import incident_by_id
     from steward.actions.incidents.messaging import waiting_messages
@@ -137,6 +141,8 @@ def acknowledge(
     """Take an incident on: others see that you look at it. It still ends by itself when the windows pass.
 
     Exit code 4 when somebody else has it, or it is over.
+
+    Example: steward incident acknowledge 9f3ac1 --note "the airport renamed its gates; I ask them"
     """
     from steward import wiring
     from steward.actions.incidents.attending import acknowledge_incident

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import AnyModel, instant_of
 from steward.cli.audits import audit
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, canonical
@@ -26,14 +26,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def inventory(
-    model: Annotated[str | None, typer.Argument(help="One model in full; all models when left out.")] = None,
+    model: AnyModel = None,
     at: Annotated[
         str | None, typer.Option("--at", help="As the ledger knew it then: 2026-06-01, or an ISO instant (UTC).")
     ] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, every field a column.")] = False,
 ) -> None:
-    """Every model: declared here, registered elsewhere, retired, with a broken spec, or known to the ledger alone."""
+    """Every model: declared here, registered elsewhere, retired, with a broken spec, or known to the ledger alone.
+
+    Example: steward inventory --at 2026-06-01 --csv > inventory.csv
+    """
     from steward import wiring
     from steward.actions.governance.surveying import inventory as taken
 
@@ -57,6 +60,8 @@ def findings(
     """Compare specs, ledger, registry, servers, callers and people, now. Exit code 0, whatever is found.
 
     Nothing is written; the audit of every night opens incidents and tells owners. Data sources are read by it alone.
+
+    Example: steward audit inventory --strict
     """
     from steward import wiring
     from steward.actions.governance.surveying import survey

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from steward.cli.arguments import Model
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject
 
@@ -29,7 +30,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(as_json: Json = False) -> None:
-    """Read notifications.yaml and say what is wrong with it, line by line. Exit code 2 when something is."""
+    """Read notifications.yaml and say what is wrong with it, line by line. Exit code 2 when something is.
+
+    Example: steward notices check
+    """
     from steward import wiring
 
     rules = wiring.notifications()
@@ -44,7 +48,7 @@ def check(as_json: Json = False) -> None:
     typer.echo(f"{where if where.exists() else f'no {where}'}: channels {channels}; {routes}; {quiet}")
 
 
-def preview(model: str, days: Days = 30, windows: Windows = False, as_json: Json = False) -> None:
+def preview(model: Model, days: Days = 30, windows: Windows = False, as_json: Json = False) -> None:
     """What the present rules would have told whom of the last days' incidents, and when. Tells nobody.
 
     Example: steward notices preview flight_delays --days 90
@@ -65,7 +69,10 @@ def preview(model: str, days: Days = 30, windows: Windows = False, as_json: Json
 
 
 def try_one(channel: str, as_json: Json = False) -> None:
-    """Send a trial to one channel. Exit code 75 when it does not take it."""
+    """Send a trial to one channel. Exit code 75 when it does not take it.
+
+    Example: steward notices test pager
+    """
     from steward import wiring
     from steward.actions.incidents.notifying import try_channel
 
@@ -79,7 +86,10 @@ def try_one(channel: str, as_json: Json = False) -> None:
 
 
 def waiting(as_json: Json = False) -> None:
-    """Messages that are not delivered: since when, how often it was tried, and what the channel said."""
+    """Messages that are not delivered: since when, how often it was tried, and what the channel said.
+
+    Example: steward notices waiting
+    """
     from steward import wiring
     from steward.actions.incidents.messaging import waiting_messages
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli.arguments import Model
 from steward.cli.output import Json, print_json, print_table
 from steward.cli.rollout_plans import print_rollout
 
@@ -28,8 +29,11 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(plan, name="plan")
 
 
-def show(model: str, as_json: Json = False) -> None:
-    """Steps, gates, schedules, the approval that applies, and how long a rollout takes."""
+def show(model: Model, as_json: Json = False) -> None:
+    """Steps, gates, schedules, the approval that applies, and how long a rollout takes.
+
+    Example: steward plan show flight_delays
+    """
     from steward import wiring
     from steward.approval.policy import requirement
     from steward.plan import compile_plan
@@ -57,7 +61,10 @@ def compare(
     reason: Annotated[str | None, typer.Option("--reason", help="Why weakening a control is right.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Every change between two specs; exit code 3 when a control is weakened and no reason is given."""
+    """Every change between two specs; exit code 3 when a control is weakened and no reason is given.
+
+    Example: steward plan diff HEAD~1:include/models/flight_delays include/models/flight_delays
+    """
     from steward.spec import diff
 
     changes = diff(_spec(old), _spec(new))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli.arguments import Model
 from steward.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run the written cases against the policy. Exit code 1 when one comes out otherwise, 2 for a faulty file."""
+    """Run the written cases against the policy. Exit code 1 when one comes out otherwise, 2 for a faulty file.
+
+    Example: steward policy check --cases policy_cases.yaml
+    """
     from steward import wiring
     from steward.approval.cases import load_cases, try_case
 
@@ -55,8 +59,11 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def who(model: str, as_json: Json = False) -> None:
-    """Who may approve, waive, break the glass and review for this model, and who not and why."""
+def who(model: Model, as_json: Json = False) -> None:
+    """Who may approve, waive, break the glass and review for this model, and who not and why.
+
+    Example: steward policy who loan_approval
+    """
     from steward import wiring
     from steward.approval.entitlement import entitlements
 

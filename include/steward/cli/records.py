@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import AnyModel, Model, instant_of
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, format_instant
 
@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(history)
 
 
-def status(model: Annotated[str | None, typer.Argument()] = None, as_json: Json = False) -> None:
+def status(model: AnyModel = None, as_json: Json = False) -> None:
     """What serves, what waits for people, what is wrong, for one model or all."""
     from steward import wiring
     from steward.actions.telling.standing import standing
@@ -76,13 +76,16 @@ def _governed(row: JsonObject) -> Iterator[str]:
 
 
 def history(
-    model: str,
+    model: Model,
     at: Annotated[
         str | None, typer.Option("--at", help="What served then: 2013-06-01, or an ISO instant (UTC).")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """With --at: which version served, on which evidence and whose approval. Without: all that happened."""
+    """With --at: which version served, on which evidence and whose approval. Without: all that happened.
+
+    Example: steward history flight_delays --at 2013-06-01
+    """
     from steward import wiring
     from steward.ledger import SERVING_EVENTS, serving_at, timeline
 

@@ -9,13 +9,19 @@ from typing import Annotated
 
 import typer
 
+from steward.cli import completion
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject
 
 report = typer.Typer(help="What people outside the team read about a model.", no_args_is_help=True)
 
 Target = Annotated[
-    str, typer.Argument(metavar="MODEL[@N]", help="The champion, or newest version, unless one is named.")
+    str,
+    typer.Argument(
+        metavar="MODEL[@N]",
+        help="The champion, or newest version, unless one is named.",
+        autocompletion=completion.versions,
+    ),
 ]
 At = Annotated[str | None, typer.Option("--at", help="As it was then: 2013-06-01, or an ISO instant (UTC).")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page instead.")]
@@ -29,7 +35,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def card(target: Target, at: At = None, html: Html = None, as_json: Json = False) -> None:
-    """What a version is, was made from, can and cannot do, and who answers for it."""
+    """What a version is, was made from, can and cannot do, and who answers for it.
+
+    Example: steward report card flight_delays --html card.html
+    """
     from steward import wiring
     from steward.actions.telling.reporting import tell_card
     from steward.reporting.pages import card_page
@@ -47,13 +56,20 @@ def compliance(
     target: Target,
     framework: Annotated[
         list[str] | None,
-        typer.Option("--framework", help="A pack's id; those of the spec if none is named. May be repeated."),
+        typer.Option(
+            "--framework",
+            help="A pack's id; those of the spec if none is named. May be repeated.",
+            autocompletion=completion.frameworks,
+        ),
     ] = None,
     at: At = None,
     html: Html = None,
     as_json: Json = False,
 ) -> None:
-    """What each framework asks for: met by which evidence, or a gap and what to do. Gaps are no error: exit code 0."""
+    """What each framework asks for: met by which evidence, or a gap and what to do. Gaps are no error: exit code 0.
+
+    Example: steward report compliance loan_approval --framework sr-26-2 --html compliance.html
+    """
     from steward import wiring
     from steward.actions.telling.reporting import tell_compliance
     from steward.reporting.pages import compliance_page
@@ -68,7 +84,10 @@ def compliance(
 
 
 def packs(as_json: Json = False) -> None:
-    """The compliance packs at hand, from when until when each holds, and whether its text was checked."""
+    """The compliance packs at hand, from when until when each holds, and whether its text was checked.
+
+    Example: steward report packs
+    """
     from steward import wiring
 
     catalogue, today = wiring.packs(), wiring.clock().now().date()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from steward.cli.arguments import OneVersion
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, VersionRef
 
@@ -21,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def reproduce(
-    version: Annotated[str, typer.Argument(metavar="MODEL@N")],
+    version: OneVersion,
     as_json: Json = False,
 ) -> None:
     """Train a version again: the same rows, spec, code, parameters, seed. Exit code 1 when it is not reproducible.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli.arguments import Model
 from steward.cli.door import airflow, decide
 from steward.cli.output import Json, Reason, print_json, print_table
 from steward.types import JsonObject, to_json
@@ -30,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def retire(
-    model: str,
+    model: Model,
     reason: Reason,
     replacement: Annotated[str | None, typer.Option("--replacement", help="The model to ask instead.")] = None,
     quiet: Annotated[str | None, typer.Option("--quiet", help="Longer than the spec asks for: 14d.")] = None,
@@ -56,7 +57,7 @@ def retire(
         typer.echo(f"{model}: the retirement runs in Airflow\n  {where}\n  steward retirement status {model}")
 
 
-def status(model: str, as_json: Json = False) -> None:
+def status(model: Model, as_json: Json = False) -> None:
     """What is done, and what it waits for: consumers, quiet, archive.
 
     Example: steward retirement status flight_delays
@@ -106,7 +107,7 @@ def _steps(known: Retirement, traffic: Traffic | None) -> list[tuple[str, str, s
 
 
 def confirm(
-    model: str,
+    model: Model,
     consumer: Annotated[str, typer.Option("--consumer", help="As the model's spec names it.")],
     replacement: Annotated[str | None, typer.Option("--replacement", help="What it asks from now on.")] = None,
     as_json: Json = False,
@@ -123,7 +124,7 @@ def confirm(
     typer.echo(f"{consumer} no longer needs {model}; " + (f"still waiting for {others}" if others else "all confirmed"))
 
 
-def call_off(model: str, reason: Reason, as_json: Json = False) -> None:
+def call_off(model: Model, reason: Reason, as_json: Json = False) -> None:
     """The model stays. Possible until its endpoint is closed.
 
     Example: steward retirement call-off flight_delays --reason "the successor fails on charter flights"
@@ -135,7 +136,7 @@ def call_off(model: str, reason: Reason, as_json: Json = False) -> None:
         typer.echo(f"{model} stays; its consumers are told")
 
 
-def verify(model: str, as_json: Json = False) -> None:
+def verify(model: Model, as_json: Json = False) -> None:
     """Read every file of a retired model's archive again. Exit code 1 names the first that was altered.
 
     Example: steward retirement verify flight_delays

@@ -8,10 +8,9 @@ import typer
 from typer.core import TyperGroup
 
 from steward.cli import door
-from steward.cli.arguments import reason_of
+from steward.cli.arguments import Model, reason_of
 from steward.cli.output import Json, Reason, print_json
 
-Model = Annotated[str, typer.Argument(metavar="MODEL")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The training window ends here; without it, now.")]
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import Model, instant_of
 from steward.cli.output import Json, print_json, print_table
-from steward.data import PROBABILITIES
 from steward.types import JsonObject, VersionRef, Window, format_instant
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def score(
-    model: str,
+    model: Model,
     as_of: Annotated[str | None, typer.Option("--as-of", help="The window ends here; empty means now.")] = None,
     days: Annotated[
         int | None, typer.Option("--days", min=1, help="Its length; empty means what the spec says.")
@@ -36,7 +35,7 @@ def score(
 ) -> None:
     """Score a window of a batch target with its champion. Again is harmless; exit code 1 when it was not scored.
 
-    [dim]steward score churn --as-of 2013-06-01[/dim]
+    Example: steward score churn --as-of 2013-06-01
     """
     from steward import actions, wiring
     from steward.gates import Outcome
@@ -62,7 +61,7 @@ def _said(model: str, done: JsonObject) -> str:
 
 
 def predictions(
-    model: str,
+    model: Model,
     start: Annotated[str, typer.Option("--from", help="Rows from this date or instant on, UTC.")],
     end: Annotated[str, typer.Option("--to", help="Rows before this date or instant, UTC.")],
     out: Annotated[Path | None, typer.Option("--out", help="A .csv or .parquet file to write; never over one.")] = None,
@@ -74,7 +73,7 @@ def predictions(
     """What was predicted for the rows of a time, each once: its score and, of a binary model, the decision; of several
     classes the one decided for, and its probability as the score.
 
-    [dim]steward predictions churn --from 2013-05-01 --to 2013-06-01 --out may.parquet[/dim]
+    Example: steward predictions churn --from 2013-05-01 --to 2013-06-01 --out may.parquet
     """
     from steward import wiring
 
@@ -124,6 +123,8 @@ def _decided(model: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _by_class(rows: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """The log holds numbers of classes, in the spec's order, and their probabilities beside."""
+    from steward.data import PROBABILITIES
+
     places = rows["score"].astype(int).tolist()
     shares = rows[PROBABILITIES] if PROBABILITIES in rows else [None] * len(rows)
     likely = [None if each is None else float(each[place]) for each, place in zip(shares, places, strict=True)]

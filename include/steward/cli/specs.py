@@ -33,7 +33,10 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check specs, the functions they name, policy, stages and inventory. Exit code 2 when there are faults."""
+    """Check specs, the functions they name, policy, stages and inventory. Exit code 2 when there are faults.
+
+    Example: steward check include/models/flight_delays
+    """
     sound, faults = all_faults(paths)
     _report(sound, faults, as_json)
     raise typer.Exit(FAULTY if faults else 0)
@@ -61,7 +64,10 @@ def init(
     model: Annotated[str, typer.Argument(help="The new model's id: lower-case letters, digits and _.")],
     into: Annotated[Path | None, typer.Option(help="Where the models are; the configured folder if left out.")] = None,
 ) -> None:
-    """Write a new model's two files: a small model that works, to be changed into yours."""
+    """Write a new model's two files: a small model that works, to be changed into yours.
+
+    Example: steward init churn
+    """
     from steward.cli.templates import write_model
 
     for path in write_model(into or _models_dir(), model):
@@ -72,7 +78,10 @@ def init(
 def write(
     into: Annotated[Path | None, typer.Option(help="The folder to write to; that of the models if left out.")] = None,
 ) -> None:
-    """Write model.schema.json beside the models."""
+    """Write model.schema.json beside the models.
+
+    Example: steward schema write
+    """
     from steward.spec.schema import write_schema
 
     typer.echo(f"wrote {write_schema(into or _models_dir())}")

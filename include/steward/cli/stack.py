@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from steward.cli import completion
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(serve)
@@ -20,20 +22,37 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
 ) -> None:
-    """Serve all models over HTTP, in this process or in several beneath it."""
+    """Serve all models over HTTP, in this process or in several beneath it.
+
+    Example: steward serve --port 8000 --workers 2
+    """
     sys.stdout.flush()
     command = [sys.executable, "-m", "steward.serving", "--host", host, "--port", str(port)]
     command += ["--workers", str(workers)] if workers > 1 else []
     os.execv(sys.executable, command)
 
 
-def up(services: Annotated[str, typer.Option(help="Only these, with commas between.")] = "all") -> None:
-    """Start PostgreSQL, MLflow, Airflow and the model server, and wait until they are ready."""
+def up(
+    services: Annotated[
+        str,
+        typer.Option(
+            help="Only these, with commas between.",
+            autocompletion=completion.services,
+        ),
+    ] = "all",
+) -> None:
+    """Start PostgreSQL, MLflow, Airflow and the model server, and wait until they are ready.
+
+    Example: steward up --services airflow,mlflow
+    """
     _local("up", services)
 
 
 def stop() -> None:
-    """End what `up` started; the data stays."""
+    """End what `up` started; the data stays.
+
+    Example: steward stop
+    """
     _local("stop", "all")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.cli import completion
 from steward.cli.arguments import instant_of
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject, Stage, VersionRef
@@ -22,13 +23,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def stage(
-    target: Annotated[str, typer.Argument(metavar="MODEL[@N]", help="What is missing: for this version.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[@N]", help="What is missing: for this version.", autocompletion=completion.versions
+        ),
+    ],
     at: Annotated[str | None, typer.Option("--at", help="The stage then: 2013-06-01, or an ISO instant (UTC).")] = None,
     as_json: Json = False,
 ) -> None:
     """The stages a model has entered, by what evidence, and what is missing for the next one.
 
     Without @N it is looked at for the newest challenger, if there is one.
+
+    Example: steward stage loan_approval@3
     """
     from steward import wiring
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import Model, instant_of
 from steward.cli.output import Json, Reason, print_json, print_table
 from steward.types import JsonObject
 
@@ -47,7 +47,7 @@ def maintain(
 
 
 def load(
-    model: str,
+    model: Model,
     since: Annotated[
         str | None, typer.Option("--from", help="Observed from this date or instant on, UTC; empty means a month.")
     ] = None,
@@ -69,7 +69,7 @@ def load(
 
 
 def forget(
-    model: str,
+    model: Model,
     subject: Annotated[str, typer.Option("--subject", help="The person, as requests name them.")],
     reason: Reason,
     as_json: Json = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from steward.cli.arguments import Model
 from steward.cli.output import Json, print_json
 from steward.types import JsonObject
 
@@ -18,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(why)
 
 
-def why(model: str, as_json: Json = False) -> None:
+def why(model: Model, as_json: Json = False) -> None:
     """Why a model is red, what is in the way, and the last decision on retraining: each with its event and next step.
 
     Example: steward why flight_delays

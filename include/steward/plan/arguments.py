@@ -43,7 +43,9 @@ class RunView(Protocol):
 
     def field(self, name: str) -> Any: ...
 
-    def door(self, step: str) -> JsonObject: ...
+    def door(self, step: str) -> JsonObject | None:
+        """None where no screen shows the run."""
+        ...
 
 
 def resolve(value: Any, run: RunView) -> Any:
