@@ -7,6 +7,7 @@ from datetime import datetime
 
 from steward.approval.policy import Policy, Requirement, lacks_role, own_work
 from steward.approval.requests import ApprovalRequest
+from steward.approval.waivers import NOBODY
 from steward.types import JsonObject
 
 
@@ -51,7 +52,7 @@ def why_not_approve(policy: Policy, request: ApprovalRequest, by: str, at: datet
 
 def why_not_waive(policy: Policy, request: ApprovalRequest, by: str, at: datetime) -> str | None:
     if policy.waivers is None:
-        return "the policy lets nobody sign a waiver"
+        return NOBODY
     if reason := lacks_role(policy, by, policy.waivers.roles, at):
         return reason
     own = by in workers(policy, request.owner, request.author, request.editor)

@@ -218,7 +218,7 @@ def count_traffic(rows: pd.DataFrame) -> Traffic:
 
 
 def pair_answers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of rows in the order of `recorded_at`: decision_id, version, role, error, latency_ms, score, label."""
+    """PAIR_COLUMNS, from rows in the order of `recorded_at` that have decision_id and ARM_COLUMNS."""
     champion = rows.loc[rows["role"] == Role.CHAMPION, ["decision_id", "version", "score", "error", "label"]]
     champion = champion[champion["error"].isna()].drop(columns="error").drop_duplicates("decision_id", keep="last")
     shadow = rows.loc[rows["role"] == Role.SHADOW, ["decision_id", "version", "score", "error", "latency_ms"]]

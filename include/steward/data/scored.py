@@ -196,7 +196,7 @@ def _features(spec: ModelSpec, frame: pd.DataFrame, hash_key: bytes) -> dict[str
 
     logged = {f"g_{name}": _groups(spec, name, frame[name], hash_key) for name in spec.data.accompanying}
     for name, feature in spec.data.features.items():
-        rule, values = spec.data.privacy.get(name, "keep"), frame[name]
+        rule, values = spec.data.logged_as(name), frame[name]
         if rule == "hash":
             logged[f"f_{name}"] = pa.array(_hashed(spec, values, hash_key), pa.string())
         elif rule == "keep" and feature.type in (*_NUMERIC, FeatureType.BOOLEAN):

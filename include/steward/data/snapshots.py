@@ -49,5 +49,8 @@ class DataValidator(Protocol):
     """Judges a frame against the contract of a spec (Great Expectations behind it)."""
 
     def validate(self, contract: JsonObject, frame: pd.DataFrame) -> JsonObject:
-        """→ {"success": bool, "results": [{"expectation", "column", "success", "observed", "unexpected_share"}]}"""
+        """→ {"success", "results": [{"expectation", "column", "success", "observed", "unexpected_share", "limit"}]}
+
+        One result per line of the table in `steward.data.contract`, for each column it is about.
+        """
         ...

@@ -7,9 +7,11 @@ import numpy as np
 from steward.gates.measurement import Floats
 from steward.types import JsonObject
 
+BINS = 10
 
-def calibration_table(labels: Floats, scores: Floats, bins: int = 10) -> list[JsonObject]:
-    """Up to `bins` groups of about equal size by score; for a good model `predicted` ≈ `seen` in each.
+
+def calibration_table(labels: Floats, scores: Floats) -> list[JsonObject]:
+    """Up to BINS groups of about equal size by score; for a good model `predicted` ≈ `seen` in each.
 
     Rows whose score is not finite are left out: a gate reports them.
     """
@@ -19,7 +21,7 @@ def calibration_table(labels: Floats, scores: Floats, bins: int = 10) -> list[Js
     labels, scores = labels[usable], scores[usable]
     if len(scores) == 0:
         return []
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, BINS + 1)[1:-1]))
     group = np.searchsorted(edges, scores, side="right")
     return [_row(labels[group == g], scores[group == g]) for g in np.unique(group)]
 

@@ -27,18 +27,17 @@ def permutation_importance(
     labels: ArrayLike,
     *,
     seed: int,
-    max_rows: int = MAX_ROWS,
     threshold: float = 0.5,
 ) -> JsonObject:
     """→ {"metric", "rows", "features": {name: mean loss over the repeats}}, most important first.
 
     The metric is the first gated one; the loss is oriented so that positive means the model needs the column.
-    At most `max_rows` rows are drawn. `features` is empty, with a `problem`, when the metric has no value on
+    At most MAX_ROWS rows are drawn. `features` is empty, with a `problem`, when the metric has no value on
     those rows.
     """
     metric = metric_named(next(iter(spec.evaluation.metrics)), spec.task).name
     draw = np.random.default_rng(seed)
-    rows, outcome = _sample(np.asarray(labels, np.float64), max_rows, draw)
+    rows, outcome = _sample(np.asarray(labels, np.float64), draw)
     sample = frame[list(spec.data.features)].iloc[rows].reset_index(drop=True)
     whole = measure(metric, outcome, _scored(predict, sample), threshold=threshold)
     if whole.value is None:
@@ -55,9 +54,9 @@ def permutation_importance(
     return {"metric": metric, "rows": len(rows), "features": dict(ranked)}
 
 
-def _sample(labels: Floats, max_rows: int, draw: np.random.Generator) -> tuple[np.ndarray, Floats]:
+def _sample(labels: Floats, draw: np.random.Generator) -> tuple[np.ndarray, Floats]:
     known = np.flatnonzero(known_rows(labels))
-    rows = np.sort(draw.choice(known, max_rows, replace=False)) if len(known) > max_rows else known
+    rows = np.sort(draw.choice(known, MAX_ROWS, replace=False)) if len(known) > MAX_ROWS else known
     return rows, labels[rows]
 
 

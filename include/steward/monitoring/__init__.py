@@ -1,1 +1,2 @@
-"""Profiles, judged windows and the incidents they open. Imports light; `profile` and `checks` load pandas."""
+"""Profiles, judged windows and the incidents they open. Imports light; `profiles`, `checks`,
+`tallies` and `performance` load numpy and pandas."""

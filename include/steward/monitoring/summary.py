@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from steward.gates import Finding, Outcome, Verdict
-from steward.monitoring.checks.inputs import logged
 from steward.monitoring.checks.shift import psi_of_counts
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import ColumnTally
+from steward.monitoring.tallies.counting import counted_features
 from steward.types import JsonObject
 
 MOST_NAMED = 10
@@ -38,7 +38,7 @@ class Moved:
 
 def summary(reading: Reading, verdict: Verdict) -> JsonObject:
     """What a person reads first of a window's drift. `importance` is None where it was not measured."""
-    moved, watched = moved_features(reading, verdict), logged(reading.spec)
+    moved, watched = moved_features(reading, verdict), counted_features(reading.spec)
     carried = carried_by(reading, [each.name for each in moved])
     unsure = sum(f.outcome is Outcome.INCONCLUSIVE and f.gate.startswith("drift.psi:") for f in verdict.findings)
     return {

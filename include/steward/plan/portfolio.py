@@ -7,6 +7,7 @@ from datetime import timedelta
 from steward.plan.arguments import answer_of, field_of_run
 from steward.plan.forms import maintenance_form, rehearsal_form, reproduction_form, retirement_form, rollback_form
 from steward.plan.steps import DagPlan, Schedule, Step, StepKind, TriggerRule
+from steward.types import JsonObject
 
 OWNER, TAGS = "steward", ("steward", "portfolio")
 AUDITING = """# Nightly audit
@@ -87,17 +88,7 @@ def _audit() -> DagPlan:
         "Lets servers drop a champion of before whose rollback window is over.",
         after=("reassert_aliases",),
     )
-    return DagPlan(
-        id="steward__audit_inventory",
-        title="Steward · nightly audit",
-        doc=AUDITING,
-        schedule=Schedule(cron="30 2 * * *"),
-        params={},
-        tags=TAGS,
-        owner=OWNER,
-        owner_link=None,
-        steps=(verify, audit, reassert, release),
-    )
+    return _dag("audit_inventory", "nightly audit", AUDITING, (verify, audit, reassert, release), cron="30 2 * * *")
 
 
 def _heal() -> DagPlan:
@@ -108,17 +99,7 @@ def _heal() -> DagPlan:
         kind=StepKind.CHECK,
         timeout=timedelta(minutes=9),
     )
-    return DagPlan(
-        id="steward__heal",
-        title="Steward · heal",
-        doc=HEALING,
-        schedule=Schedule(cron="*/10 * * * *"),
-        params={},
-        tags=TAGS,
-        owner=OWNER,
-        owner_link=None,
-        steps=(step,),
-    )
+    return _dag("heal", "heal", HEALING, (step,), cron="*/10 * * * *")
 
 
 def _maintain() -> DagPlan:
@@ -129,16 +110,8 @@ def _maintain() -> DagPlan:
         arguments={"compact": field_of_run("compact")},
         timeout=timedelta(hours=2),
     )
-    return DagPlan(
-        id="steward__maintain",
-        title="Steward · maintain the prediction log",
-        doc=MAINTAINING,
-        schedule=Schedule(cron="17 * * * *"),
-        params=maintenance_form(),
-        tags=TAGS,
-        owner=OWNER,
-        owner_link=None,
-        steps=(step,),
+    return _dag(
+        "maintain", "maintain the prediction log", MAINTAINING, (step,), params=maintenance_form(), cron="17 * * * *"
     )
 
 
@@ -160,17 +133,7 @@ def _rollback(models: tuple[str, ...]) -> DagPlan:
         after=("roll_back",),
         kind=StepKind.CHECK,
     )
-    return DagPlan(
-        id="steward__rollback",
-        title="Steward · roll back",
-        doc=ROLLING_BACK,
-        schedule=Schedule(),
-        params=rollback_form(models),
-        tags=TAGS,
-        owner=OWNER,
-        owner_link=None,
-        steps=(back, prove),
-    )
+    return _dag("rollback", "roll back", ROLLING_BACK, (back, prove), params=rollback_form(models))
 
 
 def _rehearse(models: tuple[str, ...]) -> DagPlan:
@@ -181,34 +144,12 @@ def _rehearse(models: tuple[str, ...]) -> DagPlan:
         model=field_of_run("model"),
         kind=StepKind.CHECK,
     )
-    return DagPlan(
-        id="steward__rehearse",
-        title="Steward · rehearse the way back",
-        doc=REHEARSING,
-        schedule=Schedule(),
-        params=rehearsal_form(models),
-        tags=TAGS,
-        owner=OWNER,
-        owner_link=None,
-        steps=(step,),
-        at_once=4,
-    )
+    return _dag("rehearse", "rehearse the way back", REHEARSING, (step,), params=rehearsal_form(models), at_once=4)
 
 
 def _retire(models: tuple[str, ...]) -> DagPlan:
     """The waits last weeks: they come back now and then, hold no worker, and several models may wait together."""
-    return DagPlan(
-        id="steward__retire",
-        title="Steward · retire",
-        doc=RETIRING,
-        schedule=Schedule(),
-        params=retirement_form(models),
-        tags=TAGS,
-        owner=OWNER,
-        owner_link=None,
-        steps=_retirement_steps(),
-        at_once=16,
-    )
+    return _dag("retire", "retire", RETIRING, _retirement_steps(), params=retirement_form(models), at_once=16)
 
 
 def _retirement_steps() -> tuple[Step, ...]:
@@ -274,15 +215,29 @@ def _reproduce(models: tuple[str, ...]) -> DagPlan:
         arguments={"version": field_of_run("version")},
         timeout=timedelta(hours=3),
     )
+    return _dag("reproduce", "reproduce", REPRODUCING, (step,), params=reproduction_form(models), at_once=4)
+
+
+def _dag(
+    name: str,
+    title: str,
+    doc: str,
+    steps: tuple[Step, ...],
+    *,
+    params: JsonObject | None = None,
+    cron: str | None = None,
+    at_once: int = 1,
+) -> DagPlan:
+    """Without a `cron` it runs when somebody starts it."""
     return DagPlan(
-        id="steward__reproduce",
-        title="Steward · reproduce",
-        doc=REPRODUCING,
-        schedule=Schedule(),
-        params=reproduction_form(models),
+        id=f"steward__{name}",
+        title=f"Steward · {title}",
+        doc=doc,
+        schedule=Schedule(cron=cron),
+        params=params or {},
         tags=TAGS,
         owner=OWNER,
         owner_link=None,
-        steps=(step,),
-        at_once=4,
+        steps=steps,
+        at_once=at_once,
     )

@@ -6,7 +6,7 @@ from steward.spec.faults import Fault, FaultsError
 from steward.spec.fields import Section, format_duration, parse_duration
 from steward.spec.limits import Days
 from steward.spec.loading import CODE_FILE, SPEC_FILE, SpecFolder, load_model, load_spec, parse_spec
-from steward.spec.metrics import KNOWN_METRICS, METRICS, Metric, metrics_of
+from steward.spec.metrics import METRICS, Metric, metrics_of
 from steward.spec.model import (
     Approval,
     Data,
@@ -23,7 +23,6 @@ from steward.spec.retraining import Budget, Retraining
 
 __all__ = [
     "CODE_FILE",
-    "KNOWN_METRICS",
     "METRICS",
     "SPEC_FILE",
     "Approval",

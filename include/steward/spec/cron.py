@@ -1,7 +1,8 @@
 """When a schedule fires: five cron fields or a preset, in UTC, to the minute, as Airflow reads them.
 
 Of the field for the day of the week `MON#2` (the second Monday) and of the day of the month `L` (the last day) are
-understood too. Where both fields of the day are given, either is enough, as in every cron.
+understood too. Where both fields of the day are given, either is enough, as in every cron. Every
+function raises DataError for what is no schedule.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _columns_known(data: Data) -> Iterator[Contradiction]:
 
 
 def _slices_known(data: Data, evaluation: Evaluation) -> Iterator[Contradiction]:
-    """Slices that are one bare column; predicates are read by the evaluation room."""
+    """Slices that are one bare column; conditions are read by `steward.gates.slices`."""
     for place, text in enumerate(evaluation.slices):
         if re.fullmatch(r"\w+", text) and text not in data.columns:
             yield _unknown_column(("evaluation", "slices", place), text, data.columns)

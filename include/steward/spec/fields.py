@@ -35,7 +35,7 @@ PRESETS = {"@hourly": 8766.0, "@daily": 365.25, "@weekly": 52.18, "@monthly": 12
 
 
 def parse_duration(value: Any) -> timedelta:
-    """`250ms`, `10m`, `1d` → timedelta, a century at most."""
+    """`250ms`, `10m`, `1d` → timedelta, a century at most. Raises ValueError for anything else."""
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The metrics a spec may name; `steward.gates.metrics` computes these, and a test keeps the two equal."""
+"""The metrics a spec may name; `steward.gates.measurement` computes them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ METRICS: dict[str, Metric] = {
     "mae": Metric(_REGRESSION, rises=False),
     "rmse": Metric(_REGRESSION, rises=False),
 }
-
-KNOWN_METRICS = frozenset(METRICS)
 
 
 def metrics_of(task: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Fitted:
 def split(spec: ModelSpec, frame: pd.DataFrame, window: Window) -> Split:
     """Rows with a label, cut so that the last `evaluation.holdout` of the window is held out.
 
-    Raises DataError when either part has no rows or a single class.
+    Raises DataError when either part has no labelled rows.
     """
     import pandas as pd
 
@@ -64,7 +64,8 @@ def fit(
     """Build and fit a model on the declared features, in their declared order, seeded with `training.seed`.
 
     A binary model decides at `threshold`, or else at the spec's; unless that is 0.5 the model is wrapped, so that the
-    artefact itself carries it. Raises DataError for a threshold that is no share, or of a model that takes none.
+    artefact itself carries it. Raises DataError for a threshold that is no share, or of a model that takes none,
+    ModelCodeError for what the model's own code does wrong.
     """
     import numpy as np
 

@@ -358,11 +358,3 @@ class TestJudgingNow:
         assert watching.judge_now(life.services, life.spec).reading is None
         judged = life.do("judge_window", "night1")
         assert (judged["version"], judged["outcome"], judged["caught_up"]) == (None, "INCONCLUSIVE", 0)
-
-    def test_the_last_judged_window_is_found(self, served: Watched) -> None:
-        assert watching.last_judged(served.services, "toy") is None
-        served.serve(7)
-        judged = served.judge("night1")
-        last = watching.last_judged(served.services, "toy")
-        assert last is not None
-        assert (last.evidence, last.outcomes[Cause.MONITOR]) == (judged["evidence"], Outcome.PASSED)

@@ -11,10 +11,10 @@ from tests.unit.specs import a_data_section, a_spec
 from steward.errors import DataError
 from steward.monitoring.profiles.samples import (
     SAMPLE_ROWS,
+    Sampler,
     feature_rows,
     merge_samples,
     sample_columns,
-    take_sample,
     without_subjects,
 )
 from steward.monitoring.profiles.words import MOST_CHARACTERS
@@ -55,16 +55,23 @@ def a_day(rows: int, name: str = "day", seed: int = 0) -> pa.Table:
     )
 
 
+def take_sample(spec: ModelSpec, batches: list[Any], key: bytes) -> bytes | None:
+    sampler = Sampler(spec, key)
+    for batch in batches:
+        sampler.add(batch)
+    return sampler.pack()
+
+
 def packed(day: pa.Table, spec: ModelSpec | None = None) -> bytes:
-    found = take_sample(spec or the_spec(), day, KEY)
+    found = take_sample(spec or the_spec(), [day], KEY)
     assert found is not None
     return found
 
 
 def test_nothing_is_kept_unless_a_check_asks_for_rows() -> None:
     plain = a_spec(data=a_data_section(FEATURES), monitoring={"min_rows": 200})
-    assert take_sample(plain, a_day(10), KEY) is None
-    assert take_sample(the_spec(attribution={"min": 0.9}), a_day(10), KEY) is not None
+    assert take_sample(plain, [a_day(10)], KEY) is None
+    assert take_sample(the_spec(attribution={"min": 0.9}), [a_day(10)], KEY) is not None
 
 
 def test_only_what_the_log_may_hold_as_it_came() -> None:
@@ -78,7 +85,7 @@ def test_the_same_rows_however_the_day_is_cut_into_batches() -> None:
     cut = take_sample(the_spec(), [*day.slice(0, 100).to_batches(), *day.slice(100).to_batches(700)], KEY)
     assert cut == whole
     assert len(merge_samples([whole])) == SAMPLE_ROWS
-    assert take_sample(the_spec(), day, b"another key") != whole
+    assert take_sample(the_spec(), [day], b"another key") != whole
 
 
 def test_every_row_has_the_same_chance() -> None:

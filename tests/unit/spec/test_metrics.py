@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from steward.gates import metrics as computed
-from steward.spec import KNOWN_METRICS, METRICS, metrics_of
+from steward.gates import measurement
+from steward.gates import metrics as named
+from steward.spec import METRICS, metrics_of
 
 
 def test_named_and_computed_metrics_are_the_same() -> None:
-    assert set(computed.METRICS) == KNOWN_METRICS
-    for name, metric in computed.METRICS.items():
-        assert METRICS[name].rises == (metric.better is computed.Better.MORE), name
+    assert set(measurement._VALUES) == set(measurement._ERRORS) == set(METRICS)
+    for name, metric in named.METRICS.items():
+        assert METRICS[name].rises == (metric.better is named.Better.MORE), name
         assert METRICS[name].tasks == {str(task) for task in metric.tasks}, name
 
 

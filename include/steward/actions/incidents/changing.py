@@ -16,7 +16,7 @@ from steward.actions.state import Transaction
 from steward.errors import NotFoundError, RequestError
 from steward.ledger import EventDraft, EventType
 from steward.monitoring.messages import message_of
-from steward.monitoring.windows import MONITORED, Incident, IncidentState
+from steward.monitoring.windows import MONITORED, Incident, IncidentState, LinkKind
 from steward.types import JsonObject
 
 NO_VERSION = 0  # of an incident that is about a model as a whole
@@ -73,7 +73,7 @@ def monitored_incidents(tx: Transaction, model: str) -> list[Incident]:
 
 
 def link_incidents(
-    tx: Transaction, model: str, kind: str, ref: str, now: datetime, *, causes: Iterable[str] = MONITORED
+    tx: Transaction, model: str, kind: LinkKind, ref: str, now: datetime, *, causes: Iterable[str] = MONITORED
 ) -> None:
     """Note in what is unresolved what was done about it, in the transaction that does it."""
     wanted = set(causes)
@@ -83,7 +83,7 @@ def link_incidents(
             tx.incidents.save(linked)
 
 
-def end_with_service(tx: Transaction, op: Operation, version: int, why: str, *, kind: str, ref: str) -> None:
+def end_with_service(tx: Transaction, op: Operation, version: int, why: str, *, kind: LinkKind, ref: str) -> None:
     """A version serves no more: the troubles that its windows showed are over, and the link says what ended them."""
     now = op.services.clock.now()
     for incident in monitored_incidents(tx, op.model):

@@ -1,9 +1,10 @@
-"""Is the version still good, as far as its answers tell before outcomes are in? `monitoring.estimating` says how.
+"""Is the version still good, as far as its answers tell before outcomes are in?
 
 `drift.estimated:<metric>` is FAILED when the estimate is worse than that of the hold-out by more than a limit of
 `monitoring.estimated`, or beyond an absolute one, and beyond chance. It sees covariate shift and no concept shift, so
 it is a hint and never by itself a reason to train. Where outcomes of earlier days are known it is held against them,
 each day's estimate against that day's truth; an estimate that was off by more than the limit is INCONCLUSIVE.
+`steward.monitoring.performance.estimating` has the formulas.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ only the level at which a gap counts as proven is stricter: the window shares it
 - `fairness.trend_parity:<column>` is FAILED when a group falls behind, day by day, beyond chance, and the line passes
   the parity limit within `monitoring.drift.trend`.
 
-A group that is too small to be compared is named in the finding and changes no outcome, other than at the gate, where a
+A group that is too small to be compared is named in the finding and changes no outcome, unlike at the gate, where a
 person is asked once: it would keep every incident open.
 
 Without `monitoring.fairness` nothing is judged; the evidence shows the measures (`group_shares`).

@@ -29,6 +29,7 @@ from steward.monitoring.checks.shift import judge_shift
 from steward.monitoring.reading import Reading
 from steward.monitoring.statistics.chance import alpha_each
 from steward.monitoring.tallies import ColumnTally
+from steward.monitoring.tallies.counting import counted_features
 from steward.spec import FeatureType, ModelSpec
 from steward.spec.model import Feature
 from steward.spec.monitoring import Drift
@@ -57,21 +58,16 @@ def judge_inputs(reading: Reading) -> list[Finding]:
     return [*findings, _judge_prediction(reading)]
 
 
-def logged(spec: ModelSpec) -> list[str]:
-    """Features that the prediction log holds as they came: `privacy` may drop or hash others."""
-    return [name for name in spec.data.features if spec.data.privacy.get(name, "keep") == "keep"]
-
-
 def number_of_tests(spec: ModelSpec) -> int:
     """That chance may fail in one window: TESTS_EACH of every feature, and the prediction."""
-    return TESTS_EACH * len(logged(spec)) + 1
+    return TESTS_EACH * len(counted_features(spec)) + 1
 
 
 def _columns(reading: Reading) -> Iterator[_Column]:
     """A column that was counted in no row is one that no row had."""
     spec, alpha = reading.spec, alpha_each(reading, number_of_tests(reading.spec))
     rows = reading.tally.rows
-    for name in logged(spec):
+    for name in counted_features(spec):
         came = reading.tally.columns.get(name, ColumnTally(rows=rows, absent=rows))
         reference = reading.profile["features"].get(name)
         yield _Column(name, spec.data.features[name], reference, came, spec.monitoring.drift, alpha)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from steward.gates import Finding, Outcome
-from steward.monitoring.checks.inputs import logged
 from steward.monitoring.reading import Reading
 from steward.monitoring.statistics.chance import alpha_each
 from steward.monitoring.statistics.trend import DayFigure, Trend, trend_of
 from steward.monitoring.tallies import ColumnTally
+from steward.monitoring.tallies.counting import counted_features
 from steward.spec import ModelSpec
 
 
@@ -38,7 +38,7 @@ def judge_trends(reading: Reading) -> list[Finding]:
 
 
 def may_be_missing(spec: ModelSpec) -> list[str]:
-    return [name for name in logged(spec) if spec.data.features[name].max_missing > 0]
+    return [name for name in counted_features(spec) if spec.data.features[name].max_missing > 0]
 
 
 def _rise(reading: Reading, name: str) -> Iterator[_Rise]:

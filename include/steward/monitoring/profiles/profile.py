@@ -59,11 +59,10 @@ def build_profile(
 ) -> JsonObject:
     """Of the reference rows in `frame` (one column per feature).
 
-    `scores` and `labels` align with each other, not necessarily with `frame`: give predictions the model did
-    not learn
-    from, or every later window will look worse than it is. NaN labels are left out of the performance. `threshold`
-    is the version's own, from which on a score is a yes. `holdout` are the rows behind the scores: with their time and
-    the columns of slices, performance is known per slice and between days.
+    `scores` and `labels` align with each other, not necessarily with `frame`: give predictions the model did not learn
+    from, or every later window will look worse than it is. NaN labels are left out of the performance. `threshold` is
+    the version's own, from which on a score is a yes. `holdout` are the rows behind the scores: with their time and the
+    columns of slices, performance is known per slice and between days.
     Raises DataError for a feature that is absent or not of its type.
     """
     predicted, outcomes = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
@@ -120,8 +119,6 @@ def _feature(spec: ModelSpec, frame: pd.DataFrame, name: str, windows: Sequence[
     except DataError as error:
         raise DataError(f"feature {name} {error.what}", hint=error.hint) from error
     about = describe(values, MOST_BYTES // len(spec.data.features))
-    if kind is FeatureType.TEXT:
-        about["words"] = vocabulary_of(frame[name]).to_json()
     swing = swing_of(Bins.from_json(about["bins"]), values, windows)
     return {"type": kind.value, **about, "swing": swing, **_words(spec, frame[name], name)}
 

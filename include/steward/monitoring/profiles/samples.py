@@ -43,14 +43,6 @@ def sample_columns(spec: ModelSpec) -> list[str]:
     return ["decision_id", "error", "score", "subject", *(f"f_{name}" for name in counted_features(spec))]
 
 
-def take_sample(spec: ModelSpec, batches: Batch | Iterable[Batch], key: bytes = b"") -> bytes | None:
-    """Of one day of one version, as the prediction log gives it; None unless a declared check needs rows."""
-    sampler = Sampler(spec, key)
-    for batch in [batches] if hasattr(batches, "schema") else batches:
-        sampler.add(batch)
-    return sampler.pack()
-
-
 class Sampler:
     """Holds SAMPLE_ROWS rows, however many it is shown. Rows that were answered by an error are no inputs of answers
     and are left out."""

@@ -10,13 +10,13 @@ raises for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steward.errors import DataError
+from steward.gates.groupings import column_sets
 from steward.gates.groups import CROSSED
 from steward.gates.slices import Condition, cut, parse_slice
 from steward.gates.verdict import OVERALL
@@ -68,7 +68,7 @@ def tally_of(spec: ModelSpec, profile: JsonObject, digest: str, frame: pd.DataFr
 
 def counted_features(spec: ModelSpec) -> list[str]:
     """Features that the prediction log holds as they came: `privacy` may drop or hash others."""
-    return [name for name in spec.data.features if spec.data.privacy.get(name, "keep") == "keep"]
+    return [name for name in spec.data.features if spec.data.logged_as(name) == "keep"]
 
 
 class RowCounter:
@@ -124,16 +124,9 @@ class RowCounter:
             return
         found = {column: read.coded(column, MOST_GROUPS) for column in self._spec.data.protected}
         there = {column: _among(codes, answers) for column, codes in found.items() if codes is not None}
-        for columns in _column_sets(list(there), self._rules.intersections):
+        for columns in column_sets(list(there), self._rules.intersections):
             crossed = _crossed([there[column] for column in columns])
             yield CROSSED.join(columns), count_groups(crossed, answers, self._rules.favourable)
-
-
-def _column_sets(columns: Sequence[str], crossed: bool) -> list[tuple[str, ...]]:
-    sets: list[tuple[str, ...]] = [(column,) for column in columns]
-    if crossed:
-        sets += [*combinations(columns, 2), *([tuple(columns)] if len(columns) > 2 else [])]
-    return sets
 
 
 def _among(found: Codes, answers: Answers) -> Codes:

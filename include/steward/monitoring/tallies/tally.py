@@ -117,7 +117,7 @@ def _fewer(groups: dict[str, GroupTally]) -> dict[str, GroupTally]:
 class DayTally:
     """One UTC day of one version, with the outcomes known at `counted_at`.
 
-    `sample`: up to SAMPLE_ROWS of its rows, as `monitoring.profiles.samples` packs them; None where no check asks.
+    `sample`: a few of its rows, as `steward.monitoring.profiles.samples` packs them; None where no check asks.
     `digest` names the counts; None until they are stored.
     """
 
