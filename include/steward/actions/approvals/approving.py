@@ -25,6 +25,7 @@ from steward.types import JsonObject, RiskTier, Stage, VersionRef, format_instan
 
 __all__ = [
     "answer_approval",
+    "asked_about",
     "expire_approval",
     "open_request",
     "rebind_open_requests",
@@ -146,6 +147,14 @@ def _shown(services: Services, spec: ModelSpec, tx: Transaction, request: Approv
 def _page(
     services: Services, tx: Transaction, spec: ModelSpec, candidate: ModelVersion, request: ApprovalRequest
 ) -> tuple[str, str]:
+    asked, training = asked_about(services, tx, spec, candidate, request)
+    return approval_page(spec, str(candidate.ref), tx.evidence.get(candidate.evidence["evaluation"]), asked, training)
+
+
+def asked_about(
+    services: Services, tx: Transaction, spec: ModelSpec, candidate: ModelVersion, request: ApprovalRequest
+) -> tuple[JsonObject, JsonObject]:
+    """What a person must know beside the evaluation: the request with all that stands in its way, and the training."""
     now, record = services.clock.now(), tx.evidence.get(candidate.evidence["training"]).body["record"]
     training = {
         "rows": record["rows"],
@@ -165,7 +174,7 @@ def _page(
         "missing": missing_for(services, spec, tx, Stage.DEPLOYMENT, candidate.number),
         "freeze": str(freeze) if freeze else None,
     }
-    return approval_page(spec, str(candidate.ref), tx.evidence.get(candidate.evidence["evaluation"]), asked, training)
+    return asked, training
 
 
 def answer_approval(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from steward.actions.operation import Operation
 from steward.actions.releases.rollouts import as_started, rollout_of
 from steward.actions.state import Services, Transaction
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import AuditEvent, EventType
 from steward.rollout import Rollout, RolloutState
-from steward.spec import ModelSpec
+from steward.spec import ModelSpec, Task
 from steward.types import JsonObject
+
+if TYPE_CHECKING:
+    from steward.rollout.analysis import Arm, Observation
 
 MOST_CHANGES = 30  # recorded of one step: a finding that wavers about its limit for weeks is told often enough
 
@@ -47,7 +52,23 @@ def analyse_canary(services: Services, spec: ModelSpec, *, run: str, actor: str,
         return answer
     name = f"analyse_{going.epoch}" if final else f"watch_{going.epoch}_{len(changes)}"
     op = Operation.begin(services, name, spec.model, run, actor, rollout=going.id)
-    return _record(op, going, verdict, answer)
+    return _record(op, going, verdict, answer, arms_seen(spec, seen))
+
+
+def arms_seen(spec: ModelSpec, seen: Observation) -> JsonObject:
+    """What each version did, for whoever draws the step. `outcome_is_share`: the mean is of yes and no."""
+    rule, told = spec.deployment.guardrails.outcome, seen.contrast
+    yes_or_no = (("accuracy", spec.task), ("mean_outcome", Task.BINARY))
+    share = rule is not None and (rule.measure, spec.task) in yes_or_no
+
+    def arm(counts: Arm | None, rows: int, mean: float | None) -> JsonObject | None:
+        outcome = {"outcome_rows": rows, "outcome_mean": mean, "outcome_is_share": share}
+        return None if counts is None else {**vars(counts), **outcome}
+
+    return {
+        "canary": arm(seen.canary, *((told.canary_rows, told.canary_mean) if told else (0, None))),
+        "champion": arm(seen.champion, *((told.champion_rows, told.champion_mean) if told else (0, None))),
+    }
 
 
 def _analysed(tx: Transaction, going: Rollout) -> JsonObject | None:
@@ -88,9 +109,9 @@ def _outcomes(verdict: Verdict) -> JsonObject:
     return {finding.gate: finding.outcome.value for finding in verdict.findings}
 
 
-def _record(op: Operation, going: Rollout, verdict: Verdict, answer: JsonObject) -> JsonObject:
+def _record(op: Operation, going: Rollout, verdict: Verdict, answer: JsonObject, arms: JsonObject) -> JsonObject:
     def write(tx: Transaction) -> JsonObject:
-        body = {"rollout": going.id, "percent": going.percent, "verdict": verdict.to_json()}
+        body = {"rollout": going.id, "percent": going.percent, "verdict": verdict.to_json(), "arms": arms}
         digest = tx.evidence.put(Evidence("canary", going.model, body))
         held = f"{answer['requests']} requests, every guardrail held"
         tx.events.append(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from steward.reporting.charts.svg import picture, shortened, text
 
 LABEL, PLOT, VALUE, ROW = 190.0, 420.0, 150.0, 22.0
 TOP = 8.0
@@ -81,24 +82,24 @@ def calibration_chart(points: Sequence[tuple[float, float, int]], title: str) ->
         f'<line class="limit" x1="{left}" y1="{TOP + side}" x2="{left + side}" y2="{TOP}"/>'
     )
     words = [
-        _text(left, TOP + side + 16, "0", "middle"),
-        _text(left + side, TOP + side + 16, f"{top:.2g}", "middle"),
-        _text(left + side / 2, TOP + side + 30, "predicted", "middle"),
-        _text(left - 8, TOP + 10, f"{top:.2g}", "end"),
-        _text(left - 8, TOP + side / 2, "seen", "end"),
+        text(left, TOP + side + 16, "0", "middle"),
+        text(left + side, TOP + side + 16, f"{top:.2g}", "middle"),
+        text(left + side / 2, TOP + side + 30, "predicted", "middle"),
+        text(left - 8, TOP + 10, f"{top:.2g}", "end"),
+        text(left - 8, TOP + side / 2, "seen", "end"),
     ]
     return _svg(title, TOP + side + 36, [frame, f'<polyline class="line" points="{path}"/>', *dots, *words], 320)
 
 
 def _interval(bar: Bar, scale: Scale, y: float) -> str:
-    parts = [_text(LABEL - 10, y + 4, _short(bar.name), "end", bar.name)]
+    parts = [text(LABEL - 10, y + 4, shortened(bar.name), "end", bar.name)]
     if bar.lower is not None and bar.upper is not None:
         x1, x2 = scale.x(bar.lower), scale.x(bar.upper)
         parts.append(f'<line class="interval" x1="{x1:.1f}" y1="{y:.1f}" x2="{x2:.1f}" y2="{y:.1f}"/>')
     if bar.value is not None:
         kind = "dot bad" if bar.emphasis else "dot"
         parts.append(f'<circle class="{kind}" cx="{scale.x(bar.value):.1f}" cy="{y:.1f}" r="4"/>')
-    parts.append(_text(LABEL + PLOT + 10, y + 4, bar.said, "start"))
+    parts.append(text(LABEL + PLOT + 10, y + 4, bar.said, "start"))
     return "".join(parts)
 
 
@@ -106,9 +107,9 @@ def _bar(bar: Bar, scale: Scale, y: float) -> str:
     value = bar.value or 0.0
     x, width = min(scale.x(0.0), scale.x(value)), abs(scale.x(value) - scale.x(0.0))
     return (
-        _text(LABEL - 10, y + 4, _short(bar.name), "end", bar.name)
+        text(LABEL - 10, y + 4, shortened(bar.name), "end", bar.name)
         + f'<rect class="bar" x="{x:.1f}" y="{y - 6:.1f}" width="{max(width, 0.8):.1f}" height="12"/>'
-        + _text(LABEL + PLOT + 10, y + 4, bar.said, "start")
+        + text(LABEL + PLOT + 10, y + 4, bar.said, "start")
     )
 
 
@@ -119,7 +120,7 @@ def _axis(scale: Scale, bottom: float) -> list[str]:
         f'<line class="grid" x1="{scale.x(m):.1f}" y1="{TOP}" x2="{scale.x(m):.1f}" y2="{bottom:.1f}"/>' for m in marks
     ]
     near_zero = (scale.high - scale.low) / 1000
-    words = [_text(scale.x(m), bottom + 16, f"{m:.3g}" if abs(m) > near_zero else "0", "middle") for m in marks]
+    words = [text(scale.x(m), bottom + 16, f"{m:.3g}" if abs(m) > near_zero else "0", "middle") for m in marks]
     return [*ticks, line, *words]
 
 
@@ -133,17 +134,5 @@ def _limit(limit: float | None, scale: Scale, bottom: float) -> list[str]:
     ]
 
 
-def _text(x: float, y: float, words: str, anchor: str, whole: str | None = None) -> str:
-    title = f"<title>{escape(whole)}</title>" if whole is not None and whole != words else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{title}{escape(words)}</text>'
-
-
-def _short(name: str, longest: int = 26) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
 def _svg(title: str, height: float, parts: Sequence[str], width: float = LABEL + PLOT + VALUE) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
-    )
+    return picture(title, height, parts, width)
