@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from steward.ledger import ALL_MODELS, AuditEvent, EventType
+from steward.ledger import ALL_MODELS, AuditEvent, EventDraft, EventType
+from steward.testing import FakeDatabase, FrozenClock
 from steward.types import JsonObject, format_instant, to_json
 
 AT = datetime(2026, 10, 1, tzinfo=UTC)
@@ -159,3 +160,19 @@ def event_of(seq: int, line: Line) -> AuditEvent:
 
 
 EVENTS = [event_of(seq, line) for seq, line in enumerate(LINES, start=1)]
+
+
+def planted() -> FakeDatabase:
+    """The ledger in a database whose calendar stands at AT."""
+    calendar, wall = FrozenClock(AT), FrozenClock(WALL)
+    database = FakeDatabase(calendar, wall=wall)
+    for event in EVENTS:
+        calendar.set(event.at)
+        wall.set(event.recorded_at)
+        draft = EventDraft(
+            event.type, event.model, event.actor, event.reason, event.version, event.evidence, event.body
+        )
+        with database.begin() as tx:
+            tx.events.append(draft)
+    calendar.set(AT)
+    return database
