@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from steward.cli import completion
+from steward.cli.arguments import Model
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject
 
@@ -30,6 +31,7 @@ Html = Annotated[Path | None, typer.Option("--html", help="Write one self-contai
 def add_to(app: typer.Typer) -> None:
     report.command()(card)
     report.command()(compliance)
+    report.command()(model)
     report.command()(packs)
     app.add_typer(report, name="report")
 
@@ -81,6 +83,24 @@ def compliance(
         print_json(told)
     elif not html:
         _print_compliance(told)
+
+
+def model(name: Model, html: Html = None, as_json: Json = False) -> None:
+    """How a model does and why, its metrics over time, drift by feature, releases, gates and history, with pictures.
+
+    Example: steward report model flight_delays --html flight_delays.html
+    """
+    from steward import wiring
+    from steward.actions.telling.model_page import tell_model
+    from steward.reporting.pages import model_page
+
+    told = tell_model(wiring.services(), name)
+    if html:
+        _write(html, model_page(told))
+    if as_json:
+        print_json(told)
+    elif not html:
+        print_table(("", ""), _model_rows(told))
 
 
 def packs(as_json: Json = False) -> None:
@@ -154,6 +174,25 @@ def _card_rows(told: JsonObject) -> Iterator[tuple[str, str]]:
         )
     for one in told["limitations"]:
         yield "limitation", f"{one['what']}: {one['why']}"
+
+
+def _model_rows(told: JsonObject) -> Iterator[tuple[str, str]]:
+    health, serving = told["health"], told["serving"]
+    yield "model", health["sentence"] + (f": {told['title']}" if told["title"] else "")
+    for each in health["reasons"]:
+        yield "why", each["sentence"]
+    for each in health["in_the_way"]:
+        yield "in the way", each["sentence"]
+    if serving["since"]:
+        yield "serves", f"@{serving['champion']} since {serving['since']:%Y-%m-%d}"
+    for metric in told["metrics"]:
+        judged = [point for point in metric["points"] if point["value"] is not None]
+        newest = f"{judged[-1]['value']:.4g} in the newest of them" if judged else "not judged"
+        yield metric["metric"], f"{len(judged)} of {len(metric['points'])} windows, {newest}"
+    if told["drift"] and told["drift"]["summary"]:
+        yield "drift", told["drift"]["summary"]
+    for judged in told["gates"]:
+        yield f"gates of @{judged['version']}", f"{judged['outcome']}, evidence {judged['evidence']}"
 
 
 def _metric(one: JsonObject) -> str:

@@ -52,38 +52,15 @@ def _spec(model: str) -> ModelSpec | None:
 
 
 def _state(told: JsonObject) -> Iterator[str]:
-    yield f"{told['model']} is {told['state']}" + (f": @{told['champion']} serves" if told["champion"] else "")
-    for each in told["red"]:
-        of = f"@{each['version']}: " if each["version"] else ""
-        weeks = f"{each['windows']} window{'' if each['windows'] == 1 else 's'}"
-        yield f"  {of}{each['cause']} since {each['since']:%Y-%m-%d} ({each['severity']}, {each['state']}, {weeks})"
-        yield from (f"    {finding['reason']}" for finding in each["findings"] or each["events"][-1:])
+    from steward.reporting.model_page.reasons import headline, reasons
+
+    yield headline(told)
+    for each in reasons(told):
+        yield f"  {each['sentence']}"
+        yield from (f"    {finding}" for finding in each["findings"])
         yield from _events(each["events"])
-        yield f"    → {each['next']}"
-    yield from _window(told)
-    if told["unread"] and not any(each["what"] == "retired" for each in told["blocks"]):
-        yield "  its spec cannot be read: `steward check` says why"
-
-
-def _window(told: JsonObject) -> Iterator[str]:
-    """What the latest window leaves open: silence is not to be read as good news."""
-    model, window = told["model"], told["window"]
-    if not told["champion"]:
-        return
-    if window is None:
-        yield f"  no window of @{told['champion']} has been judged yet"
-        yield f"    → {model}__monitor judges it; `steward drift {model} --now` would now"
-        return
-    if window["overdue"]:
-        yield f"  {window['overdue']}"
-        yield f"    → see why {model}__monitor does not run; what it missed it catches up"
-    for outcome, said in (("FAILED", "failed"), ("INCONCLUSIVE", "could not be judged")):
-        causes = [cause for cause, each in window["outcomes"].items() if each == outcome]
-        known = {each["cause"] for each in told["red"]} if outcome == "FAILED" else set()
-        if left := [cause for cause in causes if cause not in known]:
-            days = f"{window['window']['start'][:10]} to {window['window']['end'][:10]}"
-            yield f"  the latest window ({days}) {said}: {', '.join(left)}"
-            yield f"    → steward drift {model}"
+        if each["next"]:
+            yield f"    → {each['next']}"
 
 
 def _decision(decision: JsonObject | None) -> Iterator[str]:
