@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli.arguments import instant_of
+from steward.cli.arguments import AnyModel, instant_of
 from steward.cli.output import Json, print_json, print_table
 from steward.types import JsonObject
 
@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def kpi(
-    model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
+    model: AnyModel = None,
     days: Days = None,
     by: By = None,
     of: Of = None,
@@ -38,7 +38,9 @@ def kpi(
 ) -> None:
     """Deployments, lead time, failures, incidents, retraining, audits and drift, each as a number with its counts.
 
-    Examples: steward kpi --by team, steward kpi flight_delays --days 90, steward kpi --events change_failure
+    Example: steward kpi flight_delays --days 90
+    Example: steward kpi --by team
+    Example: steward kpi --events change_failure
     """
     from steward import wiring
 

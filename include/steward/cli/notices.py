@@ -15,6 +15,8 @@ notices = typer.Typer(help="Messages to people: rules, previews, and what waits.
 
 Days = Annotated[int, typer.Option(min=1, help="How far back.")]
 
+Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="One that `steward notices check` names.")]
+
 Windows = Annotated[
     bool,
     typer.Option("--windows", help="Tell the incidents anew from the judged windows, by the spec as it is now."),
@@ -68,7 +70,10 @@ def preview(model: Model, days: Days = 30, windows: Windows = False, as_json: Js
     typer.echo(f"{len(rows)} messages on {len(channels)} channels in {days} days; {later} wait for quiet hours to end")
 
 
-def try_one(channel: str, as_json: Json = False) -> None:
+def try_one(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="One that `notices check` names.")],
+    as_json: Json = False,
+) -> None:
     """Send a trial to one channel. Exit code 75 when it does not take it.
 
     Example: steward notices test pager

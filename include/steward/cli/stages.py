@@ -67,14 +67,14 @@ def _entered(tx: Transaction, model: str, until: datetime | None) -> list[Entere
 def _outlook(tx: Transaction, model: str, entered: list[EnteredStage], number: int | None) -> JsonObject:
     """What the next stage asks for, and what of it is not there. A newer version meets every stage anew."""
     from steward import wiring
-    from steward.actions.governance.stages import standing_of
+    from steward.actions.governance.stages import readiness_of
 
     present = entered[-1].stage if entered else None
     if present is Stage.RETIRED:
         return {"next": None, "version": None, "missing": []}
     version = _looked_at(tx, model, number)
     after = _next(present, version)
-    standing = standing_of(
+    standing = readiness_of(
         wiring.stages(), wiring.policy(), wiring.specs().get(model), tx, after, version.number if version else None
     )
     missing = [each.to_json() for each in standing.missing]

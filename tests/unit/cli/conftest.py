@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "specs" / "sound.yaml"
 CODE = "def load(start, end): ...\ndef build(params): ...\ndef examples(): ...\n"
 POLICY = Path(__file__).parents[3] / "include" / "policy.yaml"
 
-CACHED = (wiring.settings, wiring.specs)  # as they are before a test replaces one
+CACHED = (wiring.settings, wiring.specs, wiring.services)  # as they are before a test replaces one
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ def settings(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("STEWARD_HOME", str(models.parent / "home"))
     monkeypatch.setenv("STEWARD_MODELS_DIR", str(models))
     monkeypatch.setenv("STEWARD_POLICY_FILE", str(POLICY))
+    monkeypatch.setenv("STEWARD_STORAGE", str(models.parent / "storage"))
+    monkeypatch.setenv("STEWARD_MLFLOW_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("STEWARD_LEDGER_KEY_FILE", str(models.parent / "ledger.key"))
+    (models.parent / "ledger.key").write_text("ab" * 32)
     forget()
     yield
     forget()
