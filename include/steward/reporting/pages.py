@@ -61,6 +61,23 @@ def model_page(view: JsonObject) -> str:
     return single_file(f"{view['model']}: {view['health']['state']}", model_fragment(view, live=False))
 
 
+def measures_fragment(view: JsonObject, live: bool) -> str:
+    from steward.reporting.measures.page import page_of
+
+    return render("measures.html", view=view, page=page_of(view), live=live)
+
+
+def measures_page(view: JsonObject) -> str:
+    return single_file("Measures", measures_fragment(view, live=False))
+
+
+def measure_events_fragment(view: JsonObject) -> str:
+    """What a number was counted from; only ever a part of the live page."""
+    from steward.reporting.measures.page import figure_in_words
+
+    return render("measure_events.html", view=view, figure=figure_in_words(view))
+
+
 def single_file(title: str, fragment: str) -> str:
     """A page around a fragment that is not live."""
     from markupsafe import Markup

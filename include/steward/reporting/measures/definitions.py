@@ -23,11 +23,18 @@ class Unit(StrEnum):
     EACH = "each"  # how many for every one of something
 
 
+class Topic(StrEnum):
+    RELEASES = "Releases"
+    TROUBLE = "Trouble"
+    CARE = "Care"
+
+
 @dataclass(frozen=True)
 class Measure:
     """`rises`: whether more is better; None where neither is. `source` names the events it is read from."""
 
     id: str
+    topic: Topic
     title: str
     unit: Unit
     rises: bool | None
@@ -38,6 +45,7 @@ class Measure:
     def to_json(self) -> JsonObject:
         return {
             "id": self.id,
+            "topic": self.topic.value,
             "title": self.title,
             "unit": self.unit.value,
             "better": None if self.rises is None else "more" if self.rises else "less",
@@ -159,83 +167,83 @@ def _utilisation(seen: Record) -> Measured:
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
-        "pipeline_share", "Deployments through the pipeline", Unit.SHARE, True,
+        "pipeline_share", Topic.RELEASES, "Deployments through the pipeline", Unit.SHARE, True,
         "Of the versions that first answered users: those that were registered with their evidence, started by a "
         "rollout, and approved where an approval is asked for. Broken glass is no way through the pipeline.",
         "version.registered, rollout.started, approval.answered, glass.broken", _pipeline_share,
     ),
     Measure(
-        "lead_time", "Approval to production", Unit.SECONDS, False,
+        "lead_time", Topic.RELEASES, "Approval to production", Unit.SECONDS, False,
         "From the answer that approved a version until it answers all users. Median; releases that nobody had to "
         "approve, or that glass was broken for, have none.",
         "approval.answered, version.promoted", _lead_time,
     ),
     Measure(
-        "lead_time_from_commit", "Commit to production", Unit.SECONDS, False,
+        "lead_time_from_commit", Topic.RELEASES, "Commit to production", Unit.SECONDS, False,
         "From the last commit of the model's folder until the first version trained from it answers all users. Median; "
         "a version that only learned from newer data brings no commit, and code outside a repository has none.",
         "model.trained, version.promoted", _lead_time_from_commit,
     ),
     Measure(
-        "deployment_success", "Deployments that reach all users", Unit.SHARE, True,
+        "deployment_success", Topic.RELEASES, "Deployments that reach all users", Unit.SHARE, True,
         "Of the deployments whose rollout has ended: those that reached 100 % of users.",
         "rollout.advanced, version.promoted, rollout.rolled_back", _deployment_success,
     ),
     Measure(
-        "change_failure", "Change failure rate", Unit.SHARE, False,
+        "change_failure", Topic.RELEASES, "Change failure rate", Unit.SHARE, False,
         "Of all deployments: those that ended in a rollback, at once or later, or whose version an incident is about. "
         "Every cause counts, drift and the source's data too; the newest deployments have had the least time to fail.",
         "rollout.advanced, version.promoted, rollout.rolled_back, incident.opened", _change_failure,
     ),
     Measure(
-        "time_to_roll_back", "Time to roll back", Unit.SECONDS, False,
+        "deployment_frequency", Topic.RELEASES, "Deployments per model", Unit.EACH, None,
+        "Versions that first answered users, for each model that was in service at some time in these days. The figure "
+        "to compare is the one of 90 days.",
+        "rollout.advanced, version.promoted, endpoint.closed", _deployment_frequency,
+    ),
+    Measure(
+        "incidents_per_deployment", Topic.RELEASES, "Incidents per deployment", Unit.EACH, False,
+        "Incidents about the versions that were deployed in these days, for each of them, whenever they were opened.",
+        "rollout.advanced, version.promoted, incident.opened", _incidents_per_deployment,
+    ),
+    Measure(
+        "time_to_roll_back", Topic.TROUBLE, "Time to roll back", Unit.SECONDS, False,
         "From the event that first said a version fails (a failed canary analysis, an incident other than drift) until "
         "the route sends all users to the champion before it; without such an event, from the call to the change. "
         "Median. Rehearsals do not count, nor what had no earlier champion to go back to.",
         "rollout.analysed, incident.opened, rollout.rolled_back", _time_to_roll_back,
     ),
     Measure(
-        "deployment_frequency", "Deployments per model", Unit.EACH, None,
-        "Versions that first answered users, for each model that was in service at some time in these days. The figure "
-        "to compare is the one of 90 days.",
-        "rollout.advanced, version.promoted, endpoint.closed", _deployment_frequency,
-    ),
-    Measure(
-        "time_to_detect", "Time to detect", Unit.SECONDS, False,
+        "time_to_detect", Topic.TROUBLE, "Time to detect", Unit.SECONDS, False,
         "From the end of the first bad window (from its beginning, for what somebody found from outside) until the "
         "incident was opened, by the calendar of the models. Median.",
         "incident.opened", _time_to_detect,
     ),
     Measure(
-        "time_to_restore", "Time to restore", Unit.SECONDS, False,
+        "time_to_restore", Topic.TROUBLE, "Time to restore", Unit.SECONDS, False,
         "From opening an incident until it is resolved: by the calendar where windows judge it, by the wall where "
         "somebody looked from outside. Median of those that are over; the others are counted beside it.",
         "incident.opened, incident.resolved", _time_to_restore,
     ),
     Measure(
-        "retraining_success", "Retrainings that are released", Unit.SHARE, True,
+        "drift_rate", Topic.TROUBLE, "Windows that drifted", Unit.SHARE, False,
+        "Of the windows that were judged for drift: those that failed. One that was judged again counts once.",
+        "window.judged", _drift_rate,
+    ),
+    Measure(
+        "retraining_success", Topic.CARE, "Retrainings that are released", Unit.SHARE, True,
         "Of the training runs that were let in while a champion served and have ended: those whose version reached all "
         "users. A candidate that its gates refuse is a sound decision, and no success.",
         "retraining.admitted, version.promoted, version.rejected, run.closed", _retraining_success,
     ),
     Measure(
-        "audit_pass", "Audits passed", Unit.SHARE, True,
+        "audit_pass", Topic.CARE, "Audits passed", Unit.SHARE, True,
         "Of every model in every nightly audit: those without an open finding when the audit ended. A night that could "
         "not ask every server judges no model to be sound.",
         "inventory.audited, incident.opened, incident.resolved", _audit_pass,
     ),
     Measure(
-        "drift_rate", "Windows that drifted", Unit.SHARE, False,
-        "Of the windows that were judged for drift: those that failed. One that was judged again counts once.",
-        "window.judged", _drift_rate,
-    ),
-    Measure(
-        "incidents_per_deployment", "Incidents per deployment", Unit.EACH, False,
-        "Incidents about the versions that were deployed in these days, for each of them, whenever they were opened.",
-        "rollout.advanced, version.promoted, incident.opened", _incidents_per_deployment,
-    ),
-    Measure(
-        "serving_utilisation", "Serving utilisation", Unit.SHARE, None,
+        "serving_utilisation", Topic.CARE, "Serving utilisation", Unit.SHARE, None,
         "How much of the declared capacity the busiest hour of a judged window used. Median over windows, where the "
         "spec declares `monitoring.throughput`.",
         "window.judged", _utilisation,

@@ -9,7 +9,7 @@ from steward.errors import RequestError
 from steward.reporting.measures.definitions import MEASURES, Measure
 from steward.reporting.measures.measured import Measured
 from steward.reporting.measures.record import GROUPINGS, PORTFOLIO, Record
-from steward.types import JsonObject
+from steward.types import JsonObject, RiskTier
 
 DAYS = (7, 30, 90)
 
@@ -31,6 +31,7 @@ def measures_view(
         "at": at,
         "days": list(days),
         "by": list(by),
+        "of": of,
         "measures": [measure.to_json() for measure in MEASURES],
         "groups": [
             {"by": each, "of": name, "figures": _figures(found, at, days)}
@@ -50,7 +51,8 @@ def _wanted(record: Record, by: str, of: str | None) -> Iterator[tuple[str, Reco
     if of is not None:
         yield of, group_of(record, by, of)
         return
-    yield from sorted(record.groups(by).items())
+    places = {tier.value: -tier_place for tier_place, tier in enumerate(RiskTier)} if by == "tier" else {}
+    yield from sorted(record.groups(by).items(), key=lambda group: (places.get(group[0], 1), group[0]))
 
 
 def group_of(record: Record, by: str, of: str | None) -> Record:
