@@ -5,11 +5,11 @@ model whose training DAG they may not read.
 """
 
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Literal
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from steward import wiring
@@ -23,7 +23,10 @@ HEADERS = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 By = Literal["portfolio", "model", "team", "tier"]
-Days = Annotated[int, Query(ge=1, le=3660)]
+Measure = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Of = Annotated[str | None, Query(max_length=256)]
+Days = Annotated[list[Annotated[int, Query(ge=1, le=3660)]], Query(max_length=6)]
+USUAL = [7, 30, 90]
 
 router = APIRouter()
 of_model = [Depends(permitted("GET"))]
@@ -45,7 +48,7 @@ def json(view: object) -> JSONResponse:
 def seen_by(user: BaseUser) -> set[str]:
     """Of every model that a folder, the inventory file, a version, a route or an incident speaks of."""
     specs, external = wiring.specs(), wiring.services().external()
-    named = {*specs.ids(), *(Path(fault.file).parent.name for fault in specs.misnamed())}
+    named = {*specs.ids(), *(FilePath(fault.file).parent.name for fault in specs.misnamed())}
     named |= {model.id for model in external.external_models}
     with wiring.database().begin() as tx:
         named |= {version.model for version in tx.versions.everywhere()}
@@ -83,7 +86,9 @@ def give_portfolio(user: User) -> JSONResponse:
 def page_for(request: Request, model: str, user: BaseUser) -> JsonObject:
     from steward.actions.telling.model_page import tell_model
 
-    return {**tell_model(wiring.services(), model), "may": what_user_may(request, model, user)}
+    given = wiring.settings()
+    links = {"mlflow": given.mlflow_url.rstrip("/") if given.mlflow_url else None, "server": given.first_server_url}
+    return {**tell_model(wiring.services(), model), "may": what_user_may(request, model, user), "links": links}
 
 
 @router.get("/ui/models/{model}", dependencies=of_model)
@@ -103,3 +108,46 @@ def save_model(request: Request, model: Model, user: User) -> HTMLResponse:
 @router.get("/api/models/{model}/page", dependencies=of_model)
 def give_model(request: Request, model: Model, user: User) -> JSONResponse:
     return json(page_for(request, model, user))
+
+
+def measures_for(user: BaseUser, days: list[int], by: By, of: str | None) -> JsonObject:
+    from steward.actions.telling.measures import tell_measures
+
+    return tell_measures(wiring.services(), days=days, by=(by,), only=seen_by(user), of=of)
+
+
+@router.get("/ui/measures")
+def show_measures(user: User, days: Days = USUAL, by: By = "portfolio", of: Of = None) -> HTMLResponse:
+    from steward.reporting.pages import measures_fragment
+
+    return html(measures_fragment(measures_for(user, days, by, of), live=True))
+
+
+@router.get("/ui/measures/report")
+def save_measures(user: User, days: Days = USUAL, by: By = "portfolio", of: Of = None) -> HTMLResponse:
+    from steward.reporting.pages import measures_page
+
+    return file(measures_page(measures_for(user, days, by, of)), "measures", wiring.clock().now())
+
+
+@router.get("/api/measures")
+def give_measures(user: User, days: Days = USUAL, by: By = "portfolio", of: Of = None) -> JSONResponse:
+    return json(measures_for(user, days, by, of))
+
+
+def events_for(user: BaseUser, measure: str, days: int, by: By, of: str | None) -> JsonObject:
+    from steward.actions.telling.measures import tell_measure_events
+
+    return tell_measure_events(wiring.services(), measure, days, by, of, seen_by(user))
+
+
+@router.get("/ui/measures/{measure}/events")
+def show_events(user: User, measure: Measure, days: int = 30, by: By = "portfolio", of: Of = None) -> HTMLResponse:
+    from steward.reporting.pages import measure_events_fragment
+
+    return html(measure_events_fragment(events_for(user, measure, days, by, of)))
+
+
+@router.get("/api/measures/{measure}/events")
+def give_events(user: User, measure: Measure, days: int = 30, by: By = "portfolio", of: Of = None) -> JSONResponse:
+    return json(events_for(user, measure, days, by, of))

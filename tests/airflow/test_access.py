@@ -22,6 +22,11 @@ NEEDS = {
     ("GET", "/ui/models"): SEEN,
     ("GET", "/ui/portfolio/report"): SEEN,
     ("GET", "/api/portfolio"): SEEN,
+    ("GET", "/ui/measures"): SEEN,
+    ("GET", "/ui/measures/report"): SEEN,
+    ("GET", "/ui/measures/{measure}/events"): SEEN,
+    ("GET", "/api/measures"): SEEN,
+    ("GET", "/api/measures/{measure}/events"): SEEN,
     ("GET", "/ui/models/{model}"): READ,
     ("GET", "/ui/models/{model}/report"): READ,
     ("GET", "/reports/{model}"): READ,
@@ -56,7 +61,7 @@ NOWHERE = [
     "/%00",
 ]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
-FILLED = {"{model}": "toy", "{name}.{kind}": "steward.js", "{name}": "x.html", "{measure}": "time_to_rollback"}
+FILLED = {"{model}": "toy", "{name}.{kind}": "steward.js", "{name}": "x.html", "{measure}": "lead_time"}
 ROLES = {"VIEWER": {READ}, "USER": {READ, RUNS, ANSWERS}, "OP": {READ, RUNS, ANSWERS}, "ADMIN": {READ, RUNS, ANSWERS}}
 
 

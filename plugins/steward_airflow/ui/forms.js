@@ -20,6 +20,7 @@ async function submit(form, submitter, page) {
   tell(place, "Working…");
   try {
     const said = form.dataset.post ? await post(form, body) : await trigger(form, body);
+    form.closest("details")?.removeAttribute("open");
     await page.reload(said);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
@@ -32,7 +33,8 @@ async function submit(form, submitter, page) {
 
 async function post(form, body) {
   const answer = await send(form.dataset.post, body);
-  return { text: answer.message || form.dataset.done || "Done." };
+  const proved = !answer.proof || answer.proof.outcome === "PASSED";
+  return { text: answer.message || form.dataset.done || "Done.", bad: !proved };
 }
 
 async function trigger(form, body) {

@@ -58,6 +58,7 @@ class Page {
   async reload(said) {
     await this.load("");
     this.tell(said.text, "", said.action);
+    this.note.classList.toggle("bad", Boolean(said.bad));
     this.note.focus();
   }
 
