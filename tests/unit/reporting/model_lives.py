@@ -25,7 +25,7 @@ class Ledger:
     def __init__(self) -> None:
         self.events: list[AuditEvent] = []
 
-    def add(self, kind: str, at: datetime, version: int | None = None, **about: Any) -> AuditEvent:
+    def add(self, kind: str, at: datetime, version: int | None = None, /, **about: Any) -> AuditEvent:
         known = {"reason": about.pop("reason", kind), "actor": about.pop("actor", "airflow:dana")}
         evidence, seq = about.pop("evidence", None), len(self.events) + 1
         event = AuditEvent(

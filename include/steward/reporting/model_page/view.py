@@ -31,7 +31,7 @@ def model_view(facts: ModelFacts) -> JsonObject:
         "dags": _dags(facts, spec),
         "at": facts.at,
         "generated_at": facts.generated_at,
-        "declared": facts.spec is not None and not facts.faults,
+        "declared": not facts.explained["unread"],
         "faults": list(facts.faults),
         "health": _health(facts),
         "serving": _serving(facts),
@@ -60,7 +60,7 @@ def _is_batch(spec: JsonObject) -> bool:
 
 def _dags(facts: ModelFacts, spec: JsonObject) -> list[str]:
     """Only a spec that can be read has any."""
-    if facts.spec is None or facts.faults:
+    if facts.explained["unread"]:
         return []
     return [f"{facts.model}__{step}" for step in ("train", *(("score",) if _is_batch(spec) else ()), "monitor")]
 
