@@ -42,12 +42,7 @@ PLACES = Places("http://localhost:8000/v2/models/{model}/infer")
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     folder, clock = tmp_path_factory.mktemp("inventory"), FrozenClock(NOW)
-    models = [f"flights_{place:03d}" for place in range(MODELS)]
-    for model in models:
-        (folder / "models" / model).mkdir(parents=True)
-        text = (SPEC / "model.yaml").read_text().replace("model: flight_delays", f"model: {model}", 1)
-        (folder / "models" / model / "model.yaml").write_text(text)
-        (folder / "models" / model / "model.py").write_text((SPEC / "model.py").read_text())
+    models = write_models(folder / "models", MODELS)
     with running_server() as server:
         database = PostgresDatabase(server.url(server.new_database()), clock, FAKE_KEY)
         in_memory = services_in_memory(SpecFolder(folder / "models"), load_policy(POLICY), clock, folder)
@@ -55,6 +50,17 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
             fill(database, clock, model)
         yield replace(in_memory, database=database)
         database.close()
+
+
+def write_models(folder: Path, count: int) -> list[str]:
+    """Each in a folder of its own, all alike but for the name."""
+    models = [f"flights_{place:03d}" for place in range(count)]
+    for model in models:
+        (folder / model).mkdir(parents=True)
+        text = (SPEC / "model.yaml").read_text().replace("model: flight_delays", f"model: {model}", 1)
+        (folder / model / "model.yaml").write_text(text)
+        (folder / model / "model.py").write_text((SPEC / "model.py").read_text())
+    return models
 
 
 def fill(database: PostgresDatabase, clock: FrozenClock, model: str) -> None:

@@ -166,8 +166,6 @@ def _not_judged(row: JsonObject) -> str | None:
     health = row["health"]
     if row["fault"]:
         return "its spec is broken, so nothing judges it"
-    if row["standing"] == "undeclared":
-        return "no folder declares it, so nothing judges it"
     if row["window_end"] is None and not health["overdue"]:
         return "no window of it was judged yet"
     told = health["overdue"] or (health["why"] if row["performance"]["reason"] is None else None)

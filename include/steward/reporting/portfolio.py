@@ -92,7 +92,7 @@ def _of_standing(known: Known, standing: Health | None) -> str | None:
         case Health.BROKEN:
             return f"its spec is broken: {record['fault']}"
         case _:
-            return "no folder declares it: nothing judges it" if record["standing"] == "undeclared" else None
+            return None
 
 
 def _place(row: JsonObject) -> tuple[int, int, str]:

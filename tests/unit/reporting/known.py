@@ -110,22 +110,69 @@ def a_rich_estate() -> list[Known]:
         "said": "performance was lost in 2 of the last 3 windows",
     }
     return [
-        in_trouble("loan_approval", trouble("performance", "high", 9, "vera"), trouble("drift", "medium", 16),
-                   risk_tier="high", last=None, retraining=under_way, window={"drift": {"outcome": "FAILED", "worst": drifted}}),
-        in_trouble("flight_delays", trouble("operation", "medium", 1), retraining=declined, back_at=NOW - timedelta(hours=2)),
-        in_trouble("card_fraud", trouble("wrong_bytes", "high", 1), champion=None, champion_since=None, stage="deployment"),
-        in_trouble("store_footfall", trouble("drift", "low", 4), risk_tier="low", window={"drift": {"outcome": "FAILED", "worst": drifted}}),
-        untold("churn_next_quarter", estimated="PASSED", risk_tier="high", waiting=[{"version": 4, "expires_at": NOW + DAY}]),
+        in_trouble(
+            "loan_approval",
+            trouble("performance", "high", 9, "vera"),
+            trouble("drift", "medium", 16),
+            risk_tier="high",
+            retraining=under_way,
+            window={"drift": {"outcome": "FAILED", "worst": drifted}},
+        ),
+        in_trouble(
+            "flight_delays", trouble("operation", "medium", 1), retraining=declined, back_at=NOW - timedelta(hours=2)
+        ),
+        in_trouble(
+            "card_fraud", trouble("wrong_bytes", "high", 1), champion=None, champion_since=None, stage="deployment"
+        ),
+        in_trouble(
+            "store_footfall",
+            trouble("drift", "low", 4),
+            risk_tier="low",
+            window={"drift": {"outcome": "FAILED", "worst": drifted}},
+        ),
+        untold(
+            "churn_next_quarter",
+            window={"estimated": "PASSED"},
+            risk_tier="high",
+            waiting=[{"version": 4, "expires_at": NOW + DAY}],
+        ),
         known("claims_triage", Signs(True, (), None), window_end=None, told={}, rollout={"version": 4, "percent": 25}),
-        known("call_volume", Signs(True, (), SOUND, "monitor overdue since 2026-06-10 02:00"), next_review_at=NOW - 5 * DAY),
-        known("home_value", Signs(True, (), SOUND), standing="broken spec", dag=None,
-              fault="include/models/home_value/model.yaml:14:3 monitoring.window: 7 days is no duration, did you mean 7d?"),
+        known(
+            "call_volume",
+            Signs(True, (), SOUND, "monitor overdue since 2026-06-10 02:00"),
+            next_review_at=NOW - 5 * DAY,
+        ),
+        known(
+            "home_value",
+            Signs(True, (), SOUND),
+            standing="broken spec",
+            dag=None,
+            fault="include/models/home_value/model.yaml:14:3 monitoring.window: 7 days is no duration; 7d?",
+        ),
         known("energy_demand", risk_tier="low"),
         known("parcel_eta", owner={**OWNER, "team": "logistics", "name": "Ravi Iyer"}),
         known("credit_limit", risk_tier="high"),
-        known("new_idea", Signs(False), champion=None, champion_since=None, window_end=None, stage="use_case", next_review_at=None,
-              told={}),
+        known(
+            "new_idea",
+            Signs(False),
+            champion=None,
+            champion_since=None,
+            window_end=None,
+            stage="use_case",
+            next_review_at=None,
+            told={},
+        ),
         elsewhere("vendor_score"),
-        known("old_score", Signs(False), standing="retired", champion=None, stage="retired", window_end=None,
-              retired={"at": "2026-02-01T00:00:00Z"}, next_review_at=None, dag=None, told={}),
-    ]  # fmt: skip
+        known(
+            "old_score",
+            Signs(False),
+            standing="retired",
+            champion=None,
+            stage="retired",
+            window_end=None,
+            retired={"at": "2026-02-01T00:00:00Z"},
+            next_review_at=None,
+            dag=None,
+            told={},
+        ),
+    ]

@@ -6,7 +6,7 @@ number of questions to the database does not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from steward.rollout import Rollout
 from steward.types import JsonObject
 
 ALTERED = "the evidence of its newest window was altered: steward audit verify"
+UNWATCHED = "no folder declares it: nothing judges it"
 LOST = "the evidence of its newest window is not on record"
 
 
@@ -35,6 +36,11 @@ class Memory:
     """What a process keeps between two askings: windows by the digest of their evidence, which never changes."""
 
     told: dict[str, JsonObject] = field(default_factory=dict)
+
+    def keep(self, digests: Iterable[str]) -> None:
+        """Those alone. Threads may share a memory: whoever is quicker, nothing false is kept."""
+        known = self.told
+        self.told = {digest: known[digest] for digest in digests if digest in known}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ def tell_portfolio(
 
 
 def _read(tx: Transaction, tables: Tables, models: Collection[str], memory: Memory) -> _Found:
-    windows = {model: judged for model, judged in tables.champion_windows().items() if model in models}
+    newest = tables.champion_windows()
+    memory.keep(judged.evidence for judged in newest.values())
+    windows = {model: judged for model, judged in newest.items() if model in models}
     told, altered = _told(tx, {judged.evidence for judged in windows.values()}, memory)
     return _Found(
         tables,
@@ -86,7 +94,8 @@ def _read(tx: Transaction, tables: Tables, models: Collection[str], memory: Memo
 
 def _told(tx: Transaction, wanted: set[str], memory: Memory) -> tuple[dict[str, JsonObject], set[str]]:
     """What windows say, and which evidence was altered: that is never told, and stands in nobody else's way."""
-    new, altered = wanted - set(memory.told), set()
+    before = memory.told
+    new, altered = wanted - set(before), set()
     try:
         found = tx.evidence.get_all(new)
     except IntegrityError:
@@ -96,9 +105,9 @@ def _told(tx: Transaction, wanted: set[str], memory: Memory) -> tuple[dict[str, 
                 found |= tx.evidence.get_all([digest])
             except IntegrityError:
                 altered.add(digest)
-    memory.told |= {digest: window_told(evidence.body) for digest, evidence in found.items()}
-    memory.told = {digest: told for digest, told in memory.told.items() if digest in wanted}
-    return memory.told, altered
+    told = before | {digest: window_told(evidence.body) for digest, evidence in found.items()}
+    memory.told = told
+    return told, altered
 
 
 # --- one model ------------------------------------------------------------------------------------
@@ -134,11 +143,12 @@ def _signs(
 ) -> Signs:
     last = max(filter(None, [judged.judged_at if judged else None, since]), default=None)
     due = turn_missed(facts.spec, last, now) if facts.spec and facts.champion else None
+    gone = UNWATCHED if facts.spec is None and facts.fault is None else None
     return Signs(
         facts.champion is not None,
         [Trouble(each.cause, each.severity, each.first_bad.end) for each in incidents],
         judged.told if judged else None,
-        f"monitor overdue since {due:%Y-%m-%d %H:%M}" if due else None,
+        f"monitor overdue since {due:%Y-%m-%d %H:%M}" if due else gone,
     )
 
 
