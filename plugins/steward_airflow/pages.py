@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from steward import wiring
+from steward.actions.telling.portfolio import Memory, tell_portfolio
 from steward.types import JsonObject, to_json
 from steward_airflow.access import Model, User, permitted, readable_models, what_user_may
 
@@ -45,22 +46,20 @@ def json(view: object) -> JSONResponse:
     return JSONResponse(to_json(view), headers=NO_STORE)
 
 
+MEMORY = Memory()  # of evidence, which never changes: an API server reads it once
+
+
 def seen_by(user: BaseUser) -> set[str]:
-    """Of every model that a folder, the inventory file, a version, a route or an incident speaks of."""
+    """Of every model that a folder, the inventory file or an event speaks of."""
     specs, external = wiring.specs(), wiring.services().external()
     named = {*specs.ids(), *(FilePath(fault.file).parent.name for fault in specs.misnamed())}
-    named |= {model.id for model in external.external_models}
     with wiring.database().begin() as tx:
-        named |= {version.model for version in tx.versions.everywhere()}
-        named |= {route.model for route in tx.routes.all()}
-        named |= {incident.model for incident in tx.incidents.unresolved_everywhere()}
-    return readable_models(named, user)
+        named |= tx.events.models()
+    return readable_models(named | {model.id for model in external.external_models}, user)
 
 
 def portfolio_for(user: BaseUser) -> JsonObject:
-    from steward.actions.telling.portfolio import tell_portfolio
-
-    return tell_portfolio(wiring.services(), wiring.places(), only=seen_by(user))
+    return tell_portfolio(wiring.services(), wiring.places(), seen_by(user), MEMORY)
 
 
 @router.get("/ui/models")

@@ -17,9 +17,13 @@ HEADERS = {
 }
 
 
+ALL_MODELS = "-portfolio"  # no model's id: the folder of the reports that speak of every model
+
+
 def readable(request: Request, model: str, user: Annotated[object, Depends(get_user)]) -> None:
-    """Raises 403 unless the user may read the model's monitor DAG."""
-    requires_access_dag("GET", param_dag_id=f"{model}__monitor")(request, user)  # type: ignore[arg-type]
+    """Raises 403 unless the user may read the DAG that writes these reports."""
+    dag = "steward__report" if model == ALL_MODELS else f"{model}__monitor"
+    requires_access_dag("GET", param_dag_id=dag)(request, user)  # type: ignore[arg-type]
 
 
 router = APIRouter()

@@ -13,7 +13,7 @@ from steward.actions.governance import surveying
 from steward.adapters.postgres import PostgresDatabase
 from steward.errors import IntegrityError
 from steward.gates import Evidence
-from steward.ledger import EventType
+from steward.ledger import ALL_MODELS, EventType
 from steward.monitoring.windows import IncidentState
 from steward.registry import State
 from steward.rollout import RolloutState
@@ -63,6 +63,15 @@ def test_the_newest_event_of_each_type_about_every_model(database):
         assert tx.events.newest([asked, began]) == [told[1], told[2], told[3]]
         assert tx.events.newest([asked, began], [A]) == [told[2], told[3]]
         assert tx.events.newest([asked], []) == tx.events.newest([]) == []
+
+
+def test_every_model_that_an_event_is_about(database):
+    with database.begin() as tx:
+        assert tx.events.models() == set()
+        for model in (B, A, A, ALL_MODELS):
+            tx.events.append(a_draft(EventType.WINDOW_JUDGED, model=model))
+    with database.begin() as tx:
+        assert tx.events.models() == {A, B}
 
 
 def test_running_rollouts_of_every_model_by_model(database):

@@ -191,6 +191,10 @@ class EventLog(Protocol):
         """Of each of these types the newest about each model (of `models`, if given), ascending by sequence."""
         ...
 
+    def models(self) -> set[str]:
+        """Every model that any event is about."""
+        ...
+
     def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Verification:
         """Read the whole chain and check every link, and every checkpoint against it."""
         ...

@@ -12,6 +12,7 @@ from steward.clock import Clock
 from steward.errors import ConflictError, IntegrityError, NotFoundError
 from steward.gates import Evidence
 from steward.ledger import (
+    ALL_MODELS,
     GENESIS_HASH,
     AuditEvent,
     Checkpoint,
@@ -79,6 +80,9 @@ class FakeEventLog:
             if link.type in wanted and (models is None or link.model in models)
         }
         return sorted(map(event_of, found.values()), key=lambda event: event.seq)
+
+    def models(self) -> set[str]:
+        return {link.model for link in self._links} - {ALL_MODELS}
 
     def links(self) -> Iterator[Link]:
         return iter(self._links)

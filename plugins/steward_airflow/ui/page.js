@@ -92,6 +92,7 @@ class Page {
   liven(part) {
     livenTables(part);
     livenForms(part, this);
+    watchWidths(part);
     for (const details of part.querySelectorAll("details[data-load]")) {
       const fill = () => details.open && this.fill(details, details.dataset.load);
       details.addEventListener("toggle", fill);
@@ -201,6 +202,21 @@ function followTheme(host, signal) {
   watcher.observe(html, { attributes: true, attributeFilter: ["class"] });
   signal.addEventListener("abort", () => watcher.disconnect());
   follow();
+}
+
+// What does not fit can be scrolled with the keyboard; a heat map then begins with its newest window.
+function watchWidths(part) {
+  const watcher = new ResizeObserver((seen) => seen.forEach(({ target }) => reach(target)));
+  for (const wide of part.querySelectorAll(".wide:not([role])")) watcher.observe(wide);
+}
+
+function reach(wide) {
+  const was = wide.hasAttribute("tabindex");
+  const wider = wide.scrollWidth > wide.clientWidth + 1;
+  if (wider === was) return;
+  if (!wider) return wide.removeAttribute("tabindex");
+  wide.tabIndex = 0;
+  if (wide.querySelector("table.heat")) wide.scrollLeft = wide.scrollWidth;
 }
 
 const nameOf = (details) => details.id || details.querySelector("summary")?.textContent.trim();

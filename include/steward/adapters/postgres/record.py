@@ -17,6 +17,7 @@ from steward.clock import Clock
 from steward.errors import ConflictError, IntegrityError, NotFoundError
 from steward.gates import Evidence
 from steward.ledger import (
+    ALL_MODELS,
     GENESIS_HASH,
     AuditEvent,
     Checkpoint,
@@ -95,6 +96,10 @@ class PostgresEventLog:
         # The numbers from an index alone: bodies are read of those that are wanted only.
         wanted = columns.seq.in_(last.group_by(columns.model, columns.type))
         return [event_of(Link._make(row)) for row in self._work.rows(_links().where(wanted).order_by("seq"))]
+
+    def models(self) -> set[str]:
+        found = self._work.rows(select(tables.events.c.model).distinct())
+        return {str(row.model) for row in found} - {ALL_MODELS}
 
     def links(self) -> Iterator[Link]:
         """The whole chain as it is stored, in order, without holding it in memory."""
