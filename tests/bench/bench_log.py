@@ -19,7 +19,7 @@ from tests.unit.serving.conftest import MODEL, make_spec
 from steward.adapters.delta_predictions import DeltaPredictionLog
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.serving.answers.contract import Batch
-from steward.serving.log.recorder import Answered, FeatureLayout, to_table
+from steward.serving.log.answered_rows import Answered, FeatureLayout, to_table
 from steward.types import Role, Window
 
 ROWS, FLUSH = 100_000, 2_000  # rows of a second at 2,000 requests/s

@@ -27,7 +27,9 @@ from steward.adapters.log_segments import SegmentFolder, TableWriter, read_batch
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.data import Forgotten
 from steward.errors import UnavailableError
-from steward.serving.log.recorder import Answered, FeatureLayout, PredictionRecorder, RowCount
+from steward.serving.log.answered_rows import Answered, FeatureLayout
+from steward.serving.log.recorder import PredictionRecorder
+from steward.serving.log.row_counts import RowCount
 
 LONG_AGO = NOON - timedelta(days=365)
 

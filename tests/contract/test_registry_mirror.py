@@ -122,7 +122,7 @@ def test_files_beside_a_model_are_kept_under_its_digest(tracker: Any, logged: Lo
 
 
 def test_metrics_are_taken(tracker: Any, logged: LoggedModel) -> None:
-    tracker.log_evaluation(logged.run_id, {"roc_auc": 0.75}, {})
+    tracker.log_evaluation(logged.run_id, {"roc_auc": 0.75})
 
 
 def test_aliases_follow_and_moved_ones_are_told(tracker: Any, logged: LoggedModel) -> None:

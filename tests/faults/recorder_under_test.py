@@ -18,7 +18,9 @@ from tests.unit.serving.conftest import MODEL, ROW, make_spec
 
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
 from steward.serving.answers.contract import Batch
-from steward.serving.log.recorder import Answered, FeatureLayout, PredictionRecorder, RowCount
+from steward.serving.log.answered_rows import Answered, FeatureLayout
+from steward.serving.log.recorder import PredictionRecorder
+from steward.serving.log.row_counts import RowCount
 from steward.types import Role
 
 INTERVAL = 0.2

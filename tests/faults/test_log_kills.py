@@ -23,7 +23,7 @@ from tests.unit.serving.conftest import MODEL
 
 from steward.adapters.log_segments import SegmentFolder, read_batches
 from steward.adapters.segmented_predictions import SegmentedPredictionLog
-from steward.serving.log.recorder import RowCount
+from steward.serving.log.row_counts import RowCount
 
 pytestmark = pytest.mark.faults
 

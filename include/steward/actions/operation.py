@@ -58,6 +58,7 @@ class Operation:
         return f"{self.model}/{self.run}/{self.action}" + (f"/{self.attempt}" if self.attempt else "")
 
     def earlier(self) -> JsonObject | None:
+        """What it answered before; None when it is new. Raises PolicyError where `commit` would: of a retired model."""
         with self.refusals_recorded(), self.services.database.begin() as tx:
             found = tx.operations.find(self.key, digest_of(self.inputs))
             if found is None:

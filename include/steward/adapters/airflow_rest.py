@@ -33,15 +33,12 @@ class AirflowClient:
         conf: JsonObject | None = None,
         *,
         logical_date: datetime | None = None,
-        run_id: str | None = None,
     ) -> str:
         """Start a run and return its id."""
         body: JsonObject = {
             "logical_date": format_instant(logical_date) if logical_date else None,
             "conf": conf or {},
         }
-        if run_id:
-            body["dag_run_id"] = run_id
         return str(self._json("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
     def run(self, dag: str, run: str) -> JsonObject:
@@ -85,8 +82,9 @@ class AirflowClient:
         path = f"{DOORS}/{quote(model, safe='')}/{decision}"
         return self._json("POST", path, json=fields, headers={"Steward-Door": "cli"})
 
-    def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}"
+    def xcom(self, dag: str, run: str, task: str) -> Any:
+        """What the task returned."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
         return self._json("GET", path, params={"deserialize": True})["value"]
 
     def _json(self, method: str, path: str, **request: Any) -> JsonObject:

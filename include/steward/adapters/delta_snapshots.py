@@ -39,7 +39,7 @@ class DeltaSnapshotStore:
         self.storage_options = dict(storage_options) if storage_options else None
 
     def write(self, model: str, window: Window, frame: pd.DataFrame) -> Snapshot:
-        """Raises DataError for a column that has no table form, UnavailableError when the store refuses."""
+        """As SnapshotStore says; UnavailableError when the store refuses."""
         rows = canonical_table(frame)
         wanted = Snapshot(f"snapshots/{model}", -1, rows_digest(rows), rows.num_rows, window)
         for _ in range(_ATTEMPTS):

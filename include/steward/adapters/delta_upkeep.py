@@ -52,7 +52,7 @@ def merge_small_files(table: Any) -> int:
 
 
 def erase_subject(table: Any, subject: str) -> None:
-    """`subject` is a keyed hash: hexadecimal, as this software makes it."""
+    """`subject` is a keyed hash: hexadecimal, as this software makes it; ValueError for anything else."""
     if not all(sign in "0123456789abcdef" for sign in subject):
         raise ValueError(f"not a keyed hash: {subject[:40]!r}")
     with _refusals(table):

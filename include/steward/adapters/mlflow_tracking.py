@@ -76,17 +76,12 @@ class MlflowTracker:
             self._download(uri, Path(folder))
             return folder_digest(Path(folder))
 
-    def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None:
+    def log_evaluation(self, run_id: str, metrics: dict[str, float]) -> None:
         import time
 
         now = int(time.time() * 1000)
         points = [{"key": k, "value": v, "timestamp": now, "step": 0} for k, v in metrics.items()]
         self._post(f"{_API}/runs/log-batch", {"run_id": run_id, "metrics": points})
-        if files:
-            run = self._get(f"{_API}/runs/get", run_id=run_id)
-            root = _artefact_path(run["run"]["info"]["artifact_uri"])
-            for name, text in files.items():
-                self._call("PUT", f"{_ARTEFACTS}/{root}/{name}", content=text.encode())
 
     def fetch(self, logged: LoggedModel) -> Path:
         folder = self.cache / logged.digest

@@ -128,7 +128,10 @@ def _rows(numbers: list[Sequence[Any]], texts: list[Sequence[Any]]) -> dict[str,
 
 
 def read_twin(folder: Any, features: Mapping[str, FeatureType], names: Iterable[str]) -> OnnxModel | None:
-    """The twin in an artefact folder; None where it has none. Whoever calls has compared the folder's digest."""
+    """The twin in an artefact folder; None where it has none, IntegrityError where it cannot be trusted.
+
+    Whoever calls has compared the folder's digest.
+    """
     path = folder / TWIN_FILE
     if not path.is_file():
         return None
@@ -174,7 +177,7 @@ def _faults(content: bytes) -> Iterator[str]:
     yield from _tensors(model)
     try:
         onnx.checker.check_model(model)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  # whatever it cannot check is refused
         yield str(error)
     yield from _trees(model)
     yield from _inputs(model)
@@ -207,7 +210,7 @@ def _tensors(model: Any) -> Iterator[str]:
             return
         try:
             onnx.checker.check_tensor(tensor)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # whatever it cannot check is refused
             yield f"{tensor.name or 'a constant'}: {error}"
             return
 

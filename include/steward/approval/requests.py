@@ -54,7 +54,9 @@ class Answer:
 
 
 class ApprovalTable(Protocol):
-    def open(self, request: ApprovalRequest) -> ApprovalRequest: ...
+    def open(self, request: ApprovalRequest) -> ApprovalRequest:
+        """Raises ConflictError while the version has an open one."""
+        ...
 
     def get(self, request_id: str) -> ApprovalRequest:
         """Raises NotFoundError."""

@@ -37,7 +37,10 @@ class Snapshot:
 
 class SnapshotStore(Protocol):
     def write(self, model: str, window: Window, frame: pd.DataFrame) -> Snapshot:
-        """Store the rows; the same rows for the same window give back the snapshot that is there."""
+        """Store the rows; the same rows for the same window give back the snapshot that is there.
+
+        Raises DataError for a column that has no table form, ConflictError while others keep writing the same table.
+        """
         ...
 
     def read(self, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from steward.inventory.record import CHAMPION, RECORD_EVENTS, ModelFacts
+from steward.inventory.record import RECORD_EVENTS, ModelFacts
 from steward.ledger import AuditEvent, EventType
 from steward.ledger.history import provenance
-from steward.ledger.replay import RecordedState, replay
+from steward.ledger.replay import CHAMPION, RecordedState, replay
 from steward.spec import ModelSpec
 from steward.types import Window
 

@@ -14,10 +14,9 @@ from typing import Protocol
 
 from steward.inventory.external import ExternalModel
 from steward.ledger import AuditEvent, EventType
+from steward.ledger.replay import CHAMPION
 from steward.spec import ModelSpec
 from steward.types import JsonObject, Window, to_json
-
-CHAMPION, SUPERSEDED, REJECTED, RETIRED = "champion", "superseded", "rejected", "retired"
 
 RECORD_EVENTS = (
     EventType.STAGE_ENTERED,

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from steward.inventory.build import VALIDATION_REPORT, champion_since, review_due
-from steward.inventory.record import CHAMPION, REJECTED, RETIRED, SUPERSEDED, ModelFacts
+from steward.inventory.record import ModelFacts
 from steward.inventory.zombies import ESTATE_UNKNOWN, UNDECIDED, Estate, Found, Rule
 from steward.ledger import EventType, live_waivers, tombstone_of
 from steward.ledger.governance import documents_of
+from steward.ledger.replay import CHALLENGER, CHAMPION, REJECTED, RETIRED, SUPERSEDED
 from steward.spec.controls import runs_per_year
 from steward.types import RiskTier, parse_instant
 
-CHALLENGER = "challenger"
 ANSWERING = frozenset({CHAMPION, "canary"})  # roles whose answers users get
 MISSED_WINDOWS = 2
 SETTLING = timedelta(hours=1)  # for the tasks after a step to roll back, with all their tries

@@ -26,7 +26,7 @@ Found = tuple[int | None, str]
 
 
 @dataclass(frozen=True)
-class Finding:
+class EstateFinding:
     """`what_to_do` is for the one who reads it. `inconclusive`: this could not be judged."""
 
     rule: str
@@ -116,7 +116,7 @@ class Rule:
 class Assessment:
     """`undecided` holds (rule, model): what was known of these before still stands."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[EstateFinding, ...]
     undecided: frozenset[tuple[str, str]]
     models: int
 
@@ -148,19 +148,19 @@ def assess(estate: Estate, rules: Sequence[Rule]) -> Assessment:
     return Assessment(tuple(findings), frozenset(undecided), len(estate.models))
 
 
-def _merged(rule: Rule, model: str, found: Iterable[Found]) -> Iterator[Finding]:
+def _merged(rule: Rule, model: str, found: Iterable[Found]) -> Iterator[EstateFinding]:
     reasons: dict[int | None, list[str]] = {}
     for version, reason in found:
         reasons.setdefault(version, []).append(reason)
     for version, said in reasons.items():
         text = "; ".join(dict.fromkeys(said))
-        yield Finding(rule.name, model, version, rule.severity, text, rule.what_to_do.format(model=model))
+        yield EstateFinding(rule.name, model, version, rule.severity, text, rule.what_to_do.format(model=model))
 
 
-def _not_asked(unknown: Mapping[str, str]) -> list[Finding]:
+def _not_asked(unknown: Mapping[str, str]) -> list[EstateFinding]:
     """Said of all models at once: some of them may be in trouble."""
     if not unknown:
         return []
     said = "; ".join(f"{what}: {why}" for what, why in sorted(unknown.items()))
     hint = "bring it back; the next audit asks again"
-    return [Finding(ESTATE_UNKNOWN, ALL_MODELS, None, "medium", said, hint, inconclusive=True)]
+    return [EstateFinding(ESTATE_UNKNOWN, ALL_MODELS, None, "medium", said, hint, inconclusive=True)]

@@ -6,9 +6,12 @@ import base64
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from steward.errors import ConflictError
+from steward.ledger import create_key
 from steward.local.errors import BrokenHomeError
 from steward.local.home import Home, read_json, write_private
 
@@ -28,7 +31,7 @@ class AirflowSecrets:
 
 
 def keep_airflow_secrets(home: Home) -> AirflowSecrets:
-    """The stored secrets, made first if there are none."""
+    """The stored secrets, made first if there are none. Raises BrokenHomeError for those of another release."""
     if not home.secrets.exists():
         made = AirflowSecrets(
             fernet_key=base64.urlsafe_b64encode(os.urandom(32)).decode(),
@@ -58,15 +61,9 @@ def keep_passwords(home: Home) -> dict[str, str]:
 
 
 def keep_ledger_key(path: Path) -> None:
-    """32 random bytes in hex, only if there is no file: events signed with a lost key can never be verified
-    again.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(secrets.token_hex(32) + "\n")
+    """A new one only if there is none: events signed with a lost key can never be verified again."""
+    with suppress(ConflictError):
+        create_key(path)
 
 
 def _readable_password() -> str:

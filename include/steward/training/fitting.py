@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from steward.types import JsonObject, Window
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Fitted", "Split", "decision_threshold", "fit", "score", "split"]
+__all__ = ["Fitted", "Split", "decision_threshold", "fit", "fitted_on", "score", "split"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ def _seed(model: Any, seed: int) -> None:
     unset = {name: seed for name, value in parameters.items() if name.endswith("random_state") and value is None}
     if unset:
         model.set_params(**unset)
+
+
+def fitted_on(model: Any, otherwise: Iterable[str]) -> list[str]:
+    """The columns an estimator learned from, in its order; `otherwise` where it does not say."""
+    return [str(name) for name in getattr(model, "feature_names_in_", otherwise)]
 
 
 def score(model: Any, features: pd.DataFrame, classes: Sequence[str] | None = None) -> Any:

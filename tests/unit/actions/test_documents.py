@@ -10,7 +10,7 @@ import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions
-from steward.actions.governance.stages import missing_for, standing_of
+from steward.actions.governance.stages import missing_for, readiness_of
 from steward.errors import NotFoundError, PolicyError, RequestError
 from steward.inventory.documents import template
 from steward.inventory.stages import StageRules
@@ -176,7 +176,7 @@ def test_any_event_may_be_asked_for(high: Life, event: str) -> None:
     other = catalogue.model_copy(update={"stages": stages_})
     prepare(high)
     with high.services.database.begin() as tx:
-        standing = standing_of(other, policy, high.spec, tx, Stage.DEPLOYMENT, 1)
+        standing = readiness_of(other, policy, high.spec, tx, Stage.DEPLOYMENT, 1)
     lacks = [str(each.criterion) for each in standing.missing if each.stage is Stage.DEPLOYMENT]
     assert lacks == ([] if event == "model.evaluated" else ["event rollout.advanced"])
 

@@ -14,7 +14,7 @@ from steward.data.scored import Whole, days_of, decision_ids, in_parts, scored_r
 from steward.data.sources import unlabelled_columns
 from steward.gates import Verdict
 from steward.serving.answers.contract import RequestContract
-from steward.serving.log.recorder import FeatureLayout
+from steward.serving.log.answered_rows import FeatureLayout
 from steward.spec import ModelSpec
 from steward.types import VersionRef, Window
 

@@ -10,7 +10,7 @@ from tests.unit.specs import a_spec
 
 from steward.inventory.record import ModelFacts
 from steward.inventory.rules import RULES
-from steward.inventory.zombies import Estate, Finding, assess
+from steward.inventory.zombies import Estate, EstateFinding, assess
 from steward.ledger import EventType
 from steward.registry import ModelVersion, State
 from steward.rollout import Route
@@ -28,7 +28,7 @@ def champion(database: FakeDatabase) -> ModelVersion:
         return tx.versions.get(added.ref)
 
 
-def findings(database: FakeDatabase, target: str, *rules: str, **estate: Any) -> list[Finding]:
+def findings(database: FakeDatabase, target: str, *rules: str, **estate: Any) -> list[EstateFinding]:
     version = champion(database)
     spec = a_spec(
         deployment={"target": target, "strategy": "direct", "steps": [100]},

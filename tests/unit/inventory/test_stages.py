@@ -13,8 +13,8 @@ import yaml
 from tests.unit.specs import a_spec
 
 from steward.errors import NotFoundError
+from steward.inventory.readiness import Readiness, StageFacts
 from steward.inventory.stages import Criterion, StageCatalogue, load_stages, unheld_roles
-from steward.inventory.standing import Facts, Standing
 from steward.ledger import EventType, FiledDocument
 from steward.spec import FaultsError
 from steward.testing.catalogue import asks_nothing
@@ -106,9 +106,9 @@ def test_what_a_stage_must_leave_behind_is_asked_with_the_entry_of_the_next(tmp_
     assert catalogue.asked(spec, Stage.RETIRED, Stage.DEVELOPMENT) == {Stage.RETIRED: ()}
 
 
-def facts(**changes: Any) -> Facts:
+def facts(**changes: Any) -> StageFacts:
     spec = a_spec(risk_tier="high", consumers=CONSUMERS)
-    return replace(Facts(spec, 3), **changes)
+    return replace(StageFacts(spec, 3), **changes)
 
 
 @pytest.mark.parametrize(
@@ -141,17 +141,17 @@ def test_each_criterion_is_met_by_its_fact_alone(
     wanted = Criterion.model_validate(criterion)
     way = {Stage.DEPLOYMENT: (wanted,)}
     if met is not None:
-        standing = Standing.of(SHIPPED, facts(**met), way)
+        standing = Readiness.of(SHIPPED, facts(**met), way)
         assert not standing.missing
         assert what in (None, standing.met[Stage.DEPLOYMENT][str(wanted)])
     if unmet is not None:
-        standing = Standing.of(SHIPPED, facts(**unmet), way)
+        standing = Readiness.of(SHIPPED, facts(**unmet), way)
         assert [each.criterion for each in standing.missing] == [wanted]
         assert standing.met == {Stage.DEPLOYMENT: {}}
 
 
 def test_every_way_out_is_a_thing_to_do() -> None:
-    standing = Standing.of(SHIPPED, facts(), SHIPPED.asked(facts().spec, Stage.MONITORING, None))
+    standing = Readiness.of(SHIPPED, facts(), SHIPPED.asked(facts().spec, Stage.MONITORING, None))
     assert [str(each) for each in standing.missing] == [
         "document use_case (for development): `steward document file flight_delays --kind use_case use_case.md`",
         "evidence training (for validation): it is written by the steps of a run of flight_delays__train",

@@ -262,7 +262,7 @@ def test_a_full_log_queue_counts_what_it_loses(stack: Stack, spec: ModelSpec) ->
 
 
 def test_rows_a_crash_took_are_counted_by_the_next_process(tmp_path: Path) -> None:
-    from steward.serving.log.recorder import RowCount
+    from steward.serving.log.row_counts import RowCount
 
     crashed, alive = RowCount(tmp_path / "count"), RowCount(tmp_path / "count")
     crashed.take(10)

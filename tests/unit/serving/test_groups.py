@@ -14,7 +14,7 @@ from steward.data.privacy import keyed_hash
 from steward.rollout import Route
 from steward.serving.answers.contract import RequestContract
 from steward.serving.answers.failures import RefusedRequestError
-from steward.serving.log.recorder import FeatureLayout
+from steward.serving.log.answered_rows import FeatureLayout
 from steward.serving.memory.versions import LoadedVersion
 from steward.serving.routing.active_route import ActiveRoute
 from steward.serving.routing.breaker import CanaryBreaker

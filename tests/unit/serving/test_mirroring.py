@@ -19,7 +19,7 @@ from steward.rollout import Route
 from steward.serving.answers.contract import RequestContract
 from steward.serving.answers.failures import VersionFaultError
 from steward.serving.answers.mirroring import Mirror, MirrorLimits
-from steward.serving.log.recorder import Answered, FeatureLayout
+from steward.serving.log.answered_rows import Answered, FeatureLayout
 from steward.serving.memory.versions import Answer
 from steward.serving.protocols.calls import Call
 from steward.serving.routing.breaker import CanaryBreaker

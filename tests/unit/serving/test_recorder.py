@@ -13,7 +13,8 @@ from steward.data import PREDICTION_COLUMNS
 from steward.data.privacy import keyed_hash
 from steward.serving.answers.contract import Batch
 from steward.serving.answers.failures import RefusedRequestError
-from steward.serving.log.recorder import FULL_BATCH, Answered, FeatureLayout, PredictionRecorder, to_table
+from steward.serving.log.answered_rows import Answered, FeatureLayout, to_table
+from steward.serving.log.recorder import FULL_BATCH, PredictionRecorder
 from steward.serving.protocols.calls import Call, make_call
 from steward.testing.data_stores import FakePredictionLog
 from steward.types import Role

@@ -51,7 +51,8 @@ def request_approval(
 ) -> JsonObject:
     """Open a request bound to the version's dossier. `needed` is False where the tier asks nobody.
 
-    Asked again after an approval was overtaken (new evidence, or it lapsed), it opens another request.
+    Asked again after an approval was overtaken (new evidence, or it lapsed), it opens another request. Raises
+    PolicyError for what is no challenger, or may not enter the stage of validation yet.
     """
     if requirement(services.policy(), spec).quorum == 0:
         return dict(NOBODY)
@@ -180,7 +181,10 @@ def asked_about(
 def answer_approval(
     services: Services, *, request: str, by: str, approved: bool, reason: str, evidence: str, via: str
 ) -> JsonObject:
-    """Judge one person's answer against the policy; a counted one is stored, a refused one recorded as such."""
+    """Judge one person's answer against the policy; a counted one is stored, a refused one recorded as such.
+
+    Raises NotFoundError for an unknown request, ConflictError for a second answer of one person on the same evidence.
+    """
     with services.database.begin() as tx:
         asked = _present(services, tx, request, f"person:{by}")
         answer = Answer(request, by, approved, reason, evidence, services.clock.now(), via)

@@ -78,7 +78,10 @@ def _granted(tx: Transaction, model: str, now: datetime, wanted: tuple[object, .
 
 
 def revoke_waiver(services: Services, *, model: str, waiver: str, by: str, via: str, reason: str) -> JsonObject:
-    """End a waiver before its date: who may sign one may end one, and so may who signed it. Twice is harmless."""
+    """End a waiver before its date: who may sign one may end one, and so may who signed it. Twice is harmless.
+
+    Raises NotFoundError without such a waiver, PolicyError for anybody else, RequestError without a reason.
+    """
     said = said_why(reason)
     op = Operation.begin(services, "revoke_waiver", model, None, f"person:{by}", waiver=waiver)
 

@@ -13,7 +13,7 @@ from steward.gates.classes import label_numbers, unseen_classes
 from steward.monitoring.profiles.attribution import attribute
 from steward.monitoring.profiles.profile import build_profile
 from steward.spec import ModelSpec
-from steward.training.fitting import Split, decision_threshold, score
+from steward.training.fitting import Split, decision_threshold, fitted_on, score
 from steward.types import JsonObject, VersionRef
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,9 @@ def judge_candidate(
 def _attribution(spec: ModelSpec, candidate: Any, holdout: Any, reference: JsonObject) -> JsonObject | None:
     """What later windows are held to. A candidate that cannot answer such rows is judged all the same, without."""
     classes = spec.data.label.classes
-    fitted_on = list(map(str, getattr(candidate, "feature_names_in_", ()))) or list(spec.data.features)
+    wanted = fitted_on(candidate, spec.data.features)
     try:
-        return attribute(spec, lambda rows: score(candidate, rows[fitted_on], classes), holdout, reference).to_json()
+        return attribute(spec, lambda rows: score(candidate, rows[wanted], classes), holdout, reference).to_json()
     except Exception as error:  # noqa: BLE001  # a model that refuses a row raises what it likes
         log.warning("%s: no attributions for its profile, %s: %s", spec.model, type(error).__name__, error)
         return None

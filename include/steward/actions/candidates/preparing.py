@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from steward.actions.effects import logged_model
 from steward.actions.governance.stages import enter_stage
@@ -12,12 +12,16 @@ from steward.actions.state import Services, Transaction
 from steward.data import Snapshot
 from steward.gates import Evidence, Verdict
 from steward.ledger import EventType
+from steward.registry import ModelVersion
 from steward.spec import ModelSpec
 from steward.training import LoggedModel, ModelCode, TrainingRecord
 from steward.types import JsonObject, Stage, Window, digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from steward.actions.candidates.judging import Judged
+    from steward.training.fitting import Fitted
 
 LOAD_LIMIT = timedelta(minutes=10)
 
@@ -32,7 +36,10 @@ def take_snapshot(
     window_days: int | None = None,
     reason: str | None = None,
 ) -> JsonObject:
-    """Freeze the training window that ends with the last full day before `as_of`. `reason` is why the run was begun."""
+    """Freeze the training window that ends with the last full day before `as_of`. `reason` is why the run was begun.
+
+    Raises DataError for rows that cannot be used, ModelCodeError when the model's own source fails.
+    """
     op = Operation.begin(services, "take_snapshot", spec.model, run, actor, as_of=as_of, window_days=window_days)
     if done := op.earlier():
         return done
@@ -43,7 +50,7 @@ def take_snapshot(
     snapshot = services.snapshots.write(spec.model, window, frame)
     evidence = Evidence("snapshot", spec.model, {"snapshot": snapshot.to_json(), "as_of": end})
 
-    def write(tx: Any) -> JsonObject:
+    def write(tx: Transaction) -> JsonObject:
         enter_stage(services, spec, tx, op, Stage.DEVELOPMENT)
         digest = tx.evidence.put(evidence)
         said = f"{snapshot.rows} rows of {window}" + (f", because: {reason}" if reason else "")
@@ -59,7 +66,7 @@ def take_snapshot(
 
 
 def read_source(
-    services: Services, spec: ModelSpec, window: Window, as_of: Any, limit: timedelta = LOAD_LIMIT
+    services: Services, spec: ModelSpec, window: Window, as_of: datetime, limit: timedelta = LOAD_LIMIT
 ) -> pd.DataFrame:
     from steward.data.sources import read_window
 
@@ -87,7 +94,7 @@ def validate_data(services: Services, spec: ModelSpec, *, run: str, actor: str, 
     }
     evidence = Evidence("validation", spec.model, body)
 
-    def write(tx: Any) -> JsonObject:
+    def write(tx: Transaction) -> JsonObject:
         digest = tx.evidence.put(evidence)
         reason = "; ".join(verdict.reasons) or "the data keeps its contract"
         tx.events.append(op.event(EventType.DATA_VALIDATED, reason, evidence=digest, outcome=verdict.outcome))
@@ -113,7 +120,8 @@ def train(
 ) -> JsonObject:
     """Fit a candidate on the window less its hold-out, and keep it with everything needed to repeat it.
 
-    `threshold` is one tried by hand, in place of the spec's.
+    `threshold` is one tried by hand, in place of the spec's. Raises DataError and ModelCodeError as `fit` does, and
+    IntegrityError when the snapshot is no longer what was taken.
     """
     from steward.training import fitting
     from steward.training.provenance import code_editor, committed_at
@@ -163,7 +171,7 @@ def _trained(tx: Transaction, op: Operation, evidence: Evidence) -> JsonObject:
     return {"training": digest, "run_id": logged["run_id"]}
 
 
-def _record(spec: ModelSpec, code: ModelCode, run: str, taken: Snapshot, fitted: Any, rows: int) -> TrainingRecord:
+def _record(spec: ModelSpec, code: ModelCode, run: str, taken: Snapshot, fitted: Fitted, rows: int) -> TrainingRecord:
     from steward.training.provenance import code_commit, environment
 
     packages = environment()
@@ -210,9 +218,9 @@ def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, train
             "verdict": verdict.to_json(),
         },
     )
-    services.tracker.log_evaluation(logged.run_id, judged.metrics, {})
+    services.tracker.log_evaluation(logged.run_id, judged.metrics)
 
-    def write(tx: Any) -> JsonObject:
+    def write(tx: Transaction) -> JsonObject:
         tx.evidence.put(profile)
         digest = tx.evidence.put(evidence)
         reasons = list(verdict.reasons)
@@ -226,7 +234,9 @@ def evaluate(services: Services, spec: ModelSpec, *, run: str, actor: str, train
     return op.commit(write)
 
 
-def _judge_candidate(services: Services, spec: ModelSpec, taken: Snapshot, logged: LoggedModel, champion: Any) -> Any:
+def _judge_candidate(
+    services: Services, spec: ModelSpec, taken: Snapshot, logged: LoggedModel, champion: ModelVersion | None
+) -> Judged:
     from steward.actions.candidates.judging import judge_candidate
     from steward.training import fitting
 

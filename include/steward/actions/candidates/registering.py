@@ -32,7 +32,8 @@ def register(
     """Give the candidate a number: CHALLENGER when its gates let it proceed, REJECTED when they do not.
 
     A live waiver sets a gate's no aside: the event names it, the verdict on record stays what it was. Follows the
-    evidence back to one snapshot; raises PolicyError when the three digests do not belong together.
+    evidence back to one snapshot; raises PolicyError when the three digests do not belong together, ConflictError when
+    another candidate took the number a waiver was matched with.
     """
     inputs = {"validation": validation, "training": training, "evaluation": evaluation}
     op = Operation.begin(services, "register", spec.model, run, actor, **inputs)

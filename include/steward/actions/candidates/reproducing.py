@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from steward.actions.effects import logged_model
 from steward.actions.operation import Operation
 from steward.actions.retirement.draining import retirement_in
-from steward.actions.state import Services
+from steward.actions.state import Services, Transaction
 from steward.data import Snapshot
 from steward.errors import DataError, IntegrityError, ModelCodeError, NotFoundError, StewardError
 from steward.gates import Evidence
@@ -78,7 +79,7 @@ def reproduce(services: Services, spec: ModelSpec, *, run: str | None, actor: st
     }
     evidence = Evidence("reproduction", spec.model, body)
 
-    def write(tx: Any) -> JsonObject:
+    def write(tx: Transaction) -> JsonObject:
         digest = tx.evidence.put(evidence)
         tx.events.append(
             op.event(
@@ -159,7 +160,7 @@ def _threshold_by_hand(record: OnRecord) -> float | None:
     return float(chosen["value"]) if chosen.get("chosen_by") == "run" else None
 
 
-def _spec_then(record: OnRecord, attempt: Attempt, rows: Any) -> ModelSpec | None:
+def _spec_then(record: OnRecord, attempt: Attempt, rows: pd.DataFrame | None) -> ModelSpec | None:
     """Its features in the order they were fitted in, which the rows kept: the ledger sorts every key."""
     if record.spec is None:
         attempt.reasons.append("its spec was not recorded")
@@ -177,7 +178,7 @@ def _spec_then(record: OnRecord, attempt: Attempt, rows: Any) -> ModelSpec | Non
     return spec.model_copy(update={"data": spec.data.model_copy(update={"features": features})})
 
 
-def _rows(services: Services, record: OnRecord, attempt: Attempt) -> Any:
+def _rows(services: Services, record: OnRecord, attempt: Attempt) -> pd.DataFrame | None:
     """From the snapshot; of a retired model whose snapshot is gone, from its archive."""
     taken = record.snapshot
     attempt.body["data"] = {"snapshot": taken.to_json(), "from": "the snapshot"}
@@ -190,7 +191,7 @@ def _rows(services: Services, record: OnRecord, attempt: Attempt) -> Any:
     return archived
 
 
-def _altered(attempt: Attempt, read: Any) -> Any:
+def _altered(attempt: Attempt, read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
     try:
         return read()
     except IntegrityError as error:
@@ -198,7 +199,7 @@ def _altered(attempt: Attempt, read: Any) -> Any:
         return None
 
 
-def _archived_rows(services: Services, record: OnRecord) -> Any:
+def _archived_rows(services: Services, record: OnRecord) -> pd.DataFrame | None:
     """None where there is no archive, or its file is gone or not as the manifest says."""
     import pyarrow.parquet as pq
 
@@ -213,7 +214,7 @@ def _archived_rows(services: Services, record: OnRecord) -> Any:
     return None
 
 
-def _kept(attempt: Attempt, what: str, read: Any) -> Any:
+def _kept(attempt: Attempt, what: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (NotFoundError, IntegrityError) as error:

@@ -14,7 +14,7 @@ from steward.actions.state import Services, Transaction
 from steward.approval.policy import Policy
 from steward.gates import Evidence
 from steward.inventory.rules import RULE_NAMES
-from steward.inventory.zombies import Assessment, Finding
+from steward.inventory.zombies import Assessment, EstateFinding
 from steward.ledger import ALL_MODELS, EventDraft, EventType
 from steward.monitoring.severity import worst
 from steward.monitoring.windows import Incident, IncidentState
@@ -62,7 +62,7 @@ class _Audit:
     evidence: str
     now: datetime
 
-    def note(self, finding: Finding, known: Incident | None) -> bool:
+    def note(self, finding: EstateFinding, known: Incident | None) -> bool:
         """Open an incident, or change one whose trouble changed. True when it is new."""
         detail = {"reason": finding.reason, "what_to_do": finding.what_to_do}
         if known is None:
@@ -73,18 +73,18 @@ class _Audit:
             self._save(EventType.INCIDENT_UPDATED, changed, finding)
         return known is None
 
-    def _differs(self, known: Incident, finding: Finding) -> bool:
+    def _differs(self, known: Incident, finding: EstateFinding) -> bool:
         rose = worst(known.severity, finding.severity) != known.severity
         return rose or (known.detail or {}).get("reason") != finding.reason
 
     def resolve(self, incident: Incident) -> Incident:
         return resolve_incident(self.tx, incident, self.actor, "the audit no longer finds it", self.now, told=False)
 
-    def _save(self, kind: EventType, incident: Incident, finding: Finding) -> None:
+    def _save(self, kind: EventType, incident: Incident, finding: EstateFinding) -> None:
         """Owners hear of what is new by one letter a night."""
         save_incident(self.tx, kind, incident, self.actor, f"{finding.rule}: {finding.reason}", told=False)
 
-    def _opened(self, finding: Finding, detail: JsonObject) -> Incident:
+    def _opened(self, finding: EstateFinding, detail: JsonObject) -> Incident:
         return Incident(
             id=uuid.uuid4().hex,
             model=finding.model,
@@ -101,7 +101,7 @@ class _Audit:
         )
 
 
-def _key(finding: Finding) -> Key:
+def _key(finding: EstateFinding) -> Key:
     return finding.model, finding.version or NO_VERSION, finding.rule
 
 
@@ -125,9 +125,9 @@ def _said(found: Assessment, new: int) -> str:
     return f"{found.models} models, {len(found.findings)} findings, {new} of them new"
 
 
-def _by_reader(services: Services, new: Iterable[Finding]) -> dict[str, list[Finding]]:
+def _by_reader(services: Services, new: Iterable[EstateFinding]) -> dict[str, list[EstateFinding]]:
     """Whom to tell: the owner; where there is none, those who may sign waivers, for they answer for the risk."""
-    letters: dict[str, list[Finding]] = {}
+    letters: dict[str, list[EstateFinding]] = {}
     owners, policy = _owners(services), services.policy()
     for finding in new:
         for address in owners.get(finding.model) or _risk_owners(policy, services.clock.now()):
@@ -148,12 +148,12 @@ def _risk_owners(policy: Policy, now: datetime) -> list[str]:
     return sorted(email for name in held if held[name] and (email := policy.people[name].email))
 
 
-def _title(findings: Sequence[Finding]) -> str:
+def _title(findings: Sequence[EstateFinding]) -> str:
     names = sorted({finding.name for finding in findings})
     named = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     return f"Steward: the audit found something new about {named}"
 
 
-def _letter(findings: Sequence[Finding]) -> str:
+def _letter(findings: Sequence[EstateFinding]) -> str:
     lines = [f"{f.name} [{f.severity}] {f.rule}: {f.reason}\n  do: {f.what_to_do}" for f in findings]
     return "\n".join([*lines, "", "All findings: `steward audit inventory`."])

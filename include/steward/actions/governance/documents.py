@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steward.actions.approvals.dossiers import rebind_open_requests
-from steward.actions.governance.stages import enter_stage, standing_of
+from steward.actions.governance.stages import enter_stage, readiness_of
 from steward.actions.operation import Operation, person
 from steward.actions.state import Services, Transaction
 from steward.errors import PolicyError, RequestError
@@ -103,6 +103,6 @@ def _take_up(services: Services, spec: ModelSpec, tx: Transaction, op: Operation
     """A model about which something was written has a use case, if its file says all that one needs."""
     if tx.events.read(model=spec.model, types=STAGE_EVENTS, limit=1):
         return
-    standing = standing_of(services.stages(), services.policy(), spec, tx, Stage.USE_CASE, None)
-    if not standing.missing:
+    ready = readiness_of(services.stages(), services.policy(), spec, tx, Stage.USE_CASE, None)
+    if not ready.missing:
         enter_stage(services, spec, tx, op, Stage.USE_CASE)

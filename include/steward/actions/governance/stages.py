@@ -10,8 +10,8 @@ from steward.actions.operation import Operation
 from steward.actions.state import Services, Transaction
 from steward.approval import RequestState
 from steward.errors import PolicyError
+from steward.inventory.readiness import Readiness, StageFacts
 from steward.inventory.stages import OWNER
-from steward.inventory.standing import Facts, Standing
 from steward.ledger import EventType, documents_of, stage_of
 from steward.ledger.governance import DOCUMENT_EVENTS, STAGE_EVENTS
 from steward.spec import ModelSpec
@@ -33,9 +33,9 @@ def enter_stage(
     Raises PolicyError that lists all that is missing.
     """
     catalogue, policy = services.stages(), services.policy()
-    standing = standing_of(catalogue, policy, spec, tx, stage, version)
-    if standing.missing:
-        raise _refusal(spec, stage, version, standing)
+    ready = readiness_of(catalogue, policy, spec, tx, stage, version)
+    if ready.missing:
+        raise _refusal(spec, stage, version, ready)
     for entered in _new_stages(_present(tx, spec.model), stage):
         tx.events.append(
             op.event(
@@ -43,7 +43,7 @@ def enter_stage(
                 f"entered the stage {entered}",
                 version=version,
                 stage=entered,
-                artefacts=standing.met[entered],
+                artefacts=ready.met[entered],
                 accountable=accountable_people(catalogue, policy, spec, entered, services.clock.now().date()),
                 catalogue={"version": catalogue.version, "digest": catalogue.digest},
             )
@@ -57,17 +57,17 @@ def missing_for(
 
     Empty: a person may say yes. Nothing is raised and nothing written.
     """
-    standing = standing_of(services.stages(), services.policy(), spec, tx, stage, version)
-    return [str(each) for each in standing.missing if each.criterion.kind != "approval"]
+    ready = readiness_of(services.stages(), services.policy(), spec, tx, stage, version)
+    return [str(each) for each in ready.missing if each.criterion.kind != "approval"]
 
 
-def standing_of(
+def readiness_of(
     catalogue: StageCatalogue, policy: Policy, spec: ModelSpec, tx: Transaction, stage: Stage, version: int | None
-) -> Standing:
+) -> Readiness:
     """How the record meets all that `stage` and the stages before it ask for."""
     asked = catalogue.asked(spec, stage, _present(tx, spec.model))
     types = {each.event for criteria in asked.values() for each in criteria if each.event is not None}
-    return Standing.of(catalogue, _facts(policy, spec, tx, version, types), asked)
+    return Readiness.of(catalogue, _facts(policy, spec, tx, version, types), asked)
 
 
 def accountable_people(
@@ -80,16 +80,16 @@ def accountable_people(
     }
 
 
-def _refusal(spec: ModelSpec, stage: Stage, version: int | None, standing: Standing) -> PolicyError:
+def _refusal(spec: ModelSpec, stage: Stage, version: int | None, ready: Readiness) -> PolicyError:
     name = spec.model if version is None else f"{spec.model}@{version}"
     return PolicyError(
         f"{name} may not enter the stage {stage} yet; missing: "
-        + ", ".join(f"{each.criterion} (for {each.stage})" for each in standing.missing),
+        + ", ".join(f"{each.criterion} (for {each.stage})" for each in ready.missing),
         where=f"{spec.model}, tier {spec.risk_tier}",
         hint="\n  ".join(
             [
                 "do this, then clear the task that was refused:",
-                *(f"{each.criterion}: {each.way_out}" for each in standing.missing),
+                *(f"{each.criterion}: {each.way_out}" for each in ready.missing),
             ]
         ),
     )
@@ -110,13 +110,13 @@ def _new_stages(present: Stage | None, stage: Stage) -> list[Stage]:
 
 def _facts(
     policy: Policy, spec: ModelSpec, tx: Transaction, version: int | None, types: Collection[EventType]
-) -> Facts:
+) -> StageFacts:
     documents = documents_of(tx.events.read(model=spec.model, types=DOCUMENT_EVENTS), version)
     if version is None:
-        return Facts(spec, documents=documents)
+        return StageFacts(spec, documents=documents)
     wanted = sorted({EventType.VERSION_REGISTERED, *types})
     events = [e for e in tx.events.read(model=spec.model, types=wanted) if e.version in (None, version)]
-    return Facts(
+    return StageFacts(
         spec,
         version,
         documents,

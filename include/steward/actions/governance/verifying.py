@@ -47,6 +47,7 @@ class Difference:
         return f"{self.what} is {_shown(self.found)}, the events say {_shown(self.recorded)}{settled}"
 
     def refuse(self) -> None:
+        """Raises IntegrityError, always."""
         raise IntegrityError(
             str(self),
             where=self.model,
@@ -76,8 +77,8 @@ def altered_evidence(tx: Transaction) -> Break | None:
 
 
 def differences(tx: Transaction) -> list[Difference]:
-    """Everything in the tables of versions, requests, answers, rollouts, routes and incidents that the events do not
-    tell.
+    """Everything that the tables of state say (versions, requests, answers, rollouts, routes, incidents) and the events
+    do not.
 
     Others may go on working: what differs only because something happened between two reads is not told.
     """

@@ -187,7 +187,10 @@ def _abort(
 
 
 def demote(services: Services, spec: ModelSpec, tx: Transaction, to: int | None) -> tuple[int, int | None, int]:
-    """The champion gives way. → the version rejected, the one that serves again, the epoch of the route."""
+    """The champion gives way. → the version rejected, the one that serves again, the epoch of the route.
+
+    Raises PolicyError when no version on record may serve again.
+    """
     model = spec.model
     champion, route = tx.versions.champion(model), tx.routes.get(model)
     good = recorded_before(tx, model) if to is None else _recent_champion(services, spec, tx, VersionRef(model, to))

@@ -16,6 +16,7 @@ from steward.types import JsonObject, VersionRef
 
 
 def running_rollout(tx: Transaction, model: str, rollout: str) -> Rollout:
+    """Raises PolicyError when it has ended."""
     going = rollout_of(tx, model, rollout)
     if going.state is not RolloutState.RUNNING:
         raise PolicyError(

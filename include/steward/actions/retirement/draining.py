@@ -26,6 +26,7 @@ def retirement_in(tx: Transaction, model: str) -> Retirement | None:
 
 
 def retirement_under_way(tx: Transaction, model: str) -> Retirement:
+    """Raises NotFoundError when there is none."""
     known = retirement_in(tx, model)
     if known is None:
         raise NotFoundError(f"{model} is not being retired", hint=f"steward retire {model} --reason … begins it")
@@ -35,7 +36,11 @@ def retirement_under_way(tx: Transaction, model: str) -> Retirement:
 def confirm_consumer(
     services: Services, *, model: str, consumer: str, by: str, via: str, replacement: str | None = None
 ) -> JsonObject:
-    """One consumer no longer needs the model, says a person who may speak for it. Again is harmless."""
+    """One consumer no longer needs the model, says a person who may speak for it. Again is harmless.
+
+    Raises NotFoundError for a model that is not being retired and for a consumer it does not have, PolicyError for
+    anybody else.
+    """
     inputs = {"consumer": consumer, "replacement": replacement, "via": via}
     op = Operation.begin(services, "confirm_consumer", model, None, f"person:{by}", **inputs)
 
@@ -75,7 +80,10 @@ def _holders(policy: Policy, address: str) -> list[str]:
 
 
 def call_off_retirement(services: Services, *, model: str, by: str, via: str, reason: str) -> JsonObject:
-    """The model stays. Confirmations given so far count no more. Only until its endpoint is closed."""
+    """The model stays. Confirmations given so far count no more. Only until its endpoint is closed.
+
+    Raises RequestError without a reason; PolicyError unless whoever started it asks, or somebody with a role.
+    """
     op = Operation.begin(services, "call_off_retirement", model, None, f"person:{by}", reason=reason, via=via)
 
     def write(tx: Transaction) -> JsonObject:

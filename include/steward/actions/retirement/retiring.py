@@ -251,7 +251,7 @@ def _withdraw(services: Services, tx: Transaction, model: str) -> list[str]:
 
 
 def bury(services: Services, spec: ModelSpec, *, run: str, actor: str) -> JsonObject:
-    """Set the tombstone, once the archive is made and no server holds the model any more."""
+    """Set the tombstone, once the archive is made and no server holds the model any more: until then PolicyError."""
     model = spec.model
     op = Operation.begin(services, "bury", model, run, actor)
     if done := op.earlier():

@@ -74,8 +74,8 @@ def admit_training(services: Services, spec: ModelSpec, *, run: str, actor: str,
     """The first step of a training run. A no ends the run green, with its reason.
 
     On a request of the controller: it must be on record, of this champion, unused, and not so old that another may have
-    been made in its place. On the clock: the controller is
-    asked. By hand: whatever speaks against it is put on record, and a reason goes beyond all but a running rollout.
+    been made in its place. On the clock: the controller is asked. By hand: whatever speaks against it is put on record,
+    and a reason goes beyond all but a running rollout.
     A run of the release before, which let none in, goes on: Airflow adds this step to it.
     """
     op = Operation.begin(services, "admit_training", spec.model, run, actor, began=began)

@@ -11,6 +11,7 @@ from steward.approval import RequestState
 from steward.gates import OVERALL, Finding, Outcome, Verdict
 from steward.gates.metrics import METRICS
 from steward.ledger import AuditEvent, EventType
+from steward.monitoring.importance import importances
 from steward.monitoring.windows import Cause, JudgedWindow
 from steward.registry import ModelVersion
 from steward.retraining import Candidate, Labels, Loss, Measured, RetrainingHistory, Situation, Trigger
@@ -111,7 +112,7 @@ def _with_latest(
         situation,
         findings=findings,
         losses=tuple(_losses(spec, findings, profile)),
-        importance=_importance(profile),
+        importance=importances(profile),
         window_seq=next((e.seq for e in reversed(judged) if e.evidence == latest.evidence), None),
     )
 
@@ -133,13 +134,6 @@ def _losses(spec: ModelSpec, findings: Iterable[Finding], profile: JsonObject) -
             yield Loss(name, sign, value, finding.value, finding.reason)
         else:
             yield Loss(name, sign, finding.value, other, finding.reason)
-
-
-def _importance(profile: JsonObject) -> dict[str, float]:
-    """Shares of what all features together matter; a feature whose loss helped counts for nothing."""
-    known = {name: max(0.0, float(value)) for name, value in (profile.get("importance") or {}).items()}
-    total = sum(known.values())
-    return {name: value / total for name, value in known.items()} if total else {}
 
 
 def _labels_matter(spec: ModelSpec, situation: Situation) -> bool:

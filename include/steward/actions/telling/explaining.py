@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from steward.actions.approvals.overriding import REVIEW_DUE, overdue_review
-from steward.actions.governance.stages import standing_of
+from steward.actions.governance.stages import readiness_of
 from steward.actions.state import Transaction
 from steward.approval import RequestState
 from steward.errors import NotFoundError, StewardError
@@ -256,7 +256,7 @@ def _missing(tx: Transaction, rules: Rules, version: int) -> list[str]:
     if rules.spec is None:
         return []
     try:
-        standing = standing_of(rules.stages(), rules.policy(), rules.spec, tx, Stage.DEPLOYMENT, version)
+        standing = readiness_of(rules.stages(), rules.policy(), rules.spec, tx, Stage.DEPLOYMENT, version)
     except StewardError:
         return []
     return [str(each) for each in standing.missing if each.criterion.kind != "approval"]

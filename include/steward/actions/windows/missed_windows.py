@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Standing:
+class WindowsDue:
     """`end` is that of the window to judge; `missed` are the ends of those before it that nobody judged, each with the
     version that served then, oldest first; `given_up` more are too old. `windows`: judged before, newest last."""
 
@@ -38,13 +38,13 @@ class Standing:
         return newest if newest > self.end else None
 
 
-def standing_of(services: Services, spec: ModelSpec, end: datetime) -> Standing:
+def windows_due(services: Services, spec: ModelSpec, end: datetime) -> WindowsDue:
     with services.database.begin() as tx:
         champion = tx.versions.champion(spec.model)
         windows = tuple(tx.windows.recent(spec.model, LOOK_BACK))
         ends = _missed_ends(spec, windows[-1].window.end, end) if windows else []
         newest = ends[-MOST_CAUGHT_UP:]
-        return Standing(end, champion, windows, _served_then(tx, spec.model, newest), len(ends) - len(newest))
+        return WindowsDue(end, champion, windows, _served_then(tx, spec.model, newest), len(ends) - len(newest))
 
 
 def _missed_ends(spec: ModelSpec, last: datetime, end: datetime) -> list[datetime]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from steward.actions.candidates.preparing import snapshot_of
 from steward.actions.effects import logged_model
 from steward.actions.state import Services
-from steward.actions.windows.missed_windows import DAY, Standing
+from steward.actions.windows.missed_windows import DAY, WindowsDue
 from steward.actions.windows.tallying import count_days
 from steward.errors import StewardError
 from steward.ledger import SERVING_EVENTS
@@ -34,8 +34,8 @@ REFERENCE_ROWS = 2000
 class Readings:
     """Of the windows of one run. A day is counted once for all of them. `keep=False` records no counts."""
 
-    def __init__(self, services: Services, spec: ModelSpec, standing: Standing, *, keep: bool = True) -> None:
-        self._services, self._spec, self._standing, self._keep = services, spec, standing, keep
+    def __init__(self, services: Services, spec: ModelSpec, due: WindowsDue, *, keep: bool = True) -> None:
+        self._services, self._spec, self._due, self._keep = services, spec, due, keep
         self._profiles: dict[int, JsonObject | None] = {}
         self._days: dict[int, list[DayTally]] = {}
 
@@ -86,9 +86,9 @@ class Readings:
 
     def _counted(self, version: ModelVersion, profile: JsonObject) -> list[DayTally]:
         if version.number not in self._days:
-            ends = [end for end, each in self._standing.missed if each.number == version.number]
-            champion = self._standing.champion
-            ends += [self._standing.end] if champion and champion.number == version.number else []
+            ends = [end for end, each in self._due.missed if each.number == version.number]
+            champion = self._due.champion
+            ends += [self._due.end] if champion and champion.number == version.number else []
             reaches = [self._reach(version, self.window(end)) for end in ends]
             first, last = min(first for first, _ in reaches), max(last for _, last in reaches)
             self._days[version.number] = count_days(
@@ -136,9 +136,8 @@ def _way_to_answer(
         return None
 
     def predict(rows: pd.DataFrame) -> object:
-        from steward.training.fitting import score
+        from steward.training.fitting import fitted_on, score
 
-        fitted_on = list(map(str, getattr(model, "feature_names_in_", ()))) or list(rows.columns)
-        return score(model, rows.reindex(columns=fitted_on), spec.data.label.classes)
+        return score(model, rows.reindex(columns=fitted_on(model, rows.columns)), spec.data.label.classes)
 
     return predict

@@ -140,9 +140,9 @@ def _scores(ref: VersionRef, model: Any, part: pd.DataFrame, classes: Sequence[s
     """By the columns the version was fitted on, in their order."""
     import numpy as np
 
-    from steward.training.fitting import score
+    from steward.training.fitting import fitted_on, score
 
-    wanted = list(map(str, getattr(model, "feature_names_in_", ()))) or list(part.columns)
+    wanted = fitted_on(model, part.columns)
     if absent := [name for name in wanted if name not in part.columns]:
         hint = "declare them again, or train a version for the new spec"
         raise IntegrityError(f"the spec no longer declares {', '.join(absent)}", where=str(ref), hint=hint)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from steward.actions.operation import Operation, day_of, ended_since
 from steward.actions.state import Services, Transaction
-from steward.actions.windows.missed_windows import Standing, standing_of
+from steward.actions.windows.missed_windows import WindowsDue, windows_due
 from steward.actions.windows.readings import Readings
 from steward.gates import Evidence, Outcome, Verdict
 from steward.ledger import EventType
@@ -102,11 +102,11 @@ def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, a
     op = Operation.begin(services, "judge_window", spec.model, run, actor, as_of=as_of)
     if done := op.earlier():
         return done
-    standing = standing_of(services, spec, day_of(services, as_of))
-    found = _judge_all(services, spec, standing)
+    due = windows_due(services, spec, day_of(services, as_of))
+    found = _judge_all(services, spec, due)
 
     def write(tx: Transaction) -> JsonObject:
-        answers = [_record(services, tx, op, standing, judged) for judged in found]
+        answers = [_record(services, tx, op, due, judged) for judged in found]
         return {**answers[-1], "caught_up": len(found) - 1}
 
     return op.commit(write)
@@ -114,22 +114,22 @@ def judge_window(services: Services, spec: ModelSpec, *, run: str, actor: str, a
 
 def judge_now(services: Services, spec: ModelSpec, as_of: str | None = None) -> Judgement:
     """As `judge_window` would judge the window that ends before `as_of`. Nothing of it is recorded."""
-    standing = standing_of(services, spec, day_of(services, as_of))
-    readings = Readings(services, spec, standing, keep=False)
-    return _judge(readings, standing.end, standing.champion, standing.windows)
+    due = windows_due(services, spec, day_of(services, as_of))
+    readings = Readings(services, spec, due, keep=False)
+    return _judge(readings, due.end, due.champion, due.windows)
 
 
 # --- judging ------------------------------------------------------------------------------------------
 
 
-def _judge_all(services: Services, spec: ModelSpec, standing: Standing) -> list[Judgement]:
+def _judge_all(services: Services, spec: ModelSpec, due: WindowsDue) -> list[Judgement]:
     """Those that are caught up are judged from counts alone; each is history to those after it."""
-    readings, judged = Readings(services, spec, standing), list(standing.windows)
+    readings, judged = Readings(services, spec, due), list(due.windows)
     found = []
-    for end, version in standing.missed:
+    for end, version in due.missed:
         found.append(_judge(readings, end, version, judged, from_rows=False))
         judged.append(_as_recorded(services, found[-1], version))
-    return [*found, _judge(readings, standing.end, standing.champion, judged)]
+    return [*found, _judge(readings, due.end, due.champion, judged)]
 
 
 def _judge(
@@ -164,7 +164,7 @@ def _as_recorded(services: Services, judgement: Judgement, version: ModelVersion
 # --- recording ----------------------------------------------------------------------------------------
 
 
-def _record(services: Services, tx: Transaction, op: Operation, standing: Standing, judgement: Judgement) -> JsonObject:
+def _record(services: Services, tx: Transaction, op: Operation, due: WindowsDue, judgement: Judgement) -> JsonObject:
     """Evidence, window and event of one judgement; the answer of a run that judged no other."""
     version, window, verdict = judgement.version, judgement.window, judgement.verdict
     digest = tx.evidence.put(judgement.evidence)
@@ -180,19 +180,19 @@ def _record(services: Services, tx: Transaction, op: Operation, standing: Standi
         **told,
         outcomes=judgement.outcomes,
         utilisation=judgement.evidence.body.get("utilisation"),
-        **_circumstances(standing, window),
+        **_circumstances(due, window),
     )
     tx.events.append(event)
     return {**to_json(told), "evidence": digest, "version": number, "reasons": reasons[:20]}
 
 
-def _circumstances(standing: Standing, window: Window) -> JsonObject:
+def _circumstances(due: WindowsDue, window: Window) -> JsonObject:
     """What was unusual about judging it."""
     said: JsonObject = {}
-    if window.end < standing.end:
+    if window.end < due.end:
         said["caught_up"] = True
-    elif standing.given_up:
-        said["never_judged"] = standing.given_up
-    if standing.behind and window.end == standing.end:
-        said["behind"] = format_instant(standing.behind)
+    elif due.given_up:
+        said["never_judged"] = due.given_up
+    if due.behind and window.end == due.end:
+        said["behind"] = format_instant(due.behind)
     return said

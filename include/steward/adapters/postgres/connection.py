@@ -165,7 +165,7 @@ def translated(error: sql.SQLAlchemyError, where: str) -> StewardError:
         return UnavailableError(
             f"the tables are not there: {first_line}",
             where=where,
-            hint="create them with `upgrade` of steward.adapters.postgres",
+            hint="`python -m steward.local.schema` creates them, as their owner",
         )
     if isinstance(error, sql.DataError):
         return DataError(f"the database cannot hold a value: {first_line}", where=where, hint="correct the value")

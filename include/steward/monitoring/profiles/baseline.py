@@ -36,8 +36,11 @@ _BINS = 10
 def baseline(
     spec: ModelSpec, scores: Floats, labels: Floats, threshold: float, holdout: pd.DataFrame | None = None
 ) -> JsonObject:
-    """→ `performance`, `slices` and `calibration` of a profile. `holdout`: the rows behind the scores, with the columns
-    of slices and the time; without it nothing is known of slices and days."""
+    """→ `performance`, `slices` and `calibration` of a profile.
+
+    `holdout`: the rows behind the scores, with the columns of slices and the time; without it nothing is known of
+    slices and days. Raises DataError when rows and scores do not align.
+    """
     if holdout is not None and len(holdout) != len(scores):
         raise DataError(f"{len(scores)} scores and {len(holdout)} rows of the hold-out do not align")
     edges = _edges(spec, scores)

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from steward.gates import Finding, Verdict
+from steward.monitoring.importance import importances
 from steward.monitoring.reading import Reading
-from steward.monitoring.summary import LITTLE, MUCH, carried_by, importances, moved_features
+from steward.monitoring.summary import LITTLE, MUCH, carried_by, moved_features
 from steward.monitoring.tallies.counting import counted_features
 from steward.monitoring.windows import Cause
 
@@ -44,7 +45,7 @@ def effect(reading: Reading, verdict: Verdict, cause: Cause) -> Effect:
 def _of_data(reading: Reading, failed: Sequence[Finding]) -> Effect:
     """A finding of no feature (old data, a clock that jumped) is medium. Unmeasured, all features matter alike."""
     names = counted_features(reading.spec)
-    shares = importances(reading) or dict.fromkeys(names, 1 / max(len(names), 1))
+    shares = importances(reading.profile) or dict.fromkeys(names, 1 / max(len(names), 1))
     broken: dict[str, float] = {}
     for finding in failed:
         name = finding.gate.partition(":")[2]

@@ -20,8 +20,9 @@ from steward.serving.answers.contract import Batch
 from steward.serving.answers.daemon_threads import DaemonThreads
 from steward.serving.answers.explaining import explain_batch
 from steward.serving.answers.failures import RefusedRequestError, VersionFaultError
-from steward.serving.answers.mirroring import Mirror
-from steward.serving.log.recorder import Answered, PredictionRecorder
+from steward.serving.answers.mirroring import Mirror, RecordTrip
+from steward.serving.log.answered_rows import Answered
+from steward.serving.log.recorder import PredictionRecorder
 from steward.serving.memory.versions import Answer, LoadedVersion
 from steward.serving.protocols.calls import Call
 from steward.serving.routing.routing_table import ActiveRoute, RoutingTable
@@ -54,10 +55,6 @@ class Result(NamedTuple):
     role: Role
     answer: Answer
     explanations: list[JsonObject] | None = None
-
-
-RecordTrip = Callable[[str, int, int, str], None]
-"""Model, version, epoch, why. Must not block."""
 
 
 class Answering:
@@ -111,9 +108,7 @@ class Answering:
             self._metrics.unseen(active.route.model, sum(batch.unseen.values()))
         return batch
 
-    async def _explained(
-        self, active: ActiveRoute, version: LoadedVersion, call: Call, batch: Batch, result: Result
-    ) -> Result:
+    async def _explained(self, version: LoadedVersion, call: Call, batch: Batch, result: Result) -> Result:
         """In a thread, after the answer was recorded: asking why costs nobody else time, and loses no decision."""
         asked = partial(explain_batch, version, version.spec, batch, call.decision_ids)
         return result._replace(explanations=await self._in_thread(self._pool, version, asked))
@@ -171,7 +166,7 @@ class Answering:
         if active.shadow is not None:
             self._mirror.offer(active, call, batch, answer)
         result = Result(number, Role.CHAMPION, answer)
-        return await self._explained(active, champion, call, batch, result) if call.why else result
+        return await self._explained(champion, call, batch, result) if call.why else result
 
     async def _by_other(
         self, active: ActiveRoute, number: int, role: Role, call: Call, batch: Batch, started: float
@@ -186,7 +181,7 @@ class Answering:
         self._record(active, number, role, call, batch, started, answer, None)
         self._break(active, number, role, started, failed=False)
         result = Result(number, role, answer)
-        return await self._explained(active, version, call, batch, result) if call.why else result
+        return await self._explained(version, call, batch, result) if call.why else result
 
     async def _ask_other(self, active: ActiveRoute, ref: VersionRef, batch: Batch) -> tuple[LoadedVersion, Answer]:
         """In a thread of its own and for a limited time, so that a slow version holds up nobody else's answer."""

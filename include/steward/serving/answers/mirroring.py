@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from steward.serving.answers.contract import Batch
 from steward.serving.answers.failures import RefusedRequestError, VersionFaultError
-from steward.serving.log.recorder import Answered
+from steward.serving.log.answered_rows import Answered
 from steward.serving.memory.versions import Answer, LoadedVersion
 from steward.serving.protocols.calls import Call
 from steward.serving.routing.routing_table import ActiveRoute
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _BURST, _LEAST_REST = 0.005, 0.01  # seconds
 RecordTrip = Callable[[str, int, int, str], None]
+"""Model, version, epoch, why. Must not block."""
 
 
 @dataclass(frozen=True)

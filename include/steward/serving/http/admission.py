@@ -26,7 +26,7 @@ class Admission:
         self._by_model: dict[str, int] = {}
 
     def authorize(self, path: str, authorization: bytes) -> None:
-        """Every path but health asks for the token, where there is one."""
+        """Every path but health asks for the token, where there is one. Raises RefusedRequestError without it."""
         if self._expected is None or path in OPEN_PATHS:
             return
         if not hmac.compare_digest(authorization, self._expected):

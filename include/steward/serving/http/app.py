@@ -31,7 +31,8 @@ from steward.serving.http.bodies import read_body
 from steward.serving.http.hot_path import HotPath
 from steward.serving.http.paths import PATHS
 from steward.serving.http.replies import AsgiApp, Receive, Reply, Scope, Send
-from steward.serving.log.recorder import PredictionRecorder, RowCount
+from steward.serving.log.recorder import PredictionRecorder
+from steward.serving.log.row_counts import RowCount
 from steward.serving.memory.artefact_cache import ArtefactCache
 from steward.serving.process.slots import Slot
 from steward.serving.protocols import inference_protocol, outcomes
@@ -49,8 +50,8 @@ log = logging.getLogger(__name__)
 
 _EXTENSIONS = ["model_repository", "mlflow_invocations", "outcomes"]
 
-Answered = Response | Reply
-Handler = Callable[[Request], Awaitable[Answered]]
+AnyReply = Response | Reply
+Handler = Callable[[Request], Awaitable[AnyReply]]
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ class Door:
         ready = not waiting and not leaving and (table.read_once or bool(table.active))
         since, failing = table.unreachable_since, self._recorder.failing_since
         said = ["the server is draining"] if leaving else []
-        said += [*(f"control plane unreachable since {format_instant(since)}" for _ in (1,) if since)]
+        said += [f"control plane unreachable since {format_instant(since)}"] if since else []
         said += [f"predictions not stored since {format_instant(failing)}"] if failing else []
         said += [f"{trip.ref} is off traffic, which nobody else was told yet" for trip in self._trips.unreported]
         said += [f"{model}: {problem}" for model, problem in sorted(table.problems.items())]
@@ -255,7 +256,7 @@ class Door:
     async def show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def no_such_route(self, request: Request, error: Exception) -> Answered:
+    async def no_such_route(self, request: Request, error: Exception) -> AnyReply:
         """The anonymous are not even told which paths there are."""
         assert isinstance(error, HTTPException)
         path: str = request.scope["path"]  # the request's own URL cannot be read when its query is not UTF-8
@@ -275,7 +276,7 @@ class Door:
         return await read_body(request.receive, declared.encode(), limits.body_bytes, limits.body_seconds)
 
     def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Answered:
+        async def guarded(request: Request) -> AnyReply:
             path = request.scope["path"]
             try:
                 self._authorize(request)

@@ -21,7 +21,7 @@ from steward.gates.classes import Places, by_class, in_spec_order, places_of
 from steward.rollout.smoke import judge_smoke
 from steward.serving.answers.contract import NUMERIC, Batch, RequestContract
 from steward.serving.answers.failures import VersionFaultError
-from steward.serving.log.recorder import FeatureLayout
+from steward.serving.log.answered_rows import FeatureLayout
 from steward.spec import FeatureType, ModelSpec, Task
 from steward.training.fitting import decision_threshold
 from steward.types import JsonObject, VersionRef

@@ -16,6 +16,7 @@ from steward.errors import PolicyError
 
 if TYPE_CHECKING:
     from steward.serving.http.replies import AsgiApp
+    from steward.wiring.environment import Settings
 
 TOKEN_VARIABLE = "STEWARD_SERVER_TOKEN"
 # A model that is being loaded holds Python's lock in slices; short slices keep answers quick meanwhile.
@@ -38,7 +39,7 @@ def serve(host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> int:
 
     settings = wiring.settings()
     set_up(settings.log_format, settings.log_level)
-    token = (settings.server_token.get_secret_value() if settings.server_token else "") or None
+    token = _token(settings)
     check_address(host, token)
     with closing(listen(host, port, settings.home, token)) as listener:
         if workers > 1:
@@ -55,10 +56,15 @@ def work(host: str, port: int) -> int:
 
     settings = wiring.settings()
     set_up(settings.log_format, settings.log_level)
-    token = (settings.server_token.get_secret_value() if settings.server_token else "") or None
+    token = _token(settings)
     end_with(int(os.environ[LIFELINE_VARIABLE]))
     _answer(host, port, token, socket.socket(fileno=int(os.environ[SOCKET_VARIABLE])))
     return 0
+
+
+def _token(settings: Settings) -> str | None:
+    """None where none is set, or an empty one."""
+    return (settings.server_token.get_secret_value() if settings.server_token else "") or None
 
 
 def _answer(host: str, port: int, token: str | None, listening: socket.socket) -> None:

@@ -46,6 +46,7 @@ class Call:
 
 
 def parse_json(body: bytes) -> JsonObject:
+    """Raises RefusedRequestError for anything but one JSON object."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -57,7 +58,10 @@ def parse_json(body: bytes) -> JsonObject:
 
 
 def parse_lenient_json(body: bytes) -> JsonObject:
-    """As Python's clients write it: NaN is a missing value. Infinity is none, and no number either."""
+    """As Python's clients write it: NaN is a missing value. Infinity is none, and no number either.
+
+    Raises RefusedRequestError for anything but one object.
+    """
     try:
         value = json.loads(body, parse_constant=_missing, parse_float=_finite)
         # What Python reads and JSON has no words for is refused here: half a surrogate pair, an integer of any length.
@@ -89,7 +93,7 @@ def shown(value: Any) -> str:
 def make_call(columns: dict[str, list[Any]], rows: int, id_: Any, parameters: Any) -> Call:
     """`parameters`: `key`, `source`, `subject`, `decision_ids`, `explain`, `reason_codes`.
 
-    A single row's request id names its decision.
+    A single row's request id names its decision. Raises RefusedRequestError for a form or a size that is not answered.
     """
     if not isinstance(parameters, dict):
         raise RefusedRequestError("parameters is not an object", hint='write {"key": …, "source": …}')

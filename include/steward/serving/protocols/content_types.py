@@ -27,6 +27,7 @@ def check_request(parameters: Any) -> None:
 
 
 def check_tensor(name: str, parameters: Any) -> None:
+    """Raises RefusedRequestError for binary data and for a content type that is not spoken."""
     if not isinstance(parameters, dict):
         raise RefusedRequestError("parameters is not an object", where=name, hint='write {"content_type": "str"}')
     if "binary_data_size" in parameters:
@@ -40,7 +41,7 @@ def check_output(parameters: Any) -> None:
 
 
 def decode(name: str, tensor: dict[str, Any], data: list[Any]) -> list[Any]:
-    """The values themselves. Texts written as they are need nothing done."""
+    """The values themselves. Texts written as they are need nothing done. Raises RefusedRequestError for others."""
     kind = tensor["parameters"].get("content_type")
     if kind not in _WRITTEN or tensor.get("datatype") != "BYTES":
         return data

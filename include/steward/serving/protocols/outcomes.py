@@ -21,6 +21,7 @@ def parse(body: bytes, recorded_at: datetime, limit: int, classes: Sequence[str]
 
     A label is a number, true or false; null says that there will be none. `value` may be left out. Of a model that
     tells `classes` a label is the name of one, never a number: it is stored as one, in the spec's order.
+    Raises RefusedRequestError for anything else.
     """
     import pyarrow as pa
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from steward.rollout import Route
 from steward.serving.answers.contract import RequestContract
-from steward.serving.log.recorder import FeatureLayout
+from steward.serving.log.answered_rows import FeatureLayout
 from steward.serving.memory.versions import LoadedVersion
 from steward.serving.routing.breaker import CanaryBreaker
 from steward.spec import ModelSpec

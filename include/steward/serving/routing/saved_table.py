@@ -93,7 +93,8 @@ class SavedTable:
         empty: JsonObject = {"routes": [], "artefacts": {}, "references": {}, "specs": {}, "closed": {}}
         try:
             kept = orjson.loads(self.path.read_bytes())
-            [_route(value) for value in kept["routes"]]
+            for value in kept["routes"]:
+                _route(value)  # one that cannot be read spoils the file
             return {**empty, **kept}
         except FileNotFoundError:
             return empty

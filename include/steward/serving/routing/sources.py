@@ -150,16 +150,10 @@ _CHECK = "run `steward audit verify --state`: somebody may have written past the
 
 def _signed(transaction: Transaction, ref: VersionRef, types: Sequence[EventType]) -> list[AuditEvent]:
     """Events of a version, oldest first. Raises IntegrityError for one without this ledger's signature."""
+    from steward.actions.governance.verifying import require_genuine
+
     events = [e for e in transaction.events.read(model=ref.model, types=types) if e.version == ref.number]
-    return _genuine(transaction, events)
-
-
-def _genuine(transaction: Transaction, events: list[AuditEvent]) -> list[AuditEvent]:
-    for event in events:
-        if not transaction.events.is_genuine(event):
-            said = f"event {event.seq} ({event.type}) was not signed with this ledger's key"
-            raise IntegrityError(said, where=event.model, hint=_CHECK)
-    return events
+    return require_genuine(transaction, events)
 
 
 def _check_artefact(transaction: Transaction, version: ModelVersion) -> None:
@@ -175,8 +169,10 @@ def _check_artefact(transaction: Transaction, version: ModelVersion) -> None:
 
 def _check_approved(transaction: Transaction, ref: VersionRef, request: str) -> None:
     """The release names an approval: the answers that make it must be in the record, signed."""
+    from steward.actions.governance.verifying import require_genuine
+
     events = transaction.events.read(model=ref.model, types=APPROVAL_EVENTS)
-    about = _genuine(transaction, [event for event in events if event.body.get("request") == request])
+    about = require_genuine(transaction, [event for event in events if event.body.get("request") == request])
     if not any(approval_is_recorded(about, request, event.evidence) for event in about if event.evidence):
         said = f"it was released on approval {request}, which the record does not hold"
         raise IntegrityError(said, where=str(ref), hint=_CHECK)

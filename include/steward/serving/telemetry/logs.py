@@ -27,7 +27,7 @@ _FRAMES = 30
 
 Fault = tuple[type[BaseException], BaseException, TracebackType | None]
 
-trace_id: Callable[[], str | None] = lambda: None  # noqa: E731  # `serving.tracing` puts another in its place
+trace_id: Callable[[], str | None] = lambda: None  # noqa: E731  # `telemetry.tracing` puts another in its place
 
 
 def set_up(form: str = "text", level: str = "warning", stream: TextIO | None = None) -> None:

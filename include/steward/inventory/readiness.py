@@ -13,7 +13,7 @@ from steward.types import JsonObject, Stage
 
 
 @dataclass(frozen=True)
-class Facts:
+class StageFacts:
     """What the record says of one model, or of one of its versions.
 
     `evidence` maps kinds to digests, `events` the types of events about the version to a sequence number.
@@ -47,14 +47,14 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Readiness:
     """How the facts meet the criteria: `met` maps each stage's criteria to what met them."""
 
     met: dict[Stage, dict[str, str]]
     missing: tuple[Missing, ...]
 
     @classmethod
-    def of(cls, catalogue: StageCatalogue, facts: Facts, asked: Mapping[Stage, tuple[Criterion, ...]]) -> Self:
+    def of(cls, catalogue: StageCatalogue, facts: StageFacts, asked: Mapping[Stage, tuple[Criterion, ...]]) -> Self:
         met: dict[Stage, dict[str, str]] = {stage: {} for stage in asked}
         missing: dict[Criterion, Missing] = {}  # told once, where it is asked for first
         for stage, criteria in asked.items():
@@ -67,7 +67,7 @@ class Standing:
         return cls(met, tuple(missing.values()))
 
 
-def what_met(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str | None:
+def what_met(criterion: Criterion, catalogue: StageCatalogue, facts: StageFacts) -> str | None:
     """The digest, request, event or value that meets the criterion; None when nothing does."""
     match criterion.kind:
         case "document":
@@ -85,7 +85,7 @@ def what_met(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> s
             return _value(facts.spec, str(criterion.field))
 
 
-def _filed(kind: str, catalogue: StageCatalogue, facts: Facts) -> str | None:
+def _filed(kind: str, catalogue: StageCatalogue, facts: StageFacts) -> str | None:
     document = facts.documents.get(kind)
     if document is None or (catalogue.documents[kind].about == "version" and document.version != facts.version):
         return None
@@ -102,7 +102,7 @@ def _value(spec: ModelSpec, dotted: str) -> str | None:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _way_out(criterion: Criterion, catalogue: StageCatalogue, facts: Facts) -> str:
+def _way_out(criterion: Criterion, catalogue: StageCatalogue, facts: StageFacts) -> str:
     model = facts.spec.model
     match criterion.kind:
         case "document":
