@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from tests.e2e.browser import installation, world
-from tests.e2e.browser.installation import Host, Installation, Record
+from tests.e2e.browser import world
+from tests.e2e.browser.installation import Installation, Record
 from tests.e2e.browser.people import Doorman, Visitor, find_browser, running_browser
 from tests.e2e.browser.town import Town, crowd_record, settled
 from tests.postgres import PostgresServer, running_server
@@ -37,30 +37,22 @@ def town(records: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
         yield made
 
 
-@pytest.fixture(scope="package")
-def host(town: Town) -> Host:
-    return town.host
+@pytest.fixture(scope="module")
+def bank(town: Town) -> Installation:
+    return town.show(town.bank)
 
 
 @pytest.fixture(scope="module")
-def bank(town: Town) -> Iterator[Installation]:
-    with installation.serving(town.host, town.bank) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def crowd(host: Host, records: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def crowd(town: Town, records: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """500 models, zombies of every kind and broken specs among them."""
-    with installation.serving(host, crowd_record(records, tmp_path_factory.mktemp("crowd"))) as running:
-        yield running
+    return town.show(crowd_record(records, tmp_path_factory.mktemp("crowd")))
 
 
 @pytest.fixture(scope="module")
-def empty(host: Host, records: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def empty(town: Town, records: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The first day, below a path prefix: no model has been declared."""
     record = Record(records.url(records.new_database()), tmp_path_factory.mktemp("empty"), world.NOW)
-    with installation.serving(host, record, prefix="/airflow") as running:
-        yield running
+    return town.show(record, prefix="/airflow")
 
 
 @pytest.fixture(scope="package")

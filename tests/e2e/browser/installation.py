@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,18 +102,14 @@ class Installation:
             return [row[0] for row in connection.execute("SELECT state FROM dag_run WHERE dag_id = %s", (dag,))]
 
 
-@contextmanager
-def serving(host: Host, record: Record, prefix: str = "") -> Iterator[Installation]:
-    """The API server on this record, below `prefix`, until the end of the block. Airflow must have been set up."""
+def serve(host: Host, record: Record, prefix: str = "") -> Installation:
+    """Start the API server on this record, below `prefix`. Airflow must have been set up."""
     settings = {}
     if prefix:
         settings["AIRFLOW__API__BASE_URL"] = f"http://127.0.0.1:{host.ports['STEWARD_AIRFLOW_PORT']}{prefix}"
     stack = host.stack(record, "api-server", **settings)
     stack.start_service("api-server")
-    try:
-        yield Installation(f"{stack.urls.airflow}{prefix}", stack)
-    finally:
-        stack.stop_service("api-server")
+    return Installation(f"{stack.urls.airflow}{prefix}", stack)
 
 
 def set_up(host: Host, record: Record, dags: Collection[str]) -> None:

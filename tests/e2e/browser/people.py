@@ -38,6 +38,7 @@ def find_browser() -> str:
 @contextmanager
 def running_browser(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=find_browser(), args=[*QUIET, *QUIETER])
+    expect.set_options(timeout=PATIENCE)
     try:
         yield browser
     finally:
@@ -90,7 +91,7 @@ class Visitor:
         """A page of Steward inside Airflow, once `ready` is to be seen in it."""
         self.page.goto(f"{self.base}/{path}")
         if ready:
-            expect(self.page.locator(HOST).locator(ready).first).to_be_visible(timeout=PATIENCE)
+            expect(self.page.locator(HOST).locator(ready).first).to_be_visible()
         return self.page
 
     def models(self) -> Page:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.browser import installation, world
-from tests.e2e.browser.installation import Host, Record
+from tests.e2e.browser.installation import Host, Installation, Record
 from tests.postgres import PostgresServer
 from tests.unit.inventory import estate
 
@@ -21,10 +21,21 @@ CROWD = 500
 DAGS = (f"{world.HEALTHY.model}__train", f"{world.BROKEN}__broken", installation.FOREIGN)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Town:
+    """One API server for everybody: it is started anew only when another record is to be shown."""
+
     host: Host
     bank: Record
+    shown: tuple[Record, str] | None = None
+    running: Installation | None = None
+
+    def show(self, record: Record, prefix: str = "") -> Installation:
+        if self.running is None or self.shown != (record, prefix):
+            if self.running is not None:
+                self.running.stack.stop_service("api-server")
+            self.shown, self.running = (record, prefix), installation.serve(self.host, record, prefix)
+        return self.running
 
 
 @contextmanager
@@ -38,7 +49,7 @@ def settled(folder: Path, records: PostgresServer) -> Iterator[Town]:
             ready = aside.submit(installation.set_up, host, bank, DAGS)
             tell_bank(bank)
             ready.result()
-        yield Town(host, bank)
+        yield Town(host, bank, (bank, ""), Installation(host.stack(bank).urls.airflow, host.stack(bank)))
     finally:
         host.stack(bank).stop()
 

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 from tests.unit.actions.conftest import Life
 
-from steward import actions
 from steward.actions.state import Database, Services
 from steward.approval.policy import load_policy
 from steward.inventory.stages import load_stages
@@ -242,7 +241,7 @@ class Lived(Life):
 def tell(folder: Path, database: Database, clock: FrozenClock) -> World:
     """Everything, up to this morning."""
     world = found(folder, database, clock)
-    for part in (healthy, drifted, waiting, canary, retired):
+    for part in (healthy, drifted, waiting, young, canary, retired):
         part(world)
     clock.set(NOW)
     return world
@@ -295,6 +294,13 @@ def waiting(world: World) -> None:
     life.ask(life.train(actor="person:dana"))
 
 
+def young(world: World) -> None:
+    """Its very first version waits for people."""
+    world.clock.set(NOW - timedelta(hours=5))
+    life = world.live(YOUNG)
+    life.ask(life.train())
+
+
 def canary(world: World) -> None:
     """The second version takes half of the traffic."""
     world.clock.set(NOW - 10 * DAY - timedelta(hours=2))
@@ -328,13 +334,3 @@ def break_one(models: Path) -> None:
     named.write(models)
     path = models / BROKEN / "model.yaml"
     path.write_text(path.read_text().replace("risk_tier: medium", "risk_teir: medium"))
-
-
-def answer_as(world: World, life: Lived, by: str) -> None:
-    """The open request of a model, answered by somebody."""
-    with world.services.database.begin() as tx:
-        from steward.approval import RequestState
-
-        (asked,) = tx.approvals.find(life.spec.model, None, RequestState.OPEN)
-    shown = actions.show_request(world.services, request=asked.id, actor=f"person:{by}")
-    life.answer({"request": asked.id, "evidence": shown["evidence"]}, by)
