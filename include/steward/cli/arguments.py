@@ -11,6 +11,8 @@ from steward.cli import completion
 from steward.errors import RequestError
 from steward.types import parse_instant
 
+FROM_A_SHELL = "cli:"
+
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="The model's id.", autocompletion=completion.models, show_default=False)
 ]
@@ -45,4 +47,4 @@ def caller() -> str:
     """Who types, as the ledger names them. What only named persons may decide goes through Airflow, not by this."""
     import getpass
 
-    return f"cli:{getpass.getuser()}"
+    return f"{FROM_A_SHELL}{getpass.getuser()}"

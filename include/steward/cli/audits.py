@@ -10,6 +10,7 @@ import typer
 from steward.cli.arguments import Model, instant_of
 from steward.cli.export_files import read_export, write_export
 from steward.cli.output import Json, print_json
+from steward.cli.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def verify(
     from steward.actions.governance.verifying import altered_evidence, differences
 
     marks = _marks(checkpoint) if checkpoint else []
-    with wiring.database().begin() as tx:
+    with working("reading the whole chain"), wiring.database().begin() as tx:
         verification, weaknesses = tx.events.verify(marks), tx.events.weaknesses()
         # Of a chain that is broken nothing further can be told.
         altered = altered_evidence(tx) if evidence and verification.intact else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from steward.cli.arguments import OneVersion
+from steward.cli.arguments import OneVersion, caller
 from steward.cli.output import Json, print_json, print_table
+from steward.cli.progress import working
 from steward.types import JsonObject, VersionRef
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def reproduce(
     from steward import actions, wiring
 
     ref = VersionRef.parse(version)
-    answer = actions.reproduce(
-        wiring.services(), _named(ref.model), run=None, actor=f"cli:{getpass.getuser()}", version=ref.number
-    )
+    with working(f"training {ref} again from its record"):
+        answer = actions.reproduce(wiring.services(), _named(ref.model), run=None, actor=caller(), version=ref.number)
     if as_json:
         print_json(answer)
     else:

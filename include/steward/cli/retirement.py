@@ -10,6 +10,7 @@ import typer
 from steward.cli.arguments import Model
 from steward.cli.door import airflow, decide
 from steward.cli.output import Json, Reason, print_json, print_table
+from steward.cli.progress import working
 from steward.types import JsonObject, to_json
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def verify(model: Model, as_json: Json = False) -> None:
     """
     from steward import actions, wiring
 
-    found = actions.verify_archive(wiring.services(), model)
+    with working(f"reading the archive of {model}"):
+        found = actions.verify_archive(wiring.services(), model)
     if as_json:
         print_json(found)
         return

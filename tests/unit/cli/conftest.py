@@ -43,10 +43,6 @@ def settings(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("STEWARD_HOME", str(models.parent / "home"))
     monkeypatch.setenv("STEWARD_MODELS_DIR", str(models))
     monkeypatch.setenv("STEWARD_POLICY_FILE", str(POLICY))
-    monkeypatch.setenv("STEWARD_STORAGE", str(models.parent / "storage"))
-    monkeypatch.setenv("STEWARD_MLFLOW_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("STEWARD_LEDGER_KEY_FILE", str(models.parent / "ledger.key"))
-    (models.parent / "ledger.key").write_text("ab" * 32)
     forget()
     yield
     forget()
@@ -68,7 +64,11 @@ def steward(capsys: pytest.CaptureFixture[str]) -> Steward:
 
 
 @pytest.fixture
-def store(fake_database: FakeDatabase, monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
-    """What the commands find behind `wiring.database()`."""
+def store(fake_database: FakeDatabase, models: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
+    """What the commands find behind `wiring.database()`; nothing else of the services is reached."""
+    monkeypatch.setenv("STEWARD_STORAGE", str(models.parent / "storage"))
+    monkeypatch.setenv("STEWARD_MLFLOW_URL", "http://127.0.0.1:9")
+    forget()
     monkeypatch.setattr(wiring, "database", lambda: fake_database)
+    monkeypatch.setattr(wiring, "log_key", lambda: b"of the prediction log")
     return fake_database

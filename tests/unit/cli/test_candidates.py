@@ -76,17 +76,28 @@ def test_the_form_is_kept_and_checked(steward: Steward, life: Life, answers: Pat
         assert steward(*begun, "--set", wrong).code == 2, wrong
 
 
-def test_a_release_needs_its_approval_wherever_it_is_begun(steward: Steward, life: Life, answers: Path) -> None:
-    """The rollout's first step in a shell is refused as it would be in Airflow, and the refusal is on record."""
+def test_what_was_trained_from_a_shell_is_not_released(steward: Steward, life: Life, answers: Path) -> None:
+    """Where the approver must be another than the author, the machine's word for who trained is not enough."""
     take(steward, answers, *CANDIDATE)
-    start = ("step", "toy", "rollout.start", "--run", "pod-1", "--answers", answers, *WHY)
+    events = life.events()
+    for name in ("request_approval", "rollout.start"):
+        ended = steward("step", "toy", name, "--run", "pod-1", "--answers", answers, *WHY)
+        assert (ended.code, f"trained from a shell by {caller()}" in ended.err) == (3, True)
+    assert life.events() == events
+
+
+def test_a_release_needs_its_approval_wherever_it_is_begun(steward: Steward, life: Life, answers: Path) -> None:
+    """Of a version of the pipeline: refused as it would be in Airflow, and the refusal is on record."""
+    trained = life.train()
+    answers.write_text(json.dumps({"register": {"version": trained["version"]}}))
+    start = ("step", "toy", "rollout.start", "--run", trained["run"], "--answers", answers, *WHY)
     ended = steward(*start)
     assert (ended.code, "has no valid approval" in ended.err) == (3, True)
     assert [event.actor for event in life.events("release.refused")] == [caller()]
-    asked = take(steward, answers, "request_approval")
-    life.answer(asked["answer"], "ravi")
-    assert take(steward, answers, "rollout.start")["answer"]["rollout"]
-    assert steward("step", "toy", "rollout.complete", "--run", "pod-1", "--answers", answers, *WHY).code == 3
+    life.approve(trained)
+    assert json.loads(steward(*start).out)["answer"]["rollout"]
+    complete = ("step", "toy", "rollout.complete", "--run", trained["run"], "--answers", answers, *WHY)
+    assert steward(*complete).code == 3  # no step of it was judged
     assert life.champion() is None
 
 

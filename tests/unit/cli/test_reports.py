@@ -128,3 +128,24 @@ def test_packs_of_an_institution_stand_beside_the_shipped(
         assert "house-rules" in steward("report", "packs").out
     finally:
         wiring.packs.cache_clear()
+
+
+@pytest.mark.usefixtures("life")
+class TestModel:
+    def test_says_how_it_does_and_why(self, steward: Steward) -> None:
+        ended = steward("report", "model", "toy")
+        assert ended.code == 0
+        assert "model\ttoy is not judged: @1 serves: A toy" in ended.out
+        assert "why\tno window of @1 has been judged yet" in ended.out
+        assert "gates of @1\tPASSED, evidence " in ended.out
+
+    def test_as_json_and_as_one_file_with_pictures(self, steward: Steward, tmp_path: Path) -> None:
+        page = tmp_path / "toy.html"
+        ended = steward("report", "model", "toy", "--json", "--html", page)
+        assert json.loads(ended.out)["kind"] == "model_page"
+        assert "<svg" in page.read_text()
+        assert ended.err == f"wrote {page}\n"
+
+    def test_a_name_nobody_knows(self, steward: Steward) -> None:
+        ended = steward("report", "model", "tyo")
+        assert (ended.code, "there is no model 'tyo'" in ended.err) == (5, True)
