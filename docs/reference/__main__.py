@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from command_page import cli_page
-from list_pages import events_page, gates_page, settings_page
+from list_pages import events_page, gates_page, measures_page, settings_page
 from schema_pages import files_page, spec_page
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -17,6 +17,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
     "files.md": files_page,
     "gates.md": gates_page,
+    "measures.md": measures_page,
     "settings.md": settings_page,
     "spec.md": spec_page,
 }

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from steward.ledger.events import MEANING, EventType
+from steward.reporting.measures.definitions import MEASURES
 from steward.wiring.environment import Settings
 
 EVENTS_HEAD = """\
@@ -27,6 +28,15 @@ chain), `at` (business time, UTC), `recorded_at` (wall clock, UTC), `type`, `mod
 | type | what it says |
 |---|---|
 """
+MEASURES_HEAD = """\
+# Measures
+
+Written by `python docs/reference` from `include/steward/reporting/measures/definitions.py`; change that file, not this
+page. How they are read, and who is counted where: [measures](../measures.md).
+
+| measure | unit | better is | what is counted | read from |
+|---|---|---|---|---|
+"""
 SETTINGS_HEAD = """\
 # Settings
 
@@ -39,9 +49,9 @@ environment goes before the file. `python -m steward.local env` prints those of 
 |---|---|---|---|
 """
 SETTINGS_TAIL = """
-Beside these: `STEWARD_CODE_COMMIT` and `STEWARD_CODE_EDITOR` say which commit a model's files are of and who changed
-them last, where the image holds no repository. `STEWARD_AIRFLOW_PORT`, `STEWARD_MLFLOW_PORT` and `STEWARD_SERVER_PORT`
-fix the ports of the local stack. Traces of a model server follow OpenTelemetry's own variables: [metrics, logs and
+Beside these: `STEWARD_CODE_COMMIT`, `STEWARD_CODE_EDITOR` and `STEWARD_CODE_COMMITTED_AT` say which commit a model's
+files are of, who changed them last and when, where the image holds no repository. `STEWARD_AIRFLOW_PORT`,
+`STEWARD_MLFLOW_PORT` and `STEWARD_SERVER_PORT` fix the ports of the local stack. Traces of a model server follow OpenTelemetry's own variables: [metrics, logs and
 traces](../metrics.md).
 """
 GATES_HEAD = """\
@@ -63,6 +73,16 @@ JUDGES = (
 
 def events_page() -> str:
     return EVENTS_HEAD + "".join(f"| `{kind.value}` | {MEANING[kind]} |\n" for kind in EventType)
+
+
+def measures_page() -> str:
+    return MEASURES_HEAD + "".join(
+        f"| {m.title} (`{m.id}`) | {m.unit} | {better(m.rises)} | {m.says} | {m.source} |\n" for m in MEASURES
+    )
+
+
+def better(rises: bool | None) -> str:
+    return "" if rises is None else "more" if rises else "less"
 
 
 def settings_page() -> str:
