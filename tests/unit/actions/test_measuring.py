@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.actions.test_life import serve_week
 
+from steward.actions import roll_back
 from steward.actions.telling.measuring import Memory, measure_estate
 from steward.adapters.prometheus_text import exporter, to_text
 from steward.errors import UnavailableError
@@ -91,3 +92,55 @@ def test_the_exporter_answers_who_has_the_token_and_tells_when_the_record_is_awa
         finally:
             server.shutdown()
             thread.join(5)
+
+
+def test_measures_of_the_portfolio_are_told_and_what_lacks_data_is_absent(watched: Any) -> None:
+    figures = told(watched)
+    assert figures["steward_measure_ratio"]["pipeline_share", "30"] == 1.0
+    assert figures["steward_measure_sample"]["pipeline_share", "30"] == 1
+    assert figures["steward_measure_seconds"]["lead_time", "90"] >= 0
+    assert figures["steward_measure_average"]["incidents_per_deployment", "90"] >= 1
+    assert ("time_to_roll_back", "90") not in figures["steward_measure_seconds"]
+    assert figures["steward_measure_sample"]["time_to_roll_back", "90"] == 0
+    text = to_text(measure_estate(watched.services, Memory())).decode()
+    assert 'steward_measure_ratio{days="30",measure="pipeline_share"} 1.0' in text
+    assert 'measure="audit_pass"} 0.0' not in "".join(line for line in text.splitlines() if "_ratio" in line)
+
+
+def test_measures_go_on_from_where_they_were_and_reread_nothing(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from steward.testing.record import FakeEventLog
+
+    memory, asked = Memory(), []
+    told(watched, memory)
+    watched.clock.advance(timedelta(days=1))
+    watched.do("judge_window", "next night")
+    read = FakeEventLog.read
+
+    def noted(log: FakeEventLog, **wanted: Any) -> Any:
+        asked.append(wanted)
+        return read(log, **wanted)
+
+    monkeypatch.setattr(FakeEventLog, "read", noted)
+    again = told(watched, memory)
+    assert all(wanted.get("after_seq") or wanted.get("limit") for wanted in asked)
+    anew = told(watched)
+    for name in (
+        "steward_measure_ratio",
+        "steward_measure_seconds",
+        "steward_measure_average",
+        "steward_measure_sample",
+    ):
+        assert again[name] == anew[name]
+
+
+def test_a_monitor_has_its_time_after_a_rollback_too(watched: Any) -> None:
+    """Since then another version serves: nothing of it can have been judged before."""
+    trained = watched.train()
+    watched.approve(trained)
+    watched.release(trained)
+    watched.clock.advance(timedelta(days=2))
+    assert told(watched)["steward_monitor_overdue"] == {("toy",): 1}
+    roll_back(watched.services, watched.spec, actor="person:ravi", reason="it answers nonsense")
+    assert told(watched)["steward_monitor_overdue"] == {("toy",): 0}
+    watched.clock.advance(timedelta(days=2))
+    assert told(watched)["steward_monitor_overdue"] == {("toy",): 1}

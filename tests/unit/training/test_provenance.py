@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from steward.training.provenance import code_editor
+from steward.errors import RequestError
+from steward.training.provenance import code_editor, committed_at
 
 WHO = {"ravi": "ravi@example.com", "mo": "mo@example.com"}
 
 
 @pytest.fixture(autouse=True)
 def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("STEWARD_CODE_EDITOR", raising=False)
+    for name in ("STEWARD_CODE_EDITOR", "STEWARD_CODE_COMMITTED_AT"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -60,3 +62,23 @@ def test_outside_a_repository_nobody_is_known(tmp_path: Path) -> None:
 def test_what_the_image_says_wins(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEWARD_CODE_EDITOR", "vera@example.com")
     assert code_editor(models / "first") == "vera@example.com"
+
+
+def test_the_time_of_a_commit_is_that_of_the_folder(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEWARD_CODE_COMMIT", raising=False)
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-03-01T12:00:00+02:00")
+    (models / "first" / "model.yaml").write_text("model: first\n")
+    commit(models, "mo")
+    assert committed_at(models / "first") == "2026-03-01T10:00:00Z"
+    assert committed_at(models / "second") != committed_at(models / "first")
+    (models / "first" / "model.py").write_text("x = 2\n")
+    assert committed_at(models / "first") is None
+
+
+def test_no_repository_no_time_and_the_image_may_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert committed_at(tmp_path) is None
+    monkeypatch.setenv("STEWARD_CODE_COMMITTED_AT", "2026-03-01T12:00:00+02:00")
+    assert committed_at(tmp_path) == "2026-03-01T10:00:00Z"
+    monkeypatch.setenv("STEWARD_CODE_COMMITTED_AT", "last week")
+    with pytest.raises(RequestError, match="is no instant"):
+        committed_at(tmp_path)

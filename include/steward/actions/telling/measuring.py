@@ -7,24 +7,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from steward.actions.state import Services, Transaction
+from steward.actions.windows.turns import NEW_CHAMPION, turn_of, watches
 from steward.approval import RequestState
-from steward.errors import StewardError
 from steward.gates import Outcome, Verdict
-from steward.ledger import EventType
-from steward.monitoring.checks.watch import overdue
 from steward.monitoring.windows import JudgedWindow
 from steward.reporting.figures import CheckFigures, Figures, check_figures
-from steward.spec import ModelSpec
+from steward.reporting.measures.definitions import Unit
+from steward.reporting.measures.reading import Reader
+from steward.reporting.measures.view import DAYS, every_measure
 
 PENDING_AT_MOST = 10_000
 
 
 @dataclass
 class Memory:
-    """What an exporter keeps between scrapes: counts up to an event, and the checks of windows it has read."""
+    """What an exporter keeps between scrapes: what the events up to one say, and the checks of windows it has read."""
 
     last_seq: int = 0
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    serving_since: dict[str, datetime] = field(default_factory=dict)
+    reader: Reader = field(default_factory=Reader)
     checks: dict[str, tuple[int, list[CheckFigures]]] = field(default_factory=dict)
 
 
@@ -44,27 +46,21 @@ def measure_estate(services: Services, memory: Memory) -> Figures:
         _tell_windows(tx, memory, figures, newest)
         _tell_incidents(tx, figures)
         _tell_waiting(services, tx, figures)
-        promoted = tx.events.read(types=[EventType.VERSION_PROMOTED])
-    since = {event.model: event.at for event in promoted}
-    judged_at = {judged.model: judged.judged_at for judged in newest}
-    for model in served:
-        if spec := _sound_spec(services, model):
-            last = max(filter(None, (since.get(model), judged_at.get(model))), default=None)
-            figures.set("steward_monitor_overdue", overdue(spec, last, services.clock.now()) is not None, model)
+        watched = list(watches(tx, memory.serving_since))
+    for watch in watched:
+        turn = turn_of(services, watch)
+        if turn.known:
+            figures.set("steward_monitor_overdue", turn.missed is not None, watch.model)
+    _tell_measures(memory, figures, services.clock.now())
     return figures
-
-
-def _sound_spec(services: Services, model: str) -> ModelSpec | None:
-    """A broken spec is another's trouble: its DAG says so."""
-    try:
-        return services.specs.get(model)
-    except StewardError:
-        return None
 
 
 def _count_events(tx: Transaction, memory: Memory, figures: Figures) -> None:
     for event in tx.events.read(after_seq=memory.last_seq):
         memory.counted[event.model, event.type.value] += 1
+        memory.reader.take(event)
+        if event.type in NEW_CHAMPION:
+            memory.serving_since[event.model] = event.at
         memory.last_seq = event.seq
     figures.set("steward_ledger_sequence", memory.last_seq)
     for (model, kind), count in memory.counted.items():
@@ -118,3 +114,19 @@ def _tell_waiting(services: Services, tx: Transaction, figures: Figures) -> None
     waiting = Counter(r.model for r in tx.approvals.find(None, state=RequestState.OPEN) if r.expires_at > now)
     for model, count in waiting.items():
         figures.set("steward_approvals_waiting", count, model)
+
+
+_MEASURED_AS = {
+    Unit.SHARE: "steward_measure_ratio",
+    Unit.SECONDS: "steward_measure_seconds",
+    Unit.EACH: "steward_measure_average",
+}
+
+
+def _tell_measures(memory: Memory, figures: Figures, now: datetime) -> None:
+    """Of the whole portfolio. Where there is not enough data there is no figure, only a sample of 0."""
+    for days in DAYS:
+        for measure, found in every_measure(memory.reader.record, now, days).items():
+            figures.set("steward_measure_sample", found.sample, measure.id, days)
+            if found.value is not None:
+                figures.set(_MEASURED_AS[measure.unit], found.value, measure.id, days)
