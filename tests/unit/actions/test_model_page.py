@@ -129,6 +129,7 @@ def test_drift_opens_an_incident_which_the_page_tells_with_its_event(lived: dict
     reason = next(each for each in view["health"]["reasons"] if each["incident"])
     assert (reason["events"][0]["event"], reason["state"]) == ("incident.opened", "open")
     assert reason["next"]
+    assert (view["health"]["state"], reason["bad"]) == ("watched", False)
     assert view["drift"]["rows"][1]["cells"][-1]["outcome"] == "FAILED"
     assert "Incident opened" in heads(view)
 
@@ -154,6 +155,8 @@ def test_a_release_and_the_way_back_are_marks_in_time(lived: dict[str, Any]) -> 
     assert [(mark["version"], mark["back"]) for mark in after["marks"]] == [(2, False), (3, False), (2, True)]
     assert "@3 was rolled back" in heads(after)
     assert after["serving"]["champion"] == 2
+    told_last = after["last_rollout"]
+    assert (told_last["ended"]["how"], told_last["undone"]["reason"]) == ("promoted", "complaints of the desk")
 
 
 def test_a_name_that_nobody_knows_is_an_error(life: Life) -> None:

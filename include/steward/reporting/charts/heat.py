@@ -41,7 +41,7 @@ def heat_map(columns: Sequence[str], rows: Sequence[Row], caption: str) -> str:
     heads = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in columns)
     body = "".join(_row(row) for row in rows)
     return (
-        f'<table class="heat"><caption>{escape(caption)}</caption>'
+        f'<table class="heat"><caption class="unseen">{escape(caption)}</caption>'
         f'<thead><tr><th scope="col">feature</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
     )
 

@@ -10,7 +10,7 @@ from statistics import median
 
 from steward.reporting.charts.svg import box, dot, line, picture, text
 
-LEFT, PLOT, RIGHT = 52.0, 720.0, 78.0
+LEFT, PLOT, RIGHT = 52.0, 720.0, 92.0
 TOP, HEIGHT, AXIS = 20.0, 170.0, 24.0
 BOTTOM = TOP + HEIGHT
 A_GAP = 1.5  # times the usual distance between points: what lies between was not looked at
@@ -73,6 +73,7 @@ def series_chart(points: Sequence[Point], marks: Sequence[Mark], title: str) -> 
     frame = _Frame.around(points)
     parts = [
         *_grid(frame),
+        *_days(frame, points),
         *_gaps(frame, points),
         *_marks(frame, marks),
         *_baseline(frame, points),
@@ -88,9 +89,14 @@ def _grid(frame: _Frame) -> Iterator[str]:
         value = frame.low + (frame.high - frame.low) * share
         yield line("grid", LEFT, frame.y(value), LEFT + PLOT, frame.y(value))
         yield text(LEFT - 6, frame.y(value) + 4, f"{value:.3g}", "end")
-        at = frame.first + (frame.last - frame.first) * share
-        anchor = {0.0: "start", 1.0: "end"}.get(share, "middle")
-        yield text(frame.x(at), BOTTOM + 17, f"{at:%Y-%m-%d}", anchor)
+
+
+def _days(frame: _Frame, points: Sequence[Point]) -> Iterator[str]:
+    """Of five points at most, the first and the last among them."""
+    last = len(points) - 1
+    for place in dict.fromkeys(round(last * share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)):
+        anchor = "start" if place == 0 else "end" if place == last else "middle"
+        yield text(frame.x(points[place].at), BOTTOM + 17, f"{points[place].at:%Y-%m-%d}", anchor)
 
 
 def _gaps(frame: _Frame, points: Sequence[Point]) -> Iterator[str]:

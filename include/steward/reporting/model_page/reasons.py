@@ -32,7 +32,7 @@ def _trouble(each: JsonObject) -> JsonObject:
         **_reason(said, each["next"], findings, each["events"]),
         "incident": each["incident"],
         "state": each["state"],
-        "bad": True,
+        "bad": each["cause"] != "drift",
     }
 
 

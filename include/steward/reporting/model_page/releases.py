@@ -40,6 +40,7 @@ def _rollout(facts: ModelFacts, events: Sequence[AuditEvent]) -> JsonObject:
         "started_at": started.at,
         "percent": running["percent"] if running else None,
         "ended": _ending(ended) if ended else None,
+        "undone": _undone(facts, ended) if ended else None,
         "steps": list(_steps(facts, events, started.body.get("steps") or [], ended)),
         "seq": started.seq,
     }
@@ -48,6 +49,12 @@ def _rollout(facts: ModelFacts, events: Sequence[AuditEvent]) -> JsonObject:
 def _ending(event: AuditEvent) -> JsonObject:
     how, seconds = _ENDS[event.type], event.body.get("seconds")
     return {"how": how, "at": event.at, "by": event.actor, "reason": event.reason, "seconds": seconds, "seq": event.seq}
+
+
+def _undone(facts: ModelFacts, promoted: AuditEvent) -> JsonObject | None:
+    """The rollback that came after a release had ended well: it is of no rollout."""
+    back = (e for e in facts.rollouts if e.type is EventType.ROLLOUT_ROLLED_BACK and e.version == promoted.version)
+    return next((_ending(event) for event in back if event.seq > promoted.seq), None)
 
 
 def _steps(
