@@ -51,8 +51,8 @@ environment goes before the file. `python -m steward.local env` prints those of 
 SETTINGS_TAIL = """
 Beside these: `STEWARD_CODE_COMMIT`, `STEWARD_CODE_EDITOR` and `STEWARD_CODE_COMMITTED_AT` say which commit a model's
 files are of, who changed them last and when, where the image holds no repository. `STEWARD_AIRFLOW_PORT`,
-`STEWARD_MLFLOW_PORT` and `STEWARD_SERVER_PORT` fix the ports of the local stack. Traces of a model server follow OpenTelemetry's own variables: [metrics, logs and
-traces](../metrics.md).
+`STEWARD_MLFLOW_PORT` and `STEWARD_SERVER_PORT` fix the ports of the local stack. Traces of a model server follow
+OpenTelemetry's own variables: [metrics, logs and traces](../metrics.md).
 """
 GATES_HEAD = """\
 # Gates and checks

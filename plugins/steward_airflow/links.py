@@ -61,6 +61,7 @@ _LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {
     "train": (TrackedRunLink(),),
     "write_report": (ReportLink(),),
     "write_governance_reports": (ReportLink(),),
+    "write_portfolio_report": (ReportLink(),),
     "start_rollout": (ModelServerLink(),),
     "complete_rollout": (ModelServerLink(),),
 }

@@ -22,6 +22,7 @@ from steward.actions.retirement.archiving import archive_model, verify_archive
 from steward.actions.retirement.draining import await_consumers, await_quiet, call_off_retirement, confirm_consumer
 from steward.actions.retirement.retiring import bury, close_endpoint, start_retirement
 from steward.actions.retraining.deciding import admit_training, allow_retraining, decide_retraining
+from steward.actions.telling.portfolio_report import write_portfolio_report
 from steward.actions.telling.reporting import write_governance_reports
 from steward.actions.upkeep.maintaining import forget_subject, load_outcomes, maintain_log
 from steward.actions.upkeep.nightly import reassert_aliases, release_standbys, verify_ledger
@@ -82,5 +83,6 @@ __all__ = [
     "verify_archive",
     "verify_ledger",
     "write_governance_reports",
+    "write_portfolio_report",
     "write_report",
 ]

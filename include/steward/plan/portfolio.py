@@ -23,6 +23,11 @@ version that still stands by (`monitoring.roll_back_on`); a server without its c
 an incident; a training run that does not move any more is closed, and what it left half-way taken back; a monitor that
 does not judge is an incident. Each is told once and ends by itself. `steward heal --dry-run` shows what it would do.
 """
+REPORTING = """# Report
+
+Every Monday, and by hand: all models as they are, and the measures of how they are delivered and looked after over
+7, 30 and 90 days, by tier and team. *Report* on the task leads to the page; the digests of all files are on record.
+"""
 ROLLING_BACK = """# Roll back
 
 Returns a model to the champion recorded before, or to a champion of the last while by its number. Trigger it and say
@@ -58,7 +63,8 @@ def portfolio_plans(models: tuple[str, ...]) -> tuple[DagPlan, ...]:
     """`models` fill the choice of the forms. No model, nothing to roll back, retire or reproduce."""
     if not models:
         return (_audit(),)
-    return (_audit(), _heal(), _maintain(), _rollback(models), _rehearse(models), _retire(models), _reproduce(models))
+    by_hand = (_rollback(models), _rehearse(models), _retire(models), _reproduce(models))
+    return (_audit(), _heal(), _maintain(), _report(), *by_hand)
 
 
 def _audit() -> DagPlan:
@@ -112,6 +118,26 @@ def _maintain() -> DagPlan:
     )
     return _dag(
         "maintain", "maintain the prediction log", MAINTAINING, (step,), params=maintenance_form(), cron="17 * * * *"
+    )
+
+
+def _report() -> DagPlan:
+    step = Step(
+        "write_portfolio_report",
+        "write_portfolio_report",
+        "Writes the portfolio and its measures as pages for people and JSON for programs.",
+        timeout=timedelta(minutes=20),
+    )
+    return DagPlan(
+        id="steward__report",
+        title="Steward · report",
+        doc=REPORTING,
+        schedule=Schedule(cron="30 6 * * 1"),
+        params={},
+        tags=TAGS,
+        owner=OWNER,
+        owner_link=None,
+        steps=(step,),
     )
 
 

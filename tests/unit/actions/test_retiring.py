@@ -500,7 +500,15 @@ HARMLESS = {
     "show_request",
     "verify_archive",
 }
-PORTFOLIO = {"audit_inventory", "heal", "maintain_log", "reassert_aliases", "release_standbys", "verify_ledger"}
+PORTFOLIO = {
+    "audit_inventory",
+    "heal",
+    "maintain_log",
+    "reassert_aliases",
+    "release_standbys",
+    "verify_ledger",
+    "write_portfolio_report",
+}
 
 
 def test_every_action_is_either_a_shut_door_or_known_to_be_harmless(life: Life) -> None:

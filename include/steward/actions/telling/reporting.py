@@ -99,12 +99,12 @@ def write_governance_reports(services: Services, spec: ModelSpec, *, run: str, a
     facts = gather_facts(services, spec.model)
     card = model_card(facts)
     name = f"{spec.model}/{'card' if facts.version is None else f'card-v{facts.version}'}"
-    files = {f"{name}.html": card_page(card), f"{name}.json": _readable(card)}
+    files = {f"{name}.html": card_page(card), f"{name}.json": readable(card)}
     if facts.spec.get("frameworks"):
         report = compliance_report(facts, services.packs(), facts.spec["frameworks"])
         name = name.replace("card", "compliance")
-        files |= {f"{name}.html": compliance_page(report), f"{name}.json": _readable(report)}
-    digests = {file: _write(services.reports_dir / file, text) for file, text in files.items()}
+        files |= {f"{name}.html": compliance_page(report), f"{name}.json": readable(report)}
+    digests = {file: write_file(services.reports_dir / file, text) for file, text in files.items()}
     evidence = Evidence("governance_reports", spec.model, {"version": facts.version, "files": digests})
 
     def write(tx: Transaction) -> JsonObject:
@@ -118,13 +118,14 @@ def write_governance_reports(services: Services, spec: ModelSpec, *, run: str, a
     return op.commit(write)
 
 
-def _write(path: Path, text: str) -> str:
+def write_file(path: Path, text: str) -> str:
+    """→ the digest of its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _readable(report: JsonObject) -> str:
+def readable(report: JsonObject) -> str:
     return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
 
