@@ -39,6 +39,7 @@ def answer_of(rows: Sequence[JsonObject], now: datetime) -> JsonObject:
             row["health"]["state"] is Health.WATCHED and by_standing[row["model"]] == HOLDS for row in serving
         ),
         "red_not_serving": sum(row["champion"] is None for row in red),
+        "broken_not_serving": sum(row["health"]["state"] is Health.BROKEN and row["champion"] is None for row in rows),
         "elsewhere": sum(row["health"]["state"] is Health.ELSEWHERE for row in rows),
         "retired": sum(row["health"]["state"] is Health.RETIRED for row in rows),
     }
@@ -83,6 +84,8 @@ def _sentences(counts: JsonObject) -> Iterator[str]:
         yield f"{counts['watched']} of those that hold {_are(counts['watched'])} watched: inputs drift, without a loss."
     if count := counts["red_not_serving"]:
         yield f"{count} more {_are(count)} red and {'does' if count == 1 else 'do'} not serve."
+    if count := counts["broken_not_serving"]:
+        yield f"{count} {_models(count)} cannot run: {'its spec is' if count == 1 else 'their specs are'} broken."
     if count := counts["elsewhere"]:
         yield f"{count} {'runs' if count == 1 else 'run'} elsewhere, and {_are(count)} not judged here."
 
