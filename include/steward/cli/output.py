@@ -32,13 +32,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         for line in ([title] if title else []) + ["\t".join(row) for row in headed]:
             typer.echo(line)
         return
+    _draw(columns, cells, title)
+
+
+def _draw(columns: Sequence[str], cells: list[list[str]], title: str | None) -> None:
+    """Without the columns that nothing is in: a terminal is narrow."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
 
-    name, *others = columns
-    headers = [Column(name, no_wrap=True), *(Column(each, overflow="fold") for each in others)]
-    table = Table(*headers, title=title, title_justify="left")
+    told = [place for place in range(len(columns)) if place == 0 or any(row[place] for row in cells) or not cells]
+    headers = [Column(columns[place], no_wrap=place == 0, overflow="fold") for place in told]
+    table = Table(
+        *headers, title=title, title_justify="left", box=SIMPLE_HEAD, show_header=any(columns), padding=(0, 1)
+    )
     for row in cells:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(row[place]) for place in told))
     Console().print(table)

@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     report.command()(compliance)
     report.command()(model)
     report.command()(packs)
+    report.command()(portfolio)
     app.add_typer(report, name="report")
 
 
@@ -101,6 +102,25 @@ def model(name: Model, html: Html = None, as_json: Json = False) -> None:
         print_json(told)
     elif not html:
         print_table(("", ""), _model_rows(told))
+
+
+def portfolio(html: Html = None, as_json: Json = False) -> None:
+    """How do we know our models still perform? Then every model there is, the worst first.
+
+    Example: steward report portfolio --html models.html
+    """
+    from steward import wiring
+    from steward.actions.telling.portfolio import tell_portfolio
+    from steward.cli.portfolio import print_portfolio
+    from steward.reporting.pages import portfolio_page
+
+    told = tell_portfolio(wiring.services(), wiring.places())
+    if html:
+        _write(html, portfolio_page(told))
+    if as_json:
+        print_json(told)
+    elif not html:
+        print_portfolio(told)
 
 
 def packs(as_json: Json = False) -> None:

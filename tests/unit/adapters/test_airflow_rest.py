@@ -33,6 +33,22 @@ def test_a_decision_is_sent_as_the_user_and_says_through_which_door() -> None:
     assert json.loads(request.content) == {"waiver": "w"}
 
 
+def test_a_task_of_a_run_that_ended_runs_again_with_what_follows_it() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"task_instances": [{"task_id": "rollout.start"}], "total_entries": 1})
+
+    cleared = airflow(answer).clear("toy__train", "run-1", "rollout.start", "the freeze is over")
+    assert [task["task_id"] for task in cleared] == ["rollout.start"]
+    assert seen[0].url.path == "/api/v2/dags/toy__train/clearTaskInstances"
+    body = json.loads(seen[0].content)
+    assert (body["dag_run_id"], body["task_ids"], body["note"]) == ("run-1", ["rollout.start"], "the freeze is over")
+    # Airflow's own defaults would try nothing, and only what failed.
+    assert (body["dry_run"], body["only_failed"], body["include_downstream"]) == (False, False, True)
+
+
 def test_a_name_leads_nowhere_else() -> None:
     seen: list[bytes] = []
 

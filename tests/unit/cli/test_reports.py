@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 from tests.unit.cli.conftest import Steward
+from tests.unit.reporting.known import a_rich_estate, view
 
 from steward import wiring
+from steward.cli.portfolio import print_portfolio
 
 
 @pytest.fixture
@@ -149,3 +151,50 @@ class TestModel:
     def test_a_name_nobody_knows(self, steward: Steward) -> None:
         ended = steward("report", "model", "tyo")
         assert (ended.code, "there is no model 'tyo'" in ended.err) == (5, True)
+
+
+@pytest.mark.usefixtures("life")
+class TestPortfolio:
+    def test_the_answer_comes_first_and_then_every_model(self, steward: Steward) -> None:
+        ended = steward("report", "portfolio")
+        assert ended.code == 0
+        first, *others = ended.out.splitlines()
+        assert first.startswith("0 of 1 serving models hold: judged on real outcomes")
+        assert "  medium risk: 0 of 1 hold, 1 cannot be told" in others
+        assert "cannot be told: toy@1 (medium risk): no window of it was judged yet" in others
+        (row,) = (line.split("\t") for line in others if line.startswith("toy\t"))
+        assert row[:6] == ["toy", "not judged", "medium", "monitoring", "Olga (tests)", "@1"]
+        assert row[-1] == "no window judged yet"
+
+    def test_as_json_and_as_a_page(self, steward: Steward, tmp_path: Path) -> None:
+        page = tmp_path / "models.html"
+        ended = steward("report", "portfolio", "--json", "--html", page)
+        assert json.loads(ended.out)["rows"][0]["health"]["state"] == "not judged"
+        assert page.read_text().startswith("<!doctype html>")
+        assert ended.err == f"wrote {page}\n"
+
+
+class TestPortfolioText:
+    def test_all_that_a_person_may_meet(self, capsys: pytest.CaptureFixture[str]) -> None:
+        print_portfolio(view(*a_rich_estate()))
+        told = capsys.readouterr().out
+        for said in (
+            "red: loan_approval@3 (high risk): performance since 2026-06-02 (high); drift since 2026-05-26 (medium)",
+            "    ROC AUC is 0.61 on 900 rows, 0.72 at evaluation",
+            "    → retraining under way (2026-06-10): performance was lost in 2 of the last 3 windows; ",
+            "red: card_fraud (medium risk): wrong bytes since 2026-06-10 (high)",
+            "waits: call_volume@3 (medium risk): its review was due on 2026-06-06",
+            "    → steward review call_volume",
+            "cannot be told: home_value@3 (medium risk): its spec is broken, so nothing judges it",
+            "@3, @4 at 25 %",
+            "distance: 0.61, limit 0.25",
+            "2026-06-06, overdue",
+        ):
+            assert said in told
+
+    def test_an_empty_installation_says_how_to_begin(self, capsys: pytest.CaptureFixture[str]) -> None:
+        print_portfolio(view())
+        assert capsys.readouterr().out.splitlines() == [
+            "There is no model yet.",
+            "steward init MODEL writes the first one",
+        ]
