@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from tests.postgres import APPLICATION, PostgresServer
 from tests.unit.actions.conftest import MODEL_YAML, Life, build_life
 
 from steward import actions, errors
+from steward.actions.incidents.from_outside import Trouble, note_trouble
 from steward.adapters.postgres import PostgresDatabase
 from steward.ledger import EventDraft, EventType
 from steward.testing.database import FAKE_KEY
@@ -442,6 +444,92 @@ def test_a_consumer_lets_go_and_the_retirement_is_called_off(
     assert post(f"{TOY}/retirement/call-off", {"reason": "somebody does"}, user="ravi").status_code == 200
     (confirmed,) = life.events("consumer.confirmed")
     assert (confirmed.actor, confirmed.body["via"]) == ("person:mo", "api")
+
+
+# --- the way back, and incidents
+
+
+@pytest.fixture
+def replaced(life: Life) -> Life:
+    """Version 2 serves; version 1 is the way back."""
+    for _ in range(2):
+        trained = life.train()
+        life.approve(trained)
+        life.release(trained)
+        life.clock.advance(timedelta(days=1))
+    return life
+
+
+BACK = {"reason": "complaints from the desk"}
+
+
+def test_a_rollback_is_taken_in_ones_own_name_and_proved_at_once(post: Send, replaced: Life) -> None:
+    done = post(f"{TOY}/rollback", BACK)
+    assert (done.status_code, done.json()["from"], done.json()["to"]) == (200, 2, 1), done.text
+    assert done.json()["message"].startswith("Traffic went from toy@2 to toy@1")
+    (event,) = replaced.events("rollout.rolled_back")
+    assert (event.actor, event.reason) == ("person:ravi", BACK["reason"])
+    (proof,) = replaced.events("rollback.proved")
+    assert (proof.actor, proof.body["outcome"]) == ("person:ravi", done.json()["proof"]["outcome"])
+    assert (replaced.champion(), replaced.state(2)) == (1, "rejected")
+
+
+@pytest.mark.parametrize("text", ["rubbish", None])
+def test_the_way_back_needs_no_sound_spec(post: Send, replaced: Life, text: str | None) -> None:
+    path = replaced.services.specs.folder / "toy" / "model.yaml"
+    path.write_text(text) if text else path.unlink()
+    done = post(f"{TOY}/rollback", BACK)
+    assert (done.status_code, replaced.champion()) == (200, 1), done.text
+
+
+def test_a_rollback_of_what_somebody_no_longer_sees_moves_nothing(post: Send, replaced: Life) -> None:
+    """The page was open when version 1 served."""
+    late = post(f"{TOY}/rollback", {**BACK, "version": 1})
+    assert (late.status_code, late.json()["error"]) == (409, "ConflictError")
+    assert "toy@2 would go, not version 1" in late.json()["detail"]
+    assert (replaced.champion(), replaced.events("rollout.rolled_back")) == (2, [])
+    assert post(f"{TOY}/rollback", {**BACK, "version": 2, "to": 1}).status_code == 200
+
+
+def test_two_who_see_the_same_trouble_take_one_way_back(post: Send, replaced: Life) -> None:
+    assert post(f"{TOY}/rollback", BACK).status_code == 200
+    again = post(f"{TOY}/rollback", BACK, user="vera")
+    assert again.status_code == 403, again.text
+    assert replaced.champion() == 1
+
+
+def test_no_way_back_of_a_model_nobody_knows_or_without_one(post: Send, life: Life) -> None:
+    assert post("/api/models/toi/rollback", BACK).status_code == 404
+    none = post(f"{TOY}/rollback", BACK)
+    assert (none.status_code, none.json()["detail"]) == (403, "there is no recorded champion to go back to")
+    assert [event.actor for event in life.events("release.refused")] == ["person:ravi"]
+
+
+@pytest.fixture
+def incident(life: Life) -> str:
+    trouble = Trouble("toy", 0, "run", "medium", "the run died", life.clock.now())
+    with life.services.database.begin() as tx:
+        opened = note_trouble(life.services, tx, trouble, "airflow:steward")
+    assert opened is not None
+    return opened.id
+
+
+def test_an_incident_is_taken_on_and_ended_in_ones_own_name(post: Send, life: Life, incident: str) -> None:
+    taken = post(f"{TOY}/incidents/acknowledge", {"incident": incident, "note": "I look at the source"})
+    assert (taken.status_code, taken.json()["state"]) == (200, "acknowledged"), taken.text
+    assert post(f"{TOY}/incidents/acknowledge", {"incident": incident}, user="vera").status_code == 409
+    over = post(f"{TOY}/incidents/resolve", {"incident": incident, "reason": "the source was mended"}, user="vera")
+    assert (over.status_code, over.json()["state"]) == (200, "resolved"), over.text
+    told = life.events("incident.acknowledged", "incident.resolved")
+    assert [event.actor for event in told] == ["person:ravi", "person:vera"]
+
+
+@pytest.mark.parametrize("door", ["acknowledge", "resolve"])
+def test_an_incident_of_another_model_is_not_found(post: Send, life: Life, incident: str, door: str) -> None:
+    body = {"incident": incident, **({"reason": "over"} if door == "resolve" else {})}
+    assert post(f"/api/models/other/incidents/{door}", body).status_code == 404
+    assert post(f"{TOY}/incidents/{door}", {**body, "incident": "ffffffffff"}).status_code == 404
+    assert life.events("incident.acknowledged", "incident.resolved") == []
 
 
 JSON = st.recursive(

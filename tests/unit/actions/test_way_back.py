@@ -13,7 +13,7 @@ import pytest
 
 from steward import actions, wiring
 from steward.actions.governance.verifying import differences
-from steward.errors import NotFoundError, PolicyError, UnavailableError
+from steward.errors import ConflictError, NotFoundError, PolicyError, UnavailableError
 from steward.inventory import ServedVersion
 from steward.spec.deployment import Deployment
 from steward.types import VersionRef
@@ -56,6 +56,22 @@ def route_of(life: Any) -> Any:
 
 def back(life: Any, **given: Any) -> Any:
     return actions.roll_back(life.services, life.spec, actor="person:ravi", reason="complaints", **given)
+
+
+def test_only_the_version_that_was_seen_goes(served: Any) -> None:
+    with pytest.raises(ConflictError, match="toy@3 would go, not version 2: things moved on meanwhile"):
+        back(served, version=2)
+    assert (served.champion(), served.events("rollout.rolled_back")) == (3, [])
+    assert back(served, version=3)["to"] == 2
+
+
+def test_a_canary_that_began_meanwhile_is_not_ended_by_mistake(served: Any) -> None:
+    trained = served.train()
+    served.approve(trained)
+    served.do("start_rollout", trained["run"], version=trained["version"])
+    with pytest.raises(ConflictError, match="toy@4 would go, not version 3"):
+        back(served, version=3)
+    assert (back(served, version=4)["from"], served.champion()) == (4, 3)
 
 
 def prove(life: Any, done: Any) -> Any:
