@@ -40,6 +40,7 @@ from steward.adapters.prediction_rows import (
     one_per_answer,
     with_day,
 )
+from steward.adapters.store_refusals import refused
 from steward.data import (
     ANSWER_KEY,
     ARM_COLUMNS,
@@ -54,7 +55,6 @@ from steward.data import (
     count_traffic,
     pair_answers,
 )
-from steward.errors import UnavailableError
 from steward.types import JsonObject, Role, Window
 
 if TYPE_CHECKING:
@@ -263,8 +263,7 @@ class DeltaPredictionLog:
         try:
             self._write(name, address, rows, folded or {})
         except (DeltaError, OSError) as error:
-            hint = "check the space left and the rights on STEWARD_STORAGE"
-            raise UnavailableError(f"the store refuses rows: {error}", where=address, hint=hint) from error
+            raise refused("rows", error, address) from error
 
     def _write(self, name: str, address: str, rows: pa.Table, folded: Mapping[str, int]) -> None:
         """Two servers that create a table at once commit its schema twice, which fails the appends in between.

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from steward.adapters.store_refusals import refused
 from steward.data import Snapshot
 from steward.errors import ConflictError, DataError, IntegrityError, NotFoundError, UnavailableError
 from steward.types import Window
@@ -106,8 +107,7 @@ class DeltaSnapshotStore:
         except (DeltaError, OSError) as error:
             if "exists" in str(error):  # two first writers
                 return
-            hint = "check the space left and the rights on STEWARD_STORAGE"
-            raise UnavailableError(f"the store refuses the snapshot: {error}", where=address, hint=hint) from error
+            raise refused("the snapshot", error, address) from error
 
 
 def _find(table: Any, wanted: Snapshot) -> int | None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from steward.adapters.prediction_rows import PREDICTIONS, conform, with_day
-from steward.errors import ConflictError, RequestError, UnavailableError
+from steward.adapters.store_refusals import refused
+from steward.errors import ConflictError, RequestError
 from steward.types import Window
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def refusals_of(address: str, window: Window) -> Iterator[None]:
         hint = "try again: the same window is never stored twice"
         raise ConflictError(f"{window} was changed at the same time", where=address, hint=hint) from conflict
     except (DeltaError, OSError) as error:
-        hint = "check the space left and the rights on STEWARD_STORAGE"
-        raise UnavailableError(f"the store refuses rows: {error}", where=address, hint=hint) from error
+        raise refused("rows", error, address) from error
 
 
 def laid_out(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:

@@ -41,6 +41,7 @@ from steward.adapters.prediction_rows import (
     kind_of,
     with_day,
 )
+from steward.adapters.store_refusals import refused
 from steward.data import ANSWER_KEY, Forgotten, Upkeep
 from steward.errors import UnavailableError
 from steward.types import Window, format_instant, parse_instant
@@ -48,6 +49,7 @@ from steward.types import Window, format_instant, parse_instant
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
+    from deltalake import DeltaTable
 
 log = logging.getLogger(__name__)
 
@@ -252,8 +254,7 @@ class SegmentedPredictionLog(DeltaPredictionLog):
             raise self._refused(name, error) from error
 
     def _refused(self, name: str, error: OSError, what: str = "rows") -> UnavailableError:
-        hint = "check the space left and the rights on STEWARD_STORAGE"
-        return UnavailableError(f"the store refuses {what}: {error}", where=str(self._folder(name).path), hint=hint)
+        return refused(what, error, str(self._folder(name).path))
 
     def _writer(self, name: str) -> TableWriter:
         with self._lock:
@@ -293,12 +294,12 @@ def _once(rows: pa.Table, name: str) -> pa.Table:
     return rows if len(newest) == rows.num_rows else rows.take(newest.to_numpy())
 
 
-def _table_types(rows: pa.Table, table: object) -> pa.Table:
+def _table_types(rows: pa.Table, table: DeltaTable | None) -> pa.Table:
     import pyarrow as pa
 
     if table is None:
         return rows
-    schema = pa.schema(table.to_pyarrow_dataset().schema)  # type: ignore[attr-defined]
+    schema = pa.schema(table.to_pyarrow_dataset().schema)
     return fit([rows], {field.name: field.type for field in schema})
 
 

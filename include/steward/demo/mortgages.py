@@ -13,7 +13,7 @@ import httpx
 from steward.adapters.airflow_rest import AirflowClient
 from steward.demo.display import Narrator
 from steward.demo.flights import FlightStream
-from steward.demo.releases import OVER, SETTLING, StoryError, TrainingRun
+from steward.demo.releases import OVER, SETTLING, StoryError, TrainingRun, require
 from steward.ledger import AuditEvent, EventType
 from steward.types import JsonObject, VersionRef
 
@@ -53,7 +53,7 @@ class Mortgages:
             while run.state() not in OVER:
                 time.sleep(0.7)
         refused = self._events(EventType.RELEASE_REFUSED)
-        self._require(run.state() == "failed" and bool(refused), "it was trained without its papers")
+        require(run.state() == "failed" and bool(refused), "it was trained without its papers")
         self.narrator.say(f"refused: {refused[-1].reason}")
         for kind in PAPERS:
             self._file("dana", kind)
@@ -64,7 +64,7 @@ class Mortgages:
         run.wait_end("training the plain model")
         answer = run.answer("register")
         unfair = [reason for reason in answer["reasons"] if "parity" in reason.lower()]
-        self._require(not answer["proceed"] and bool(unfair), f"the four-fifths rule was not applied: {answer}")
+        require(not answer["proceed"] and bool(unfair), f"the four-fifths rule was not applied: {answer}")
         self.facts["refused"] = answer
         self.narrator.say(f"{MODEL}@{answer['version']}, deciding at 0.5, refused: {unfair[0]}")
 
@@ -82,14 +82,14 @@ class Mortgages:
     def _two_people_decide(self, run: TrainingRun, version: int) -> None:
         run.refused_response(self.people["ravi"], "Approve", "Looks good on first reading.")
         refused = self._events(EventType.APPROVAL_REFUSED)
-        self._require(bool(refused), "a yes counted before the validation report was there")
+        require(bool(refused), "a yes counted before the validation report was there")
         self.narrator.say(f"ravi's yes does not count yet: {refused[-1].reason}")
         self._file("vera", VALIDATION, version)
         self.narrator.say("vera, an independent validator, files her report on this version")
         for person, reason in (("ravi", "Gates and report read; fit for use."), ("vera", "As my report says.")):
             self._approve(run, person, reason)
         answers = [e for e in self._events(EventType.APPROVAL_ANSWERED) if e.version == version]
-        self._require(len(answers) == 2, f"{len(answers)} of 2 approvals counted")
+        require(len(answers) == 2, f"{len(answers)} of 2 approvals counted")
         self.narrator.say("approver and validator approved, each on the same dossier of results and documents")
 
     def _approve(self, run: TrainingRun, person: str, reason: str) -> None:
@@ -124,7 +124,7 @@ class Mortgages:
                     time.sleep(PACE)
         run.wait_end("rolling out")
         promoted = self._events(EventType.VERSION_PROMOTED)
-        self._require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
+        require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
         self.narrator.say(f"{MODEL}@{version} is champion")
 
     def _somebody_is_told_why(self, now: datetime) -> None:
@@ -159,7 +159,7 @@ class Mortgages:
         body["parameters"] |= {"explain": explain, "decision_ids": [f"{question.ids[0]}/{self._asked}"]}
         answer = httpx.post(f"{self.url}/v2/models/{MODEL}/infer", json=body, timeout=20)
         if answer.status_code != 200:
-            self._require(not self._served, f"an application got {answer.status_code}: {answer.text[:200]}")
+            require(not self._served, f"an application got {answer.status_code}: {answer.text[:200]}")
             return None
         self._served = True
         told = [output["data"][0] for output in answer.json()["outputs"] if output["name"] == "explanation"]
@@ -173,7 +173,3 @@ class Mortgages:
     def _events(self, kind: EventType) -> list[AuditEvent]:
         with self.database.begin() as tx:
             return list(tx.events.read(model=MODEL, types=[kind]))
-
-    def _require(self, true: bool, otherwise: str) -> None:
-        if not true:
-            raise StoryError(otherwise, where="the story", hint="see the runs in Airflow and $STEWARD_HOME/logs")

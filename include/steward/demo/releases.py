@@ -19,6 +19,12 @@ class StoryError(StewardError):
     """A step of the story did not happen."""
 
 
+def require(true: bool, otherwise: str) -> None:
+    """Raises StoryError with `otherwise` for what should be true and is not."""
+    if not true:
+        raise StoryError(otherwise, where="the story", hint="see the runs in Airflow and $STEWARD_HOME/logs")
+
+
 @dataclass
 class TrainingRun:
     """One run of `<model>__train`, looked at through Airflow."""
@@ -64,6 +70,7 @@ class TrainingRun:
         )
 
     def wait_end(self, what: str) -> dict[str, str | None]:
+        """Raises StoryError when it ended in any way but success."""
         states = self.wait_for(what, lambda states: self.state() in OVER)
         if self.state() != "success":
             raise StoryError("the run ended red", where=f"{self.dag} / {self.run}", hint=_failed(states))

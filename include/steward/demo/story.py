@@ -10,10 +10,10 @@ from steward.adapters.airflow_rest import AirflowClient
 from steward.clock import ReplayClock
 from steward.demo.desk import Desk
 from steward.demo.display import Narrator
-from steward.demo.releases import OVER, StoryError, TrainingRun
+from steward.demo.releases import OVER, StoryError, TrainingRun, require
 from steward.ledger import AuditEvent, EventType
 from steward.spec import ModelSpec
-from steward.types import JsonObject
+from steward.types import JsonObject, VersionRef
 
 RATE = 70.0  # requests a second while a canary bakes
 MAX_DAYS = 75
@@ -51,7 +51,7 @@ class Story:
         run = self._start(WEAK, "try a tiny model")
         run.wait_end("training and judging a starved model")
         answer = run.answer("register")
-        self._require(answer["outcome"] == "FAILED" and not answer["proceed"], f"the gates let it pass: {answer}")
+        require(answer["outcome"] == "FAILED" and not answer["proceed"], f"the gates let it pass: {answer}")
         self.narrator.say(f"{self._name(answer)} refused: {answer['reasons'][0]}")
         self.facts["refused"] = answer
 
@@ -63,7 +63,7 @@ class Story:
         self.narrator.say(f"{self._name(candidate)} passed: {self._evaluation(candidate['version'])}")
         run.refused_response(self.people.dana, "Approve", "I trained it and I like it")
         refused = self._events(EventType.APPROVAL_REFUSED)
-        self._require(bool(refused), "the author's own answer was counted")
+        require(bool(refused), "the author's own answer was counted")
         self.narrator.say(f"dana may not approve her own: {refused[-1].reason}")
         self._release(run, candidate["version"], "Gates pass on every slice; calibration looked at.")
         self.facts["first"] = candidate["version"]
@@ -104,11 +104,11 @@ class Story:
         self.desk.stream_until(lambda: run.state() in OVER, RATE)
         run.wait_end("rolling back")
         back = self._events(EventType.ROLLOUT_ROLLED_BACK)
-        self._require(bool(back) and back[-1].version == candidate["version"], "it was not rolled back")
+        require(bool(back) and back[-1].version == candidate["version"], "it was not rolled back")
         failed = next(
             e for e in reversed(self._events(EventType.ROLLOUT_ANALYSED)) if e.version == candidate["version"]
         )
-        self._require(failed.body["outcome"] == "FAILED", f"the analysis said {failed.body['outcome']}")
+        require(failed.body["outcome"] == "FAILED", f"the analysis said {failed.body['outcome']}")
         self._tell_rollback(back[-1], failed, self.desk.tally.failed - failed_before)
 
     # --- parts ------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Story:
         self._stream(run)
         run.wait_end("rolling out")
         promoted = self._events(EventType.VERSION_PROMOTED)
-        self._require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
+        require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
         shares = [e.body["percent"] for e in self._events(EventType.ROLLOUT_ADVANCED) if e.version == version]
         steps = "canary " + " → ".join(f"{share} %" for share in [*shares, 100])
         if promoted[-1].body["replaced"] is None:
@@ -200,7 +200,7 @@ class Story:
     def _tell_rollback(self, back: AuditEvent, failed: AuditEvent, lost: int) -> None:
         taken_off = (back.recorded_at - failed.recorded_at).total_seconds()
         exposed = self.desk.tally.last_canary_at - self.desk.tally.first_canary_at
-        self._require(lost == 0, f"{lost} requests failed: {self.desk.tally.reasons}")
+        require(lost == 0, f"{lost} requests failed: {self.desk.tally.reasons}")
         self.narrator.say(f"refused on live answers: {failed.reason}")
         self.narrator.say(
             f"champion {self.spec.model}@{back.body['to']} restored {taken_off:.1f} s after the verdict "
@@ -214,8 +214,6 @@ class Story:
         }
 
     def _evaluation(self, version: int, *shown: str) -> str:
-        from steward.types import VersionRef
-
         with self.database.begin() as tx:
             known = tx.versions.get(VersionRef(self.spec.model, version))
             body = tx.evidence.get(known.evidence["evaluation"]).body
@@ -228,7 +226,3 @@ class Story:
     def _events(self, kind: EventType) -> list[AuditEvent]:
         with self.database.begin() as tx:
             return list(tx.events.read(model=self.spec.model, types=[kind]))
-
-    def _require(self, true: bool, otherwise: str) -> None:
-        if not true:
-            raise StoryError(otherwise, where="the story", hint="see the runs in Airflow and $STEWARD_HOME/logs")

@@ -17,7 +17,7 @@ from steward.demo.desk import Desk
 from steward.demo.display import Narrator
 from steward.demo.flights import FlightStream
 from steward.demo.mortgages import Mortgages
-from steward.demo.report import write_report
+from steward.demo.report import QUIET, write_report
 from steward.demo.story import WEEKS_AFTER, People, Story
 from steward.demo.winds import Winds
 from steward.ledger import AuditEvent, serving_at, timeline
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from steward.actions.state import Services
 
 MODEL = "flight_delays"
-QUIET_EVENTS = {"window.judged", "retraining.declined", "incident.updated", "report.made"}
 
 
 def tell(stack: Stack, narrator: Narrator, report: Path) -> None:
@@ -111,7 +110,7 @@ def _verified(story: Story, narrator: Narrator) -> list[AuditEvent]:
 def _print_timeline(narrator: Narrator, events: list[AuditEvent]) -> None:
     narrator.console.print("\n[bold]Timeline[/bold]")
     for row in timeline(events):
-        if row.event not in QUIET_EVENTS:
+        if row.event not in QUIET:
             version = (row.version or "").rpartition("@")[2]
             line = (
                 f"  {row.at:%d %b %H:%M}  {row.event:<21} {version and 'v' + version:<4} {row.actor:<29} {row.reason}"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from steward import wiring
 from steward.demo.aftermath import compare_weeks
-from steward.demo.releases import TrainingRun
+from steward.demo.releases import StoryError, TrainingRun, require
 from steward.demo.story import Story
 from steward.ledger import EventType
 
@@ -39,7 +39,7 @@ class Winds(Story):
         run.wait_end("rolling out")
         version = int(run.answer("register")["version"])
         promoted = self._events(EventType.VERSION_PROMOTED)
-        self._require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
+        require(bool(promoted) and promoted[-1].version == version, f"version {version} was not promoted")
         self.narrator.say(f"{MODEL}@{version} serves, {what}: {self._evaluation(version, 'mae')} (minutes, hold-out)")
         return version
 
@@ -57,8 +57,7 @@ class Winds(Story):
             self._tell(self._monitor())
             if started := self._automatic_run():
                 return started
-        self._require(False, f"{MAX_NIGHTS} windows were judged and no retraining was asked for")
-        raise AssertionError
+        raise StoryError(f"{MAX_NIGHTS} windows were judged and no retraining was asked for", where=MODEL)
 
     def _compare(self, first: int, second: int) -> None:
         monday = self.desk.next_day
@@ -67,5 +66,5 @@ class Winds(Story):
         )
         said = [f"v{row['version']} {row['mae']:.1f} minutes off" for row in weeks]
         self.narrator.say(f"the week from {monday:%d %B}, same flights: {', '.join(said)}")
-        self._require(weeks[1]["mae"] < weeks[0]["mae"], f"retraining made it worse: {weeks}")
+        require(weeks[1]["mae"] < weeks[0]["mae"], f"retraining made it worse: {weeks}")
         self.facts["weeks"] = weeks

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
+
+import pytest
 
 from steward.serving.process.slots import claim
 
@@ -34,3 +38,15 @@ def test_there_may_be_nothing_to_begin_with(tmp_path: Path) -> None:
     slot = claim(tmp_path)
     slot.take_newest("routes.json")
     assert not (slot.folder / "routes.json").exists()
+
+
+def test_without_locks_there_is_no_slot_and_no_search_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(OSError, match="no locks available"):
+        claim(tmp_path)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["0"]

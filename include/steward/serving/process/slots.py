@@ -71,7 +71,10 @@ def _try_lock(folder: Path) -> int | None:
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(lock)
         return None
+    except OSError:  # a file system without locks: no number would ever be free
+        os.close(lock)
+        raise
     return lock
