@@ -24,11 +24,12 @@ ABOUT_FILES = {("check",), ("init",), ("plan", "show"), ("plan", "diff"), ("sche
 
 TYPED_ELSEWHERE = {
     ("serve",): "tests/unit/cli/test_stack.py",
+    ("promote",): "tests/unit/cli/test_candidates.py",
     ("score",): "tests/unit/cli/test_scoring.py",
     ("outcomes", "load"): "tests/unit/cli/test_upkeep.py",
     ("forget",): "tests/unit/cli/test_upkeep.py",
 }
-"""It runs until it is stopped; or it needs a model that `toy` is not: a batch target, a table of labels, a subject."""
+"""It runs until stopped, or needs what `toy` is not: approved and waiting, a batch target, a table of labels, subjects."""
 
 OTHER_PROGRAMS = {
     "make": "tests/e2e/test_local_stack.py",  # that the targets exist: test_docs; `demo` and `test` are what CI runs
@@ -42,7 +43,7 @@ OTHER_PROGRAMS = {
     "git pull": "",  # not ours
     "pg_dump": "",  # not ours
 }
-CODES = {("drift",): (0, 1), ("audit", "inventory"): (0, 1)}
+CODES = {("drift",): (0, 1), ("audit", "inventory"): (0, 1), ("doctor",): (0, 1)}
 """1 says that a check failed, that something was found; everything else ends with 0."""
 
 
@@ -74,6 +75,7 @@ def here(command: Written, world: World) -> list[str]:
         "ID": world.decision() if "--decision" in words else world.incident(),
         "…": "because the page says so, and at length",
         "metric.accuracy": "metric.roc_auc",
+        "learning_rate=0.1": "C=0.1",
     }
     named = [said.get(word, NAMES.sub("toy", word)) for word in words]
     numbered = [re.sub(r"^toy@\d+$", f"toy@{VERSIONS.get(verb, 2)}", word) for word in named]

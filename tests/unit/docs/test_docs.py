@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,14 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+):(?!=)", makefile, flags=re.MULTILINE))
 
 
+@cache
+def tree() -> Any:
+    return typer.main.get_command(app)
+
+
 def command_for(words: list[str]) -> Any:
     """The command these words reach. Raises KeyError with the word that is none."""
-    command: Any = typer.main.get_command(app)
+    command = tree()
     while hasattr(command, "commands") and words:
         name = words[0] if words[0] in command.commands else getattr(command, "default", words[0])
         command, words = command.commands[name], words[1:]
