@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine, event
+from tests.postgres import APPLICATION
 from tests.unit.inventory.estate import plant_estate
 
 from steward.actions import audit_inventory
 from steward.actions.governance import surveying
+from steward.actions.telling.portfolio import tell_portfolio
 from steward.adapters.postgres import PostgresDatabase
 from steward.errors import IntegrityError
 from steward.gates import Evidence
+from steward.inventory.record import Places
 from steward.ledger import ALL_MODELS, EventType
 from steward.monitoring.windows import IncidentState
 from steward.registry import State
@@ -112,6 +117,49 @@ def test_altered_evidence_is_never_handed_out(postgres, database_name, postgres_
     postgres.execute("""UPDATE evidence SET body = '{"rows": 11}'""", database_name)
     with postgres_database.begin() as tx, pytest.raises(IntegrityError, match="was altered"):
         tx.evidence.get_all([digest])
+
+
+def masked(told):
+    """Without what holds the name of a folder."""
+    return [{**row, "fault": None, "health": row["health"]["state"]} for row in told["rows"]]
+
+
+@contextmanager
+def questions():
+    """Every statement that goes to PostgreSQL meanwhile, but for what opens and closes a transaction."""
+    asked = []
+
+    def note(connection, cursor, statement, *rest):
+        if statement.lstrip().startswith("SELECT"):
+            asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_the_portfolio_asks_one_question_per_table_and_none_per_model(tmp_path, postgres, ledger_key):
+    """Retired, broken and undeclared models are among them; the fake tells the same."""
+    numbers = []
+    for models in (50, 80):
+        name, real = postgres.new_database(), []
+
+        def connect(clock, name=name, real=real):
+            real.append(PostgresDatabase(postgres.url(name, APPLICATION), clock, ledger_key))
+            return real[0]
+
+        (tmp_path / name).mkdir()
+        services = plant_estate(tmp_path / name, models=models, per_rule=1, database=connect).services
+        with questions() as asked:
+            told = tell_portfolio(services, Places())
+        real[0].close()
+        numbers.append(len(asked))
+    assert numbers[0] == numbers[1] <= 11
+    (tmp_path / "fake").mkdir()
+    fake = tell_portfolio(plant_estate(tmp_path / "fake", models=80, per_rule=1).services, Places())
+    assert masked(fake) == masked(told)
 
 
 def test_an_audit_finds_the_same_and_keeps_it_once(tmp_path, database_url, ledger_key, monkeypatch):

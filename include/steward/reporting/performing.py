@@ -75,7 +75,7 @@ def _sentences(counts: JsonObject) -> Iterator[str]:
         all_ = "The one" if serving == 1 else f"All {serving}"
         yield f"{all_} serving {_models(serving)} {_holds(serving)}: {basis}."
     else:
-        yield f"{hold} of {serving} serving {_models(serving)} {_holds(hold)}: {basis}."
+        yield f"{hold} of {serving} serving models {_holds(hold)}: {basis}."
     if counts["red"]:
         yield f"{counts['red']} {_are(counts['red'])} red."
     if counts["untold"]:
