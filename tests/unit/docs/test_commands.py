@@ -29,7 +29,7 @@ TYPED_ELSEWHERE = {
     ("outcomes", "load"): "tests/unit/cli/test_upkeep.py",
     ("forget",): "tests/unit/cli/test_upkeep.py",
 }
-"""It runs until stopped, or needs what `toy` is not: approved and waiting, a batch target, a table of labels, subjects."""
+"""It runs until stopped, or needs what `toy` is not: approved and waiting, a batch target, with labels or subjects."""
 
 OTHER_PROGRAMS = {
     "make": "tests/e2e/test_local_stack.py",  # that the targets exist: test_docs; `demo` and `test` are what CI runs

@@ -152,6 +152,23 @@ def test_every_setting_says_what_it_means(reference: dict[str, Any]) -> None:
     assert not [name for name, kind, _, meaning in rows if not (kind and meaning)]
 
 
+def test_every_address_of_the_plugin_stands_on_a_page() -> None:
+    """Read from its source: nothing here imports Airflow."""
+    folder, docs = ROOT / "plugins" / "steward_airflow", ROOT / "docs"
+    code = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("api", "pages", "reports"))
+    pages = (docs / "pages.md").read_text(encoding="utf-8")
+    assert not [
+        path for path in re.findall(r'@router\.get\("(/(?:ui|api|reports)/[^"]+)"', code) if f"GET {path}`" not in pages
+    ]
+    doors = {
+        *re.findall(r'^    "([a-z/-]+)": Decision\(', code, re.M),
+        *re.findall(r'@router\.post\("/([a-z/]+)"', code),
+    }
+    assert len(doors) > 10
+    told = set(re.findall(r"\| `POST …/([a-z/-]+)` \|", (docs / "approvals.md").read_text(encoding="utf-8")))
+    assert told == doors
+
+
 def test_every_decision_is_listed_and_numbered_without_gaps() -> None:
     folder = ROOT / "docs" / "decisions"
     decisions = sorted(path.name for path in folder.glob("0*.md"))
