@@ -23,6 +23,7 @@ def page_of(view: JsonObject) -> JsonObject:
         "whole": [_whole(view, group) for group in whole],
         "compared": [{"by": by, "rows": _compared(view, by, days)} for by in compared],
         "days": days,
+        "query": _query(view),
         "lead": _lead(view, whole, days),
         "nothing": not any(f["value"] is not None for g in view["groups"] for fs in g["figures"].values() for f in fs),
     }
@@ -36,6 +37,12 @@ def events_address(measure: str, days: int, by: str, of: str | None) -> str:
 
 def figure_in_words(drilled: JsonObject) -> JsonObject:
     return _cell({**drilled["figure"], "days": drilled["days"], "before": None}, drilled["measure"]["unit"])
+
+
+def _query(view: JsonObject) -> str:
+    """The file is of what the page shows."""
+    asked = {"by": view["by"][-1], **({"of": view["of"]} if view["of"] is not None else {})}
+    return "" if asked == {"by": PORTFOLIO} else f"?{urlencode(asked)}"
 
 
 def _whole(view: JsonObject, group: JsonObject) -> JsonObject:

@@ -41,6 +41,7 @@ def test_a_team_among_others_leads_to_its_own_page() -> None:
     assert 'href="plugin/measures?by=team&amp;of=growth"' in html
     alone = measures_fragment(view("team", of="growth"), live=True)
     assert "events?days=90&amp;by=team&amp;of=growth" in alone
+    assert 'href="steward/ui/measures/report?by=team&amp;of=growth" download' in alone
     assert "not enough data: no retraining" not in text_of(alone)
     assert "not enough data: no incident was opened in these days" in text_of(alone)
 
