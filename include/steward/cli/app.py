@@ -11,39 +11,36 @@ from typer.core import TyperGroup
 
 from steward import __version__
 from steward.cli import (
-    audits,
     completion,
     decisions,
     doctor,
     documents,
-    drift,
-    explain,
-    figures,
     governance,
-    incidents,
-    inventory,
     measures,
     notices,
-    plans,
-    policy,
-    promoting,
-    records,
-    replays,
     reports,
-    reproduce,
     retirement,
     retraining,
     scoring,
-    specs,
     stack,
-    stages,
-    status,
-    steps,
-    training,
     upkeep,
     ways_back,
+)
+from steward.cli.candidates import promoting, reproduce, steps, training
+from steward.cli.telling import (
+    audits,
+    drift,
+    explain,
+    figures,
+    incidents,
+    inventory,
+    records,
+    replays,
+    stages,
+    status,
     why,
 )
+from steward.cli.writing import plans, policy, specs
 
 EXIT_CODES = """
 Exit codes: 0 done, 1 failed, 2 wrong usage or a spec with faults, 3 refused by policy, 4 conflict (somebody

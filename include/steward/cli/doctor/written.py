@@ -32,7 +32,7 @@ OPENINGS = (
 
 
 def specs(_around: Around) -> Iterator[Finding]:
-    from steward.cli.specs import all_faults
+    from steward.cli.writing.specs import all_faults
 
     sound, faults = all_faults()
     if faults:

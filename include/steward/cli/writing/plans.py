@@ -10,7 +10,7 @@ import typer
 
 from steward.cli.arguments import Model
 from steward.cli.output import Json, print_json, print_table
-from steward.cli.rollout_plans import print_rollout
+from steward.cli.writing.rollout_plans import print_rollout
 
 if TYPE_CHECKING:
     from steward.approval.policy import Requirement

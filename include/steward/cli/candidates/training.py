@@ -65,7 +65,7 @@ def train(
 
 
 def _params(given: list[str]) -> JsonObject:
-    from steward.cli.steps import _value
+    from steward.cli.candidates.steps import _value
 
     found: JsonObject = {}
     for text in given:
@@ -78,7 +78,7 @@ def _params(given: list[str]) -> JsonObject:
 
 def _candidate(spec: ModelSpec, form: JsonObject) -> JsonObject:
     """Step by step until a gate says no. However it ends, the run is closed: none is left for others to find stuck."""
-    from steward.cli.steps import ShellRun, checked_field, defaults
+    from steward.cli.candidates.steps import ShellRun, checked_field, defaults
     from steward.plan import compile_plan
 
     dag = compile_plan(spec).train
@@ -95,7 +95,7 @@ def _candidate(spec: ModelSpec, form: JsonObject) -> JsonObject:
 
 def _walked(spec: ModelSpec, steps: list[Step], run: Any) -> Step | None:
     """The gate that said no, or None."""
-    from steward.cli.steps import take_step, told_of
+    from steward.cli.candidates.steps import take_step, told_of
 
     with working(f"training {spec.model}", len(steps)) as tell:
         for each in steps:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steward.cli.arguments import AnyModel, instant_of
-from steward.cli.audits import audit
 from steward.cli.output import Json, print_json, print_table
+from steward.cli.telling.audits import audit
 from steward.types import JsonObject, canonical
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steward.cli.arguments import Model, instant_of
-from steward.cli.export_files import read_export, write_export
 from steward.cli.output import Json, print_json
 from steward.cli.progress import working
+from steward.cli.telling.export_files import read_export, write_export
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

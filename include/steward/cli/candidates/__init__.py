@@ -1,0 +1,1 @@
+"""Commands about one candidate or version: made, taken further, made again."""
