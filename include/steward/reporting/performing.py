@@ -190,7 +190,7 @@ def _waits(rows: Sequence[JsonObject], now: datetime) -> Iterator[JsonObject]:
                 "place": 3 + tier,
                 "kind": "review",
                 "what": said,
-                "do": f"steward review {row['model']}",
+                "do": f"steward review {row['model']} --reason …",
             }
 
 
@@ -199,4 +199,4 @@ def _request_said(row: JsonObject, asked: JsonObject, now: datetime) -> JsonObje
     if asked["expires_at"] <= now:
         return {"what": f"nobody approved @{asked['version']} by {until}: that is a no", "do": "steward heal"}
     said = f"@{asked['version']} waits for approval until {until}; no answer is a no"
-    return {"what": said, "do": f"steward approve {ref}, or steward reject {ref}"}
+    return {"what": said, "do": f"steward approve {ref} --reason …, or steward reject"}

@@ -184,7 +184,7 @@ class TestPortfolioText:
             "    → retraining under way (2026-06-10): performance was lost in 2 of the last 3 windows; ",
             "red: card_fraud (medium risk): wrong bytes since 2026-06-10 (high)",
             "waits: call_volume@3 (medium risk): its review was due on 2026-06-06",
-            "    → steward review call_volume",
+            "    → steward review call_volume --reason …",
             "cannot be told: home_value@3 (medium risk): its spec is broken, so nothing judges it",
             "@3, @4 at 25 %",
             "distance: 0.61, limit 0.25",

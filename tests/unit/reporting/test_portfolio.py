@@ -146,7 +146,7 @@ class TestTheAnswer:
             ("b", "approval", "nobody approved @5 by 2026-06-11 03:00: that is a no"),
             ("a", "review", "its review was due on 2026-06-10"),
         ]
-        assert told["waits"][0]["do"] == "steward approve b@4, or steward reject b@4"
+        assert told["waits"][0]["do"] == "steward approve b@4 --reason …, or steward reject"
 
     @pytest.mark.parametrize(
         ("models", "said"),
