@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-FOLLOWED = [
-    "README.md",
-    "docs/tutorial.md",
-    *sorted(f"docs/how-to/{p.name}" for p in (ROOT / "docs/how-to").glob("*.md")),
-]
+HOW_TO = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "how-to").glob("*.md"))
+FOLLOWED = ["README.md", "docs/tutorial.md", "docs/measures.md", "docs/portfolio.md", "docs/operations.md", *HOW_TO]
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 
