@@ -61,6 +61,21 @@ def test_who_may_not_read_the_model_may_not_read_its_reports(
     assert asked == ["flight_delays__monitor"]
 
 
+def test_reports_of_all_models_belong_to_the_dag_that_writes_them(
+    app: Any, reports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    (reports.parent / "-portfolio").mkdir(exist_ok=True)
+    (reports.parent / "-portfolio" / NAME).write_text("everything")
+    allowed = {"steward__report"}
+    monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", lambda *, details, **_: details.id in allowed)
+    assert get(app, f"/reports/-portfolio/{NAME}").text == "everything"
+    assert get(app, f"/reports/flight_delays/{NAME}").status_code == 403
+    allowed.clear()
+    assert get(app, f"/reports/-portfolio/{NAME}").status_code == 403
+
+
 @pytest.mark.parametrize(
     "path",
     [
