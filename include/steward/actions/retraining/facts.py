@@ -43,14 +43,14 @@ def situation_of(
     now, champion = services.clock.now(), tx.versions.champion(spec.model)
     windows = tx.windows.recent(spec.model, WINDOWS_BACK, champion.number) if champion else []
     situation = Situation(
-        spec.model,
-        spec.retraining,
-        now,
-        champion.number if champion else None,
-        windows,
-        _history(services, spec, tx, now, run, requests),
-        asked,
-        said,
+        model=spec.model,
+        policy=spec.retraining,
+        now=now,
+        champion=champion.number if champion else None,
+        windows=windows,
+        history=_history(services, spec, tx, now, run, requests),
+        asked=asked,
+        said=said,
         request=of,
     )
     if champion is None:
@@ -122,18 +122,18 @@ def _losses(spec: ModelSpec, findings: Iterable[Finding], profile: JsonObject) -
     performance = profile.get("performance") or {}
     for finding in findings:
         name = finding.gate.removeprefix(f"{Cause.PERFORMANCE}.")
-        failed = finding.outcome is Outcome.FAILED and finding.slice == OVERALL and finding.value is not None
-        if name == finding.gate or name not in METRICS or not failed:
+        if name == finding.gate or name not in METRICS:
+            continue
+        if finding.outcome is not Outcome.FAILED or finding.slice != OVERALL or finding.value is None:
             continue
         rule, sign = spec.monitoring.performance.get(name), METRICS[name].better.sign
         before = (performance.get(name) or {}).get("value")
-        fell = rule is not None and finding.limit in (rule.max_drop, rule.max_rise)
-        other = None if before is None or finding.value is None else sign * (before - finding.value)
-        if fell:
-            value = None if before is None or finding.value is None else before - sign * finding.value
-            yield Loss(name, sign, value, finding.value, finding.reason)
+        if rule is not None and finding.limit in (rule.max_drop, rule.max_rise):
+            drop = finding.value
+            yield Loss(name, sign, None if before is None else before - sign * drop, drop, finding.reason)
         else:
-            yield Loss(name, sign, finding.value, other, finding.reason)
+            value = finding.value
+            yield Loss(name, sign, value, None if before is None else sign * (before - value), finding.reason)
 
 
 def _labels_matter(spec: ModelSpec, situation: Situation) -> bool:

@@ -160,7 +160,7 @@ class TripReports:
         """A trip that somebody reported stays reported, whoever wrote the file last."""
         try:
             paths = sorted(self._folder.glob("*.json"))
-        except OSError:
+        except OSError:  # a disk that refuses: what is in memory is reported all the same
             return
         for path in paths:
             known = self._trips.get(path.name)
