@@ -112,6 +112,9 @@ def _told(tx: Transaction, wanted: set[str], memory: Memory) -> tuple[dict[str, 
 
 # --- one model ------------------------------------------------------------------------------------
 
+DAGS = {Standing.DECLARED: "train", Standing.BROKEN: "broken"}
+"""The DAG on whose page a model is looked at; the others have none."""
+
 
 def _known(facts: ModelFacts, found: _Found, places: Places, now: datetime) -> Known:
     model, record = facts.model, record_of(facts, now, places)
@@ -130,7 +133,7 @@ def _known(facts: ModelFacts, found: _Found, places: Places, now: datetime) -> K
         rollout={"version": rollout.version, "percent": rollout.percent} if rollout else None,
         waiting=[{"version": each.version, "expires_at": each.expires_at} for each in waiting],
         back_at=_back_at(facts),
-        dag=f"{model}__train" if record.standing is Standing.DECLARED else None,
+        dag=f"{model}__{DAGS[record.standing]}" if record.standing in DAGS else None,
     )
 
 
