@@ -38,7 +38,7 @@ OTHER_PROGRAMS = {
     "token=$(curl": "tests/airflow/test_api.py",
     "python ask.py": "tests/unit/docs/test_tutorial.py",
     "python docs/reference": "tests/unit/docs/test_docs.py",
-    "python -m steward.local ": "tests/e2e/test_local_stack.py",
+    "python -m steward.local ": "tests/unit/local/test_commands.py",
     "python -m steward.local.schema": "tests/contract/test_postgres_rights.py",
     "sed": "tests/unit/docs/test_tutorial.py",
     "git pull": "",  # not ours
