@@ -264,6 +264,14 @@ class TestMetrics:
         assert "waits for outcomes" in picture
         assert "1 of 5 windows not judged" in metric_title(metric)
 
+    def test_what_few_outcomes_say_before_they_are_due_is_no_point(self) -> None:
+        seen = a_window(0, NOW, value=None)
+        assert seen.body is not None
+        early = {"metrics": {"roc_auc": {"value": 0.41, "error": 0.2, "rows": 108}}}
+        (metric,) = metrics_over_time([replace(seen, body={**seen.body, "performance": early})])
+        assert (metric["points"][0]["value"], metric["points"][0]["rows"]) == (None, None)
+        assert "waits for outcomes" in metric["points"][0]["reason"]
+
     def test_nights_that_nobody_judged_break_it_too(self) -> None:
         windows = [a_window(p, NOW - p * DAY) for p in (20, 19, 18, 3, 2, 1)]
         assert metric_picture(metrics_over_time(windows)[0], []).count('<polyline class="line"') == 2
