@@ -294,6 +294,16 @@ class TestMetrics:
         ]
 
 
+def test_of_many_gates_those_that_did_not_pass_come_first_and_the_rest_is_counted() -> None:
+    passed = [Finding("metric.roc_auc", Outcome.PASSED, "fine", 0.8, 0.7, f"carrier = {n}") for n in range(59)]
+    failed = Finding("metric.roc_auc", Outcome.FAILED, "AUC is 0.4 on HA", 0.4, 0.7, "carrier = HA")
+    facts = nothing(versions=[a_version(1, "champion", NOW)], evaluations={1: an_evaluation(*passed, failed)})
+    (judged,) = model_view(facts)["gates"]
+    assert judged["findings"][0]["slice"] == "carrier = HA"
+    assert (len(judged["findings"]), judged["more"]) == (40, 20)
+    assert "And 20 more that passed." in Tags(model_page(model_view(facts))).text
+
+
 class TestRollout:
     def test_every_step_says_what_it_has_seen_of_both_arms(self) -> None:
         rollout = model_view(rich())["rollout"]
