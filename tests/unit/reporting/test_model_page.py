@@ -304,6 +304,20 @@ def test_of_many_gates_those_that_did_not_pass_come_first_and_the_rest_is_counte
     assert "And 20 more that passed." in Tags(model_page(model_view(facts))).text
 
 
+def test_an_open_incident_comes_before_a_newer_one_that_is_over() -> None:
+    facts = rich()
+    opened, over = facts.incidents
+    newer = {**over, "opened_at": NOW - DAY, "resolved_at": NOW}
+    assert [each["id"] for each in model_view(replace(facts, incidents=[newer, opened]))["incidents"]] == ["i1", "i0"]
+
+
+def test_a_champion_that_was_rejected_is_no_way_back() -> None:
+    facts = rich()
+    assert model_view(facts)["serving"]["back"] == [1]
+    rejected = [replace(each, state="rejected") if each.number == 1 else each for each in facts.versions]
+    assert model_view(replace(facts, versions=rejected))["serving"]["back"] == []
+
+
 class TestRollout:
     def test_every_step_says_what_it_has_seen_of_both_arms(self) -> None:
         rollout = model_view(rich())["rollout"]
