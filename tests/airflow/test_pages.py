@@ -208,6 +208,9 @@ def test_buttons_are_for_those_who_may_press_them(get: Get) -> None:
     for button in ("models/toy/rollback", "models/toy/answer", 'data-trigger="toy__train"'):
         assert button in mine.text
         assert button not in theirs.text
+    assert '<input type="hidden" name="version" data-type="number" value="1">' in mine.text, (
+        "the way back from what is shown"
+    )
     assert "<form" not in theirs.text
     assert set(get("/api/models/toy/page").json()["may"].values()) == {False}
     assert set(get("/api/models/toy/page", role="USER").json()["may"].values()) == {True}
