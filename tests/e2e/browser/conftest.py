@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from tests.e2e.browser import world
 from tests.e2e.browser.installation import Installation, Record
-from tests.e2e.browser.people import Doorman, Visitor, find_browser, running_browser
+from tests.e2e.browser.people import NO_BROWSER, Doorman, Visitor, find_browser, running_browser
 from tests.e2e.browser.town import Town, crowd_record, settled
 from tests.postgres import PostgresServer, running_server
 
@@ -67,6 +67,13 @@ def pytest_runtest_makereport(
     report = yield
     item.stash.setdefault(REPORT, {})[report.when] = report
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Without a browser, one line says so."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ())]
+    if without := [reason for reason in reasons if NO_BROWSER in reason]:
+        terminalreporter.write_line(f"{len(without)} tests of the pages: {without[0].removeprefix('Skipped: ')}")
 
 
 @pytest.fixture

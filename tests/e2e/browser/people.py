@@ -19,6 +19,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 QUIETER = ("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--force-color-profile=srgb")
 PATIENCE = 20_000  # ms, for a page on a busy machine
+NO_BROWSER = "no browser"
 HOST = "div.steward"
 
 
@@ -28,7 +29,7 @@ def find_browser() -> str:
     found = next(filter(None, map(shutil.which, (wanted,) if wanted else NAMES)), None)
     if found:
         return found
-    said = f"no browser: STEWARD_CHROMIUM={wanted} is no program" if wanted else "no browser (Chromium or Chrome)"
+    said = f"{NO_BROWSER}: STEWARD_CHROMIUM={wanted} is no program" if wanted else f"{NO_BROWSER} (Chromium or Chrome)"
     hint = "install one (Debian: apt install chromium; Ubuntu: snap install chromium), or set STEWARD_CHROMIUM"
     if os.environ.get("CI"):
         pytest.fail(f"{said}; {hint}", pytrace=False)

@@ -43,7 +43,7 @@ def test_nobody_approves_what_they_began_themselves(bank: Installation, visit: V
     page = visit(bank, "dana").model(WAITING.model)
     expect(page.locator(HOST)).to_contain_text("Neither dana, who began it")
     answer(page, "Approve")
-    expect(page.locator(f"{HOST} form [role=status]")).to_contain_text("dana trained the version")
+    expect(page.locator(f"{HOST} form[data-post$='/answer'] [role=status]")).to_contain_text("dana trained the version")
     expect(page.get_by_role("button", name="Approve")).to_be_enabled()
     assert len(status(page, bank.url, WAITING.model)["waiting"]) == 1
 

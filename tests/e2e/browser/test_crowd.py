@@ -33,7 +33,7 @@ def test_500_models_are_there_at_once_and_one_is_found(crowd: Installation, visi
         print(f"\n{CROWD} models, from the click to the drawn table, {what}: {seconds:.2f} s")
         shown = page.locator(f"{HOST} #models tbody tr:visible").count()
         assert shown >= CROWD
-        page.get_by_role("link", name="Home", exact=True).click()
+        page.get_by_role("link", name="Dags", exact=True).click()
         expect(page.locator(HOST)).to_have_count(0)
     link.click()
     page.evaluate(WAIT_FOR_TABLE)

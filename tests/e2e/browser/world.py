@@ -188,7 +188,9 @@ class Lived(Life):
     def releases(self, **how: Any) -> int:
         """Trained, approved by ravi, and all the way through its canary."""
         trained = self.train(**how)
-        self.approve(trained)
+        asked = self.ask(trained)
+        self.clock.advance(timedelta(minutes=95))
+        self.answer(asked, "ravi")
         self.release(trained)
         self.do("close_run", trained["run"])
         return int(trained["version"])
@@ -263,7 +265,7 @@ def found(folder: Path, database: Database, clock: FrozenClock) -> World:
 
 def healthy(world: World) -> None:
     """Three versions in seven weeks, the last window sound."""
-    world.clock.set(NOW - 49 * DAY - timedelta(hours=2))
+    world.clock.set(NOW - 49 * DAY - timedelta(hours=7))
     life = world.live(HEALTHY)
     life.releases()
     life.watched(16)
@@ -275,7 +277,7 @@ def healthy(world: World) -> None:
 
 def drifted(world: World) -> None:
     """Its second version slid away: an incident is open, and the controller has asked for a training."""
-    world.clock.set(NOW - 30 * DAY - timedelta(hours=2))
+    world.clock.set(NOW - 30 * DAY - timedelta(hours=7))
     life = world.live(DRIFTED)
     life.releases()
     life.watched(9)
@@ -286,7 +288,7 @@ def drifted(world: World) -> None:
 
 def waiting(world: World) -> None:
     """dana trained a second version; nobody has answered yet."""
-    world.clock.set(NOW - 10 * DAY - timedelta(hours=2))
+    world.clock.set(NOW - 10 * DAY - timedelta(hours=7))
     life = world.live(WAITING)
     life.releases()
     life.watched(10)
@@ -303,7 +305,7 @@ def young(world: World) -> None:
 
 def canary(world: World) -> None:
     """The second version takes half of the traffic."""
-    world.clock.set(NOW - 10 * DAY - timedelta(hours=2))
+    world.clock.set(NOW - 10 * DAY - timedelta(hours=7))
     life = world.live(CANARY)
     life.releases()
     life.watched(10)
