@@ -75,10 +75,14 @@ class Watch:
             self.broken.append(f"{message.type}: {message.text}")
 
     @property
+    def sent(self) -> list[str]:
+        """Requests that went over the network; a page also asks itself, for `data:` and `blob:`."""
+        return [url for url in self.asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")]
+
+    @property
     def strangers(self) -> list[str]:
         """Requests that left the host."""
-        local = (url for url in self.asked if urlsplit(url).scheme in ("http", "https", "ws", "wss"))
-        return [url for url in local if urlsplit(url).netloc != self.origin]
+        return [url for url in self.sent if urlsplit(url).netloc != self.origin]
 
 
 @dataclass

@@ -28,6 +28,6 @@ def test_every_request_stays_below_the_prefix(empty: Installation, doorman: Door
     expect(page.locator(HOST).get_by_role("heading", level=1)).to_be_visible()
     somebody.open("plugin/measures")
     (watch,) = doorman.watches
-    astray = [url for url in watch.asked if not urlsplit(url).path.startswith("/airflow/")]
-    assert [url for url in watch.asked if "/steward/ui/" in url]
+    astray = [url for url in watch.sent if not urlsplit(url).path.startswith("/airflow/")]
+    assert [url for url in watch.sent if "/steward/ui/" in url]
     assert astray == []
