@@ -211,9 +211,9 @@ function watchWidths(part) {
 }
 
 function reach(wide) {
-  const was = wide.hasAttribute("tabindex");
   const wider = wide.scrollWidth > wide.clientWidth + 1;
-  if (wider === was) return;
+  if (String(wider) === wide.dataset.wider) return;
+  wide.dataset.wider = wider;
   if (!wider) return wide.removeAttribute("tabindex");
   wide.tabIndex = 0;
   if (wide.querySelector("table.heat")) wide.scrollLeft = wide.scrollWidth;
