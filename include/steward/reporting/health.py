@@ -10,6 +10,9 @@ from enum import StrEnum
 from steward.gates import Outcome
 
 DRIFT = "drift"
+UNWATCHED = "no folder declares it: nothing judges it"
+ALTERED = "the evidence of its newest window was altered: steward audit verify"
+LOST = "the evidence of its newest window is not on record"
 _SEVERITIES = ("high", "medium", "low")
 
 
@@ -42,27 +45,43 @@ class Trouble:
 @dataclass(frozen=True)
 class Signs:
     """What health is told from. `outcomes` of the champion's newest window by cause, None while none was judged;
-    `overdue` says that another should have been judged since."""
+    `overdue` says that another should have been judged since, `unread` why its evidence does not bear them out."""
 
     serves: bool
     troubles: Sequence[Trouble] = ()
     outcomes: Mapping[str, str] | None = None
     overdue: str | None = None
+    unread: str | None = None
+
+    @property
+    def told_lately(self) -> bool:
+        """The newest window was judged, on time, and its evidence is there."""
+        return self.outcomes is not None and self.overdue is None and self.unread is None
 
     def of_outcome(self, outcome: Outcome) -> list[str]:
         return [cause for cause, each in (self.outcomes or {}).items() if each == outcome]
 
 
-def state_of(signs: Signs) -> Health:
-    """Nothing is green of which no check came to a verdict, or not lately; and what the latest window failed on counts,
-    also where a person has ended its incident."""
+def state_of(signs: Signs, standing: Health | None = None) -> Health:
+    """`standing` is what the inventory says before any window is asked: nothing but a trouble is worse.
+
+    Nothing is green, or drifts without a loss, of which no check came to a verdict, or not lately; and what the latest
+    window failed on counts, also where a person has ended its incident.
+    """
     wrong = {each.cause for each in signs.troubles} | {*signs.of_outcome(Outcome.FAILED)}
-    if wrong:
-        return Health.WATCHED if wrong == {DRIFT} else Health.RED
+    if wrong - {DRIFT} and standing is not Health.ELSEWHERE:
+        return Health.RED
+    return standing or _without_loss(signs, drifts=bool(wrong))
+
+
+def _without_loss(signs: Signs, *, drifts: bool) -> Health:
+    if signs.serves and not signs.told_lately:
+        return Health.NOT_JUDGED
+    if drifts:
+        return Health.WATCHED
     if not signs.serves:
         return Health.NOT_SERVING
-    sound = signs.outcomes is not None and signs.overdue is None and signs.of_outcome(Outcome.PASSED)
-    return Health.GREEN if sound else Health.NOT_JUDGED
+    return Health.GREEN if signs.of_outcome(Outcome.PASSED) else Health.NOT_JUDGED
 
 
 def why(signs: Signs) -> list[str]:
@@ -81,8 +100,9 @@ def _wrong(signs: Signs) -> Iterator[str]:
 def _untold(signs: Signs) -> Iterator[str]:
     if signs.outcomes is None:
         yield "no window judged yet"
-    if signs.overdue:
-        yield signs.overdue
+    elif not signs.outcomes:
+        yield "no check of the newest window came to a verdict"
+    yield from filter(None, (signs.unread, signs.overdue))
     if unclear := signs.of_outcome(Outcome.INCONCLUSIVE):
         yield f"could not be judged: {_listed(unclear)}"
 

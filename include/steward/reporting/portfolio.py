@@ -25,7 +25,6 @@ class Known:
     signs: Signs
     window: JsonObject | None = None
     window_end: datetime | None = None
-    unread: str | None = None  # why the window cannot be told, though one was judged
     retraining: JsonObject | None = None
     incidents: Sequence[JsonObject] = ()
     rollout: JsonObject | None = None
@@ -70,13 +69,12 @@ def row_of(known: Known, now: datetime) -> JsonObject:
 
 def health_of(known: Known) -> JsonObject:
     """`signs` is what windows and incidents alone say: of a model with a broken spec they still count."""
-    signs, standing = state_of(known.signs), STANDINGS.get(known.record["standing"])
-    said = [*filter(None, [_of_standing(known, standing), known.unread]), *why(known.signs)]
-    red = signs is Health.RED and standing is not Health.ELSEWHERE
+    standing = STANDINGS.get(known.record["standing"])
+    said = [*filter(None, [_of_standing(known, standing)]), *why(known.signs)]
     return {
-        "state": (state := Health.RED if red else standing or signs),
+        "state": (state := state_of(known.signs, standing)),
         "place": state.place,
-        "signs": signs,
+        "signs": state_of(known.signs),
         "why": said,
         "overdue": known.signs.overdue,
     }
@@ -90,9 +88,15 @@ def _of_standing(known: Known, standing: Health | None) -> str | None:
         case Health.ELSEWHERE:
             return f"runs on {record['environment']}: not judged here"
         case Health.BROKEN:
-            return f"its spec is broken: {record['fault']}"
+            return f"its spec is broken: {_in_its_folder(record['fault'], record['model'])}"
         case _:
             return None
+
+
+def _in_its_folder(fault: str, model: str) -> str:
+    """Where the folder of the models lies on the server is in nobody's way here."""
+    place, _, _ = fault.partition(f"/{model}/")
+    return fault.replace(f"{place}/{model}/", "") if place != fault else fault
 
 
 def _place(row: JsonObject) -> tuple[int, int, str]:

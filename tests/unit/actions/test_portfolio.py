@@ -12,10 +12,12 @@ from tests.unit.inventory.estate import PlantedEstate, plant_estate
 
 from steward.actions.incidents.attending import acknowledge_incident
 from steward.actions.telling.explaining import Rules, explain
-from steward.actions.telling.portfolio import ALTERED, LOST, Memory, tell_portfolio
+from steward.actions.telling.model_page import tell_model
+from steward.actions.telling.portfolio import Memory, tell_portfolio
 from steward.errors import IntegrityError
 from steward.gates import Evidence
 from steward.inventory.record import Places
+from steward.reporting.health import ALTERED, LOST
 from steward.testing.record import FakeEvidenceStore
 from steward.types import JsonObject
 
@@ -119,7 +121,7 @@ def test_one_word_everywhere(life: Any) -> None:
 
     def same() -> str:
         said = state_by_why(life)
-        assert said == row(life)["health"]["state"]
+        assert said == row(life)["health"]["state"] == tell_model(life.services, "toy")["health"]["state"]
         return said
 
     seen = [same()]
@@ -136,6 +138,17 @@ def test_one_word_everywhere(life: Any) -> None:
     life.clock.advance(timedelta(days=5))
     seen.append(same())
     assert seen == ["not serving", "not judged", "green", "red", "red"]
+
+
+@pytest.mark.parametrize(("text", "state"), [("model: [", "broken"), (None, "not judged")])
+def test_one_word_where_no_sound_spec_declares_what_serves(served: Any, text: str | None, state: str) -> None:
+    serve_week(served, informative=True)
+    served.do("judge_window", "night")
+    assert row(served)["health"]["state"] == "green"
+    declared = served.services.specs.folder / "toy" / "model.yaml"
+    declared.unlink() if text is None else declared.write_text(text)
+    assert row(served)["health"]["state"] == tell_model(served.services, "toy")["health"]["state"] == state
+    assert answer(served)["hold"] == 0
 
 
 def test_only_models_that_may_be_seen_are_told_and_counted(planted: PlantedEstate) -> None:

@@ -32,10 +32,13 @@ ASKED = {"name": "windows", "fired": True, "sentence": "performance was lost in 
 DETAIL = {"trigger": "windows", "triggers": [ASKED], "safeguards": [COOLDOWN, BREAKER]}
 
 
+JUDGED = Evidence("window", MODEL, {"verdict": Verdict.of([]).to_json()})
+
+
 def a_judged_window(outcomes: dict[Cause, Outcome]) -> JudgedWindow:
     failed = tuple(cause for cause, outcome in outcomes.items() if outcome is Outcome.FAILED)
     outcome = Outcome.FAILED if failed else Outcome.INCONCLUSIVE
-    return JudgedWindow(MODEL, 1, WEEK, outcome, failed, "e" * 64, WEEK.end, outcomes)
+    return JudgedWindow(MODEL, 1, WEEK, outcome, failed, JUDGED.digest, WEEK.end, outcomes)
 
 
 @pytest.fixture
@@ -186,6 +189,7 @@ def test_silence_is_not_told_as_good_news(
         if outcomes is not None:
             by_cause = {Cause(cause): Outcome(outcome) for cause, outcome in outcomes.items()}
             tx.windows.record(a_judged_window(by_cause))
+            tx.evidence.put(JUDGED)
     told = steward("why", MODEL).out
     assert told.startswith(f"flight_delays is {state}: @1 serves")
     assert said in told
@@ -197,6 +201,7 @@ def test_good_news_of_long_ago_is_none(steward: Steward, store: FakeDatabase, on
         tx.versions.add(a_new_version())
         tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
         tx.windows.record(a_judged_window({Cause.DATA: Outcome.PASSED}))
+        tx.evidence.put(JUDGED)
     on_time.advance(timedelta(days=3))
     told = steward("why", MODEL).out
     assert told.startswith("flight_delays is not judged: @1 serves\n  the monitor of flight_delays was due at")
@@ -204,6 +209,42 @@ def test_good_news_of_long_ago_is_none(steward: Steward, store: FakeDatabase, on
     with store.begin() as tx:  # it serves again since now: its monitor has missed nothing
         tx.events.append(a_draft(EventType.ROLLOUT_ROLLED_BACK, version=2, body={"to": 1, "epoch": 2, "rollout": None}))
     assert steward("why", MODEL).out.startswith("flight_delays is green: @1 serves")
+
+
+def a_sound_champion(store: FakeDatabase) -> None:
+    with store.begin() as tx:
+        tx.versions.add(a_new_version())
+        tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
+        tx.windows.record(a_judged_window({Cause.DATA: Outcome.PASSED}))
+
+
+def test_a_window_whose_evidence_is_gone_is_no_good_news(
+    steward: Steward, store: FakeDatabase, on_time: FrozenClock
+) -> None:
+    assert on_time
+    a_sound_champion(store)
+    told = steward("why", MODEL).out
+    assert told.startswith("flight_delays is not judged: @1 serves")
+    assert "the evidence of its newest window is not on record" in told
+
+
+def test_what_serves_without_a_sound_spec_is_not_green(
+    steward: Steward, store: FakeDatabase, on_time: FrozenClock
+) -> None:
+    """Nothing judges it any more, whatever its last window said."""
+    assert on_time
+    a_sound_champion(store)
+    with store.begin() as tx:
+        tx.evidence.put(JUDGED)
+        tx.events.append(a_draft(EventType.VERSION_PROMOTED, version=1, body={}))
+    (wiring.settings().models_dir / MODEL / "model.yaml").write_text("model: [")
+    told = steward("why", MODEL).out
+    assert told.startswith("flight_delays is broken: @1 serves")
+    assert "its spec cannot be read" in told
+    shutil.rmtree(wiring.settings().models_dir / MODEL)
+    told = steward("why", MODEL).out
+    assert told.startswith("flight_delays is not judged: @1 serves\n  no folder declares it: nothing judges it")
+    assert "→ put its folder back, or retire it" in told
 
 
 def test_a_request_that_expired_is_answered_by_nobody_any_more(
@@ -225,6 +266,7 @@ def test_a_window_from_before_outcomes_were_kept_by_cause(
         tx.versions.add(a_new_version())
         tx.versions.move(VersionRef(MODEL, 1), State.CHALLENGER, State.CHAMPION)
         tx.windows.record(replace(a_judged_window({}), outcome=Outcome.PASSED))
+        tx.evidence.put(JUDGED)
     assert steward("why", MODEL).out.startswith("flight_delays is green: @1 serves")
 
 

@@ -55,6 +55,7 @@ def explained(state: str = "green", champion: int | None = 2, **more: Any) -> Js
         "red": [],
         "blocks": [],
         "unread": False,
+        "faults": [],
     }
     return {**base, **more}
 
@@ -153,6 +154,7 @@ def rich(*, features: int = 12, nights: int = 60, running: bool = True, waiting:
         "window": windows[-1].window.to_json(), "judged_at": NOW, "evidence": windows[-1].evidence,
         "outcome": "FAILED", "outcomes": {"drift": "FAILED", "performance": "FAILED", "data": "PASSED"},
         "overdue": None,
+        "unread": None,
     }  # fmt: skip
     block = {"what": "rollout", "sentence": "version 3 is being rolled out, at 25 % of traffic",
              "next": "wait until it is judged, or end it: steward rollback toy --reason …", "events": []}  # fmt: skip

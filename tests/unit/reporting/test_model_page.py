@@ -69,18 +69,24 @@ def live(facts: ModelFacts, **may: bool) -> str:
 def a_retired_model() -> ModelFacts:
     stone = {"model": "toy", "at": NOW - DAY, "by": "ravi", "reason": "nobody calls it", "archive": "s3://kept",
              "keep_until": NOW + 900 * DAY}  # fmt: skip
-    return nothing(standing=standing(retired=stone), versions=[a_version(1, "retired", NOW - 90 * DAY)])
+    return nothing(
+        explained=explained("retired", None),
+        standing=standing(retired=stone),
+        versions=[a_version(1, "retired", NOW - 90 * DAY)],
+    )
 
 
 def broken() -> ModelFacts:
     """A rich life whose spec cannot be read any more."""
     facts = rich()
-    return replace(facts, explained={**facts.explained, "unread": True}, faults=["model.yaml:3: unknown key"])
+    faults = ["model.yaml:3: unknown key"]
+    return replace(facts, explained={**facts.explained, "unread": True, "faults": faults}, faults=faults)
 
 
 def unread(**changes: Any) -> ModelFacts:
     """Its spec cannot be read."""
-    return nothing(explained=explained("not serving", None, unread=True), **changes)
+    told = explained("broken", None, unread=True, faults=changes.get("faults", []))
+    return nothing(explained=told, **changes)
 
 
 CORNERS: dict[str, tuple[ModelFacts, str]] = {

@@ -49,7 +49,10 @@ class TestTheAnswer:
             (known("a", Signs(True, (), SOUND, "monitor overdue since May")), "monitor overdue since May"),
             (known("a", Signs(True, (), {"drift": "PASSED"}), told=window(None, "no limit is set")), "no limit is set"),
             (known("a", standing="broken spec", fault="line 3"), "its spec is broken, so nothing judges it"),
-            (known("a", told={}, unread="its evidence was altered"), "its evidence was altered"),
+            (
+                known("a", Signs(True, (), SOUND, unread="its evidence was altered"), told={}),
+                "its evidence was altered",
+            ),
             (
                 untold("a", "outcomes are not due", window={"estimated": "PASSED"}),
                 "outcomes are not due. Estimated from its answers alone, it holds",
@@ -182,6 +185,25 @@ class TestRows:
     )
     def test_the_state(self, model: Known, state: Health) -> None:
         assert row_of(model, NOW)["health"]["state"] is state
+
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            (
+                "/srv/steward/models/a/model.yaml:6:1: no; /srv/steward/models/a/model.py: nor that",
+                "model.yaml:6:1: no",
+            ),
+            ("line 3", "line 3"),
+        ],
+    )
+    def test_where_the_models_lie_on_the_server_is_nobodys_business(self, fault: str, said: str) -> None:
+        (sentence, *_) = row_of(known("a", standing="broken spec", fault=fault), NOW)["health"]["why"]
+        assert sentence.startswith(f"its spec is broken: {said}")
+        assert "/srv" not in sentence
+
+    def test_broken_specs_of_models_that_do_not_serve_are_counted_on_top(self) -> None:
+        idle = known("a", Signs(False), champion=None, standing="broken spec", fault="line 3")
+        assert "1 model cannot run: its spec is broken." in view(idle, known("b"))["answer"]["sentences"]
 
     def test_the_worst_come_first_and_of_equals_those_of_high_risk(self) -> None:
         rows = view(*a_rich_estate())["rows"]

@@ -6,7 +6,7 @@ the pages beside a model print the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ from steward.actions.approvals.overriding import REVIEW_DUE, overdue_review
 from steward.actions.governance.stages import readiness_of
 from steward.actions.state import Transaction
 from steward.approval import RequestState
-from steward.errors import NotFoundError, StewardError
+from steward.errors import IntegrityError, NotFoundError, StewardError
 from steward.gates import Finding, Verdict
 from steward.ledger import AuditEvent, EventType, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.monitoring.windows import Cause, Incident
-from steward.reporting.health import Health, Signs, Trouble, state_of
+from steward.reporting.health import ALTERED, LOST, UNWATCHED, Health, Signs, Trouble, state_of
 from steward.retraining import Trigger
 from steward.types import JsonObject, Stage
 
@@ -77,12 +77,18 @@ OTHERWISE = "see the event: steward history {model}"
 
 @dataclass(frozen=True)
 class Rules:
-    """`spec` is None where it cannot be read: then what only it knows is left out. `now` is business time."""
+    """`spec` is None where it cannot be read: then what only it knows is left out, and `faults` say why; none where no
+    folder declares the model. `now` is business time."""
 
     spec: ModelSpec | None
     now: datetime
     policy: Callable[[], Policy]
     stages: Callable[[], StageCatalogue]
+    faults: Sequence[str] = ()
+
+    @property
+    def gone(self) -> bool:
+        return self.spec is None and not self.faults
 
 
 def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
@@ -90,28 +96,32 @@ def explain(tx: Transaction, model: str, rules: Rules) -> JsonObject:
     be asked."""
     champion, red = tx.versions.champion(model), list(_red(tx, model))
     window = _latest_window(tx, champion, rules) if champion else None
-    blocks = [*_ended(tx, model), *_in_the_way(tx, model, rules)]
+    ended = list(_ended(tx, model))
+    standing = Health.RETIRED if ended else Health.BROKEN if rules.faults else None
+    signs = _signs(champion is not None, red, window, UNWATCHED if rules.gone else None)
     return {
         "model": model,
         "at": rules.now,
         "champion": champion.number if champion else None,
-        "state": _state(champion is not None, red, window),
+        "state": state_of(signs, standing),
         "window": window,
         "retraining": _last_decision(tx, model),
         "red": red,
-        "blocks": blocks,
+        "blocks": [*ended, *_in_the_way(tx, model, rules)],
         "unread": rules.spec is None,
+        "faults": list(rules.faults),
     }
 
 
-def _state(serves: bool, red: list[JsonObject], window: JsonObject | None) -> Health:
+def _signs(serves: bool, red: Iterable[JsonObject], window: JsonObject | None, gone: str | None) -> Signs:
     troubles = [Trouble(each["cause"], each["severity"], each["since"]) for each in red]
-    outcomes, overdue = (window["outcomes"], window["overdue"]) if window else (None, None)
-    return state_of(Signs(serves, troubles, outcomes, overdue))
+    if window is None:
+        return Signs(serves, troubles, overdue=gone)
+    return Signs(serves, troubles, window["outcomes"], window["overdue"] or gone, window["unread"])
 
 
 def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> JsonObject | None:
-    """`overdue` says since when another should have been judged."""
+    """`overdue` says since when another should have been judged, `unread` why its evidence does not bear it out."""
     from steward.monitoring.checks.watch import overdue
 
     judged = next(iter(tx.windows.recent(champion.model, 1, champion.number)), None)
@@ -126,7 +136,18 @@ def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> Jso
         "outcome": judged.outcome,
         "outcomes": judged.told,
         "overdue": overdue(rules.spec, since, rules.now) if rules.spec else None,
+        "unread": _unread(tx, judged.evidence),
     }
+
+
+def _unread(tx: Transaction, evidence: str) -> str | None:
+    try:
+        tx.evidence.get(evidence)
+    except NotFoundError:
+        return LOST
+    except IntegrityError:
+        return ALTERED
+    return None
 
 
 # --- retraining ----------------------------------------------------------------------------------

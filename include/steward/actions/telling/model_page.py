@@ -59,7 +59,7 @@ def gather(services: Services, model: str) -> ModelFacts:
             generated_at=services.wall(),
             spec=spec.model_dump(mode="json") if spec else _recorded(told),
             faults=faults,
-            explained=explain(tx, model, Rules(spec, now, services.policy, services.stages)),
+            explained=explain(tx, model, Rules(spec, now, services.policy, services.stages, faults)),
             standing=standing(tx, model, now, spec.retirement.review_after if spec else None),
             versions=[_known(each) for each in versions[-MOST_VERSIONS:]],
             windows=_windows(tx, model),

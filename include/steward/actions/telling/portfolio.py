@@ -19,16 +19,12 @@ from steward.inventory.record import RECORD_EVENTS, ModelFacts, Places, Standing
 from steward.ledger import AuditEvent, EventType
 from steward.monitoring.checks.watch import turn_missed
 from steward.monitoring.windows import Incident, JudgedWindow
-from steward.reporting.health import Signs, Trouble
+from steward.reporting.health import ALTERED, LOST, UNWATCHED, Signs, Trouble
 from steward.reporting.last_retraining import RETRAINING_EVENTS, Work, last_retraining
 from steward.reporting.newest_window import window_told
 from steward.reporting.portfolio import Known, portfolio_view
 from steward.rollout import Rollout
 from steward.types import JsonObject
-
-ALTERED = "the evidence of its newest window was altered: steward audit verify"
-UNWATCHED = "no folder declares it: nothing judges it"
-LOST = "the evidence of its newest window is not on record"
 
 
 @dataclass
@@ -124,10 +120,9 @@ def _known(facts: ModelFacts, found: _Found, places: Places, now: datetime) -> K
     going_on = Work([each.version for each in waiting], rollout.version if rollout else None)
     return Known(
         record=vars(record),
-        signs=_signs(facts, judged, incidents, record.champion_since, now),
+        signs=_signs(facts, judged, _unread(found, judged), record.champion_since, now),
         window=found.told.get(judged.evidence) if judged else None,
         window_end=judged.window.end if judged else None,
-        unread=_unread(found, judged),
         retraining=last_retraining(_in_order(facts.events, work), going_on),
         incidents=[_told_incident(each) for each in incidents],
         rollout={"version": rollout.version, "percent": rollout.percent} if rollout else None,
@@ -140,7 +135,7 @@ def _known(facts: ModelFacts, found: _Found, places: Places, now: datetime) -> K
 def _signs(
     facts: ModelFacts,
     judged: JudgedWindow | None,
-    incidents: Sequence[Incident],
+    unread: str | None,
     since: datetime | None,
     now: datetime,
 ) -> Signs:
@@ -149,9 +144,10 @@ def _signs(
     gone = UNWATCHED if facts.spec is None and facts.fault is None else None
     return Signs(
         facts.champion is not None,
-        [Trouble(each.cause, each.severity, each.first_bad.end) for each in incidents],
+        [Trouble(each.cause, each.severity, each.first_bad.end) for each in facts.incidents],
         judged.told if judged else None,
         f"monitor overdue since {due:%Y-%m-%d %H:%M}" if due else gone,
+        unread,
     )
 
 

@@ -27,7 +27,8 @@ def why(model: Model, as_json: Json = False) -> None:
     from steward import wiring
     from steward.actions.telling.explaining import Rules, explain
 
-    rules = Rules(_spec(model), wiring.clock().now(), wiring.policy, wiring.stages)
+    spec, faults = _spec(model)
+    rules = Rules(spec, wiring.clock().now(), wiring.policy, wiring.stages, faults)
     with wiring.database().begin() as tx:
         told = explain(tx, model, rules)
         known = told["champion"] is not None or bool(tx.events.read(model=model, limit=1))
@@ -40,15 +41,17 @@ def why(model: Model, as_json: Json = False) -> None:
         typer.echo(line)
 
 
-def _spec(model: str) -> ModelSpec | None:
-    """None where it cannot be read, or is gone: the record still tells."""
+def _spec(model: str) -> tuple[ModelSpec | None, list[str]]:
+    """Without one: why it cannot be read, nothing where it is gone. The record still tells."""
     from steward import wiring
-    from steward.errors import StewardError
+    from steward.errors import NotFoundError, StewardError
 
     try:
-        return wiring.specs().get(model)
-    except StewardError:
-        return None
+        return wiring.specs().get(model), []
+    except NotFoundError:
+        return None, []
+    except StewardError as error:
+        return None, str(error).splitlines()
 
 
 def _state(told: JsonObject) -> Iterator[str]:

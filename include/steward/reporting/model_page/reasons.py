@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steward.reporting.health import UNWATCHED
 from steward.types import JsonObject, parse_instant
 
 
@@ -19,7 +20,14 @@ def reasons(told: JsonObject) -> Iterator[JsonObject]:
     if told["champion"]:
         yield from _window(told)
     if told["unread"] and not any(each["what"] == "retired" for each in told["blocks"]):
-        yield _reason("its spec cannot be read: `steward check` says why")
+        yield _undeclared(told)
+
+
+def _undeclared(told: JsonObject) -> JsonObject:
+    if told["faults"]:
+        said = "its spec cannot be read, so nothing judges it: `steward check` says why"
+        return _reason(said, "mend model.yaml; windows that were missed are judged then", told["faults"][:1])
+    return _reason(UNWATCHED, f"put its folder back, or retire it: steward retire {told['model']} --reason …")
 
 
 def _trouble(each: JsonObject) -> JsonObject:
@@ -42,6 +50,8 @@ def _window(told: JsonObject) -> Iterator[JsonObject]:
         advice = f"{model}__monitor judges it; `steward drift {model} --now` would now"
         yield _reason(f"no window of @{told['champion']} has been judged yet", advice)
         return
+    if window["unread"]:
+        yield {**_reason(window["unread"], "steward audit verify"), "bad": True}
     if window["overdue"]:
         yield _reason(window["overdue"], f"see why {model}__monitor does not run; what it missed it catches up")
     known = {each["cause"] for each in told["red"]}

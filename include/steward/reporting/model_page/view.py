@@ -66,13 +66,11 @@ def _dags(facts: ModelFacts, spec: JsonObject) -> list[str]:
 
 
 def _health(facts: ModelFacts) -> JsonObject:
-    """The state that is told everywhere, unless the model is retired or its spec broken, which says more."""
+    """The state that is told everywhere."""
     told = facts.explained
-    retired = facts.standing.get("retired")
-    state = "retired" if retired else "broken" if facts.faults and not told["red"] else told["state"]
     return {
-        "state": state,
-        "sentence": headline({**told, "state": state}),
+        "state": told["state"],
+        "sentence": headline(told),
         "reasons": list(reasons(told)),
         "in_the_way": told["blocks"],
         "retraining": told["retraining"],
