@@ -94,8 +94,8 @@ def meant_by_the_user(
     """A browser sends its log-in cookie whoever makes it ask: without a token, only our own pages may post."""
     if token is not None:
         return
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    ours = site == "same-origin" if site else urlsplit(origin or "").netloc == request.headers.get("host")
+    site, host = request.headers.get("sec-fetch-site"), urlsplit(request.headers.get("origin", "")).netloc
+    ours = site == "same-origin" if site else bool(host) and host == request.headers.get("host")
     if not ours:
         raise HTTPException(403, "send the log-in as `Authorization: Bearer`: this page may not use its cookie")
 

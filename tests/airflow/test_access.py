@@ -218,6 +218,21 @@ def test_no_other_site_uses_the_cookie(client: Any, life: Life, mounted: list[Do
     assert len(life.events()) == before
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "null"}, {"Origin": "http://testserver:81"}, {"Origin": "https://evil.example"}, {"Host": ""}]
+    + [{"Origin": "https://evil.example", "Authorization": other} for other in ("Basic eDp5", "Bearer", "Bearer ")],
+    ids=str,
+)
+def test_an_old_browser_says_where_it_comes_from(client: Any, life: Life, headers: dict[str, str]) -> None:
+    """Without `Sec-Fetch-Site` the origin must be ours, to the port; no other word stands for it."""
+    before, cookie = len(life.events()), {"Cookie": logged_in("ADMIN", cookie=True)["Cookie"]}
+    body = json.dumps(SOUND["rollback"])
+    answer = client.post("/steward/api/models/toy/rollback", headers={**cookie, **headers}, content=body)
+    assert (answer.status_code, "cookie" in answer.text) == (403, True)
+    assert len(life.events()) == before
+
+
 def test_whoever_is_logged_in_finds_nothing_where_nothing_is(client: Any, life: Life) -> None:
     for path in NOWHERE:
         assert client.get(f"/steward{path}", headers=logged_in("ADMIN", cookie=False)).status_code in (404, 422), path

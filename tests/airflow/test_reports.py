@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.airflow.conftest import HOME, token_of
@@ -74,6 +75,28 @@ def test_reports_of_all_models_belong_to_the_dag_that_writes_them(
     assert get(app, f"/reports/flight_delays/{NAME}").status_code == 403
     allowed.clear()
     assert get(app, f"/reports/-portfolio/{NAME}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "-other", "Toy", "toy\n", "."]
+)
+def test_what_is_no_model_is_not_said_back_as_a_page(app: Any, reports: Path, name: str) -> None:
+    """A link that somebody sent must not run anything as the person who follows it."""
+    answer = get(app, f"/reports/{quote(name)}")
+    assert answer.status_code == 404
+    assert not answer.headers["content-type"].startswith("text/html")
+
+
+def test_names_of_report_files_are_escaped_and_the_list_runs_nothing(app: Any, reports: Path) -> None:
+    nasty = reports / '"><img src=x onerror=alert(1)>.html'
+    nasty.write_text("drift")
+    listed = get(app, "/reports/flight_delays")
+    nasty.unlink()
+    assert listed.status_code == 200
+    assert "<img" not in listed.text
+    assert "flight_delays/%22%3E%3Cimg" in listed.text
+    assert listed.headers["content-security-policy"].startswith("default-src 'none'")
+    assert listed.headers["cache-control"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
