@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from steward import wiring
-from steward.actions.telling.portfolio import Memory, tell_portfolio
+from steward.actions.telling.portfolio import Memory, elsewhere, tell_portfolio
 from steward.types import JsonObject, to_json
 from steward_airflow.access import Model, User, permitted, readable_models, what_user_may
 
@@ -51,11 +51,11 @@ MEMORY = Memory()  # of evidence, which never changes: an API server reads it on
 
 def seen_by(user: BaseUser) -> set[str]:
     """Of every model that a folder, the inventory file or an event speaks of."""
-    specs, external = wiring.specs(), wiring.services().external()
+    specs, (external, _) = wiring.specs(), elsewhere(wiring.services())
     named = {*specs.ids(), *(FilePath(fault.file).parent.name for fault in specs.misnamed())}
     with wiring.database().begin() as tx:
         named |= tx.events.models()
-    return readable_models(named | {model.id for model in external.external_models}, user)
+    return readable_models(named | {model.id for model in external}, user)
 
 
 def portfolio_for(user: BaseUser) -> JsonObject:

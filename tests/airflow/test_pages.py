@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.airflow.conftest import PROJECT, token_of
 from tests.airflow.doors import behind_the_doors
 from tests.unit.actions.conftest import MODEL_PY, MODEL_YAML, Life, build_life
 
+from steward.errors import SpecError
 from steward.ledger import EventDraft, EventType
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
@@ -249,6 +251,22 @@ def test_a_figure_leads_to_its_events(get: Get) -> None:
     assert {event["model"] for event in told["events"]} <= {"toy", "*"}
     assert get("/api/measures/no_such_measure/events").status_code == 404
     assert get("/ui/measures/Bad%20Name/events").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/ui/models", "/api/portfolio", "/ui/portfolio/report", "/ui/measures?by=model"])
+def test_a_fault_in_the_file_of_models_elsewhere_takes_no_page_away(
+    get: Get, life: Life, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    from steward import wiring
+
+    def broken() -> Any:
+        raise SpecError("inventory.yaml:3:9: got 'hihg' of vendor_scores")
+
+    monkeypatch.setattr(wiring, "services", lambda: replace(life.services, external=broken))
+    page = get(path)
+    assert page.status_code == 200
+    assert "measures" in path or "the inventory file cannot be read" in page.text
+    assert "vendor_scores" not in page.text
 
 
 def test_names_of_the_record_are_escaped(get: Get, life: Life, tmp_path: Path) -> None:

@@ -18,7 +18,12 @@ COLUMNS = (
 
 def print_portfolio(view: JsonObject) -> None:
     answer = view["answer"]
-    for line in (*answer["sentences"], *_tiers(answer), *_named(answer)):
+    for line in (
+        *(f"not complete: {fault}" for fault in view["faults"]),
+        *answer["sentences"],
+        *_tiers(answer),
+        *_named(answer),
+    ):
         typer.echo(line)
     if view["rows"]:
         typer.echo()

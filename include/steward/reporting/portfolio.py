@@ -34,10 +34,13 @@ class Known:
     notes: Sequence[str] = field(default=())
 
 
-def portfolio_view(models: Iterable[Known], now: datetime, generated_at: datetime) -> JsonObject:
-    """`now` is business time. Rows come worst first, high risk before low."""
+def portfolio_view(
+    models: Iterable[Known], now: datetime, generated_at: datetime, faults: Sequence[str] = ()
+) -> JsonObject:
+    """`now` is business time. Rows come worst first, high risk before low. `faults`: why models are missing."""
     rows = sorted((row_of(each, now) for each in models), key=_place)
-    return {"at": now, "generated_at": generated_at, "answer": answer_of(rows, now), "rows": rows}
+    answer = answer_of(rows, now)
+    return {"at": now, "generated_at": generated_at, "faults": list(faults), "answer": answer, "rows": rows}
 
 
 def row_of(known: Known, now: datetime) -> JsonObject:

@@ -9,7 +9,7 @@ from typing import Any
 from tests.unit.actions.test_life import serve_week
 from tests.unit.reporting.measures.ledger import planted
 
-from steward.actions.telling.measures import tell_measure_events, tell_measures
+from steward.actions.telling.measures import OF_EVERY_MODEL, tell_measure_events, tell_measures
 from steward.ledger import ALL_MODELS
 
 
@@ -47,3 +47,18 @@ def test_models_that_may_not_be_seen_are_neither_counted_nor_cited(life: Any) ->
     drilled = tell_measure_events(services, "audit_pass", 90, only={"offers"})
     assert {event["model"] for event in drilled["events"]} <= {"offers", ALL_MODELS}
     assert figures(tell_measures(services, only=set()))["change_failure"]["value"] is None
+
+
+def test_what_is_said_about_every_model_is_for_eyes_that_may_see_every_model(life: Any) -> None:
+    """An audit counts models, a server's fault names them."""
+    database = planted()
+    services = replace(life.services, database=database, clock=database.clock)
+    with database.begin() as tx:
+        everything = tx.events.models()
+
+    def said(only: set[str] | None) -> set[str]:
+        drilled = tell_measure_events(services, "audit_pass", 90, only=only)
+        return {event["reason"] for event in drilled["events"] if event["model"] == ALL_MODELS}
+
+    assert said(None) == said(everything) != {OF_EVERY_MODEL}
+    assert said(everything - {"offers"}) == said({"offers"}) == {OF_EVERY_MODEL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +14,12 @@ from tests.unit.inventory.estate import PlantedEstate, plant_estate
 from steward.actions.incidents.attending import acknowledge_incident
 from steward.actions.telling.explaining import Rules, explain
 from steward.actions.telling.model_page import tell_model
-from steward.actions.telling.portfolio import Memory, tell_portfolio
-from steward.errors import IntegrityError
+from steward.actions.telling.portfolio import UNTOLD_ELSEWHERE, Memory, tell_portfolio
+from steward.errors import IntegrityError, SpecError
 from steward.gates import Evidence
 from steward.inventory.record import Places
 from steward.reporting.health import ALTERED, LOST
+from steward.reporting.pages import portfolio_fragment, portfolio_page
 from steward.testing.record import FakeEvidenceStore
 from steward.types import JsonObject
 
@@ -181,6 +183,22 @@ def test_every_kind_of_model_is_told(planted: PlantedEstate) -> None:
     assert late["review_overdue"]
     sound = [row for row in rows.values() if row["standing"] == "declared"]
     assert all(row["dag"] == f"{row['model']}__train" for row in sound)
+
+
+def test_a_fault_in_the_file_of_models_elsewhere_hides_no_other_model(served: Any) -> None:
+    """What the fault quotes may be of a model that the reader may not see."""
+
+    def broken() -> Any:
+        raise SpecError("inventory.yaml:3:9: risk_tier: got 'hihg' of vendor_scores")
+
+    services = replace(served.services, external=broken)
+    told = tell_portfolio(services, PLACES)
+    assert told["rows"] == tell_portfolio(served.services, PLACES)["rows"]
+    assert told["faults"] == [UNTOLD_ELSEWHERE]
+    for page in (portfolio_fragment(told, live=True), portfolio_page(told)):
+        assert "Not complete: the inventory file cannot be read" in page
+        assert "vendor_scores" not in page
+    assert not tell_portfolio(served.services, PLACES)["faults"]
 
 
 class _Altered(FakeEvidenceStore):

@@ -17,6 +17,7 @@ from steward.types import JsonObject, format_instant
 LONGEST = 3660
 MOST_EVENTS = 500
 """Of a drill-down, the newest; `left_out` counts the others."""
+OF_EVERY_MODEL = "about every model; its words may count or name models that you may not see"
 
 
 def tell_measures(
@@ -55,10 +56,10 @@ def tell_measure_events(
     _require_days([days])
     require_groupings([by])
     with services.database.begin() as tx:
-        events = _events(tx, moment, only)
+        events, sees_all = _events(tx, moment, only), only is None or tx.events.models() <= set(only)
     found = measured(read_record(events, moment), wanted, moment, days, by, of)
     cited = set(found.events)
-    rows = [_row(event) for event in reversed(events) if event.seq in cited]
+    rows = [_row(event, sees_all) for event in reversed(events) if event.seq in cited]
     return {
         "at": moment,
         "measure": wanted.to_json(),
@@ -78,7 +79,7 @@ def _events(tx: Transaction, at: datetime, only: Collection[str] | None) -> list
     return [event for event in found if event.model in only or event.model == ALL_MODELS]
 
 
-def _row(event: AuditEvent) -> JsonObject:
+def _row(event: AuditEvent, sees_all: bool) -> JsonObject:
     return {
         "seq": event.seq,
         "at": event.at,
@@ -86,7 +87,7 @@ def _row(event: AuditEvent) -> JsonObject:
         "version": event.version,
         "event": event.type.value,
         "actor": event.actor,
-        "reason": event.reason,
+        "reason": event.reason if sees_all or event.model != ALL_MODELS else OF_EVERY_MODEL,
     }
 
 

@@ -13,8 +13,9 @@ from datetime import datetime
 from steward.actions.governance.facts import Declared, Tables, by_model, facts_of_all
 from steward.actions.state import Services, Transaction
 from steward.approval import ApprovalRequest, RequestState
-from steward.errors import IntegrityError
+from steward.errors import IntegrityError, SpecError
 from steward.inventory.build import record_of
+from steward.inventory.external import ExternalModel
 from steward.inventory.record import RECORD_EVENTS, ModelFacts, Places, Standing
 from steward.ledger import AuditEvent, EventType
 from steward.monitoring.checks.watch import turn_missed
@@ -25,6 +26,8 @@ from steward.reporting.newest_window import window_told
 from steward.reporting.portfolio import Known, portfolio_view
 from steward.rollout import Rollout
 from steward.types import JsonObject
+
+UNTOLD_ELSEWHERE = "the inventory file cannot be read, so no model that runs elsewhere is shown: see `steward check`"
 
 
 @dataclass
@@ -61,12 +64,23 @@ def tell_portfolio(
         tables = Tables.read(tx, RECORD_EVENTS)
         facts = [each for each in facts_of_all(declared, tx, tables) if only is None or each.model in only]
         found = _read(tx, tables, {each.model for each in facts}, memory or Memory())
+    external, fault = elsewhere(services)
     facts += [
         ModelFacts(model.id, external=model, incidents=tables.incidents.get(model.id, []))
-        for model in services.external().external_models
+        for model in external
         if only is None or model.id in only
     ]
-    return portfolio_view((_known(each, found, places, now) for each in facts), now, services.wall())
+    known = (_known(each, found, places, now) for each in facts)
+    return portfolio_view(known, now, services.wall(), [fault] if fault else [])
+
+
+def elsewhere(services: Services) -> tuple[Sequence[ExternalModel], str | None]:
+    """Models that run elsewhere. A fault in their file hides them, which is said, and no other model; what the fault
+    quotes may be of a model that the reader may not see."""
+    try:
+        return services.external().external_models, None
+    except SpecError:
+        return (), UNTOLD_ELSEWHERE
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -120,7 +134,7 @@ def _known(facts: ModelFacts, found: _Found, places: Places, now: datetime) -> K
     going_on = Work([each.version for each in waiting], rollout.version if rollout else None)
     return Known(
         record=vars(record),
-        signs=_signs(facts, judged, _unread(found, judged), record.champion_since, now),
+        signs=_signs(facts, judged, incidents, record.champion_since, now, unread=_unread(found, judged)),
         window=found.told.get(judged.evidence) if judged else None,
         window_end=judged.window.end if judged else None,
         retraining=last_retraining(_in_order(facts.events, work), going_on),
@@ -135,16 +149,18 @@ def _known(facts: ModelFacts, found: _Found, places: Places, now: datetime) -> K
 def _signs(
     facts: ModelFacts,
     judged: JudgedWindow | None,
-    unread: str | None,
+    incidents: Sequence[Incident],
     since: datetime | None,
     now: datetime,
+    *,
+    unread: str | None,
 ) -> Signs:
     last = max(filter(None, [judged.judged_at if judged else None, since]), default=None)
     due = turn_missed(facts.spec, last, now) if facts.spec and facts.champion else None
     gone = UNWATCHED if facts.spec is None and facts.fault is None else None
     return Signs(
         facts.champion is not None,
-        [Trouble(each.cause, each.severity, each.first_bad.end) for each in facts.incidents],
+        [Trouble(each.cause, each.severity, each.first_bad.end) for each in incidents],
         judged.told if judged else None,
         f"monitor overdue since {due:%Y-%m-%d %H:%M}" if due else gone,
         unread,
