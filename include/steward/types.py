@@ -18,6 +18,9 @@ JsonObject = dict[str, Any]
 
 ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 
+FROM_A_SHELL = "cli:"
+"""Before the name of whoever typed a command: a machine vouches for it, and nobody has asked for a log-in."""
+
 
 class RiskTier(StrEnum):
     LOW = "low"

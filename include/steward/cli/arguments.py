@@ -9,9 +9,7 @@ import typer
 
 from steward.cli import completion
 from steward.errors import RequestError
-from steward.types import parse_instant
-
-FROM_A_SHELL = "cli:"
+from steward.types import FROM_A_SHELL, parse_instant
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="The model's id.", autocompletion=completion.models, show_default=False)

@@ -275,3 +275,42 @@ def test_a_person_answers_once_on_the_same_evidence(tmp_path: Path) -> None:
     life.answer(asked, "ravi")
     with pytest.raises(ConflictError, match="has answered"):
         life.answer(asked, "ravi", approved=False)
+
+
+def test_what_was_trained_from_a_shell_is_neither_asked_about_nor_released(life: Life) -> None:
+    """Whatever asks for it: a task of Airflow that names the same run finds the version too."""
+    trained = life.train(actor="cli:root")
+    before = len(life.events())
+    with pytest.raises(PolicyError, match="trained from a shell by cli:root"):
+        life.ask(trained)
+    assert [event.type for event in life.events()[before:]] == [EventType.RELEASE_REFUSED]
+    with pytest.raises(PolicyError, match="trained from a shell by cli:root"):
+        life.do("start_rollout", trained["run"], version=trained["version"])
+    with pytest.raises(PolicyError, match="trained from a shell by cli:root"):
+        actions.break_glass(
+            life.services,
+            model="toy",
+            version=trained["version"],
+            by="vera",
+            reason="it must be out tonight, the champion answers nonsense",
+            via="test",
+        )
+
+
+def test_an_approval_of_before_does_not_let_out_what_was_trained_from_a_shell(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule is asked where traffic is given too."""
+    trained = life.train(actor="cli:root")
+    with monkeypatch.context() as patched:
+        patched.setattr("steward.actions.approvals.approving.FROM_A_SHELL", "nobody:")
+        life.approve(trained)
+    with pytest.raises(PolicyError, match="trained from a shell"):
+        life.do("start_rollout", trained["run"], version=trained["version"])
+
+
+def test_where_nobody_is_asked_it_does_not_matter_who_typed(tmp_path: Path) -> None:
+    life = build_life(tmp_path, MODEL_YAML.replace("risk_tier: medium", "risk_tier: low"))
+    trained = life.train(actor="cli:root")
+    assert life.ask(trained)["needed"] is False
+    assert life.do("start_rollout", trained["run"], version=trained["version"])["rollout"]

@@ -21,7 +21,7 @@ from steward.ledger.governance import STAGE_EVENTS
 from steward.registry import ModelVersion, State
 from steward.reporting.approval_page import approval_page
 from steward.spec import ModelSpec
-from steward.types import JsonObject, RiskTier, Stage, VersionRef, format_instant
+from steward.types import FROM_A_SHELL, JsonObject, RiskTier, Stage, VersionRef, format_instant
 
 __all__ = [
     "answer_approval",
@@ -94,7 +94,9 @@ def open_request(
     requester: str,
     door: JsonObject | None = None,
 ) -> ApprovalRequest:
-    """A new request on the present dossier, with the duties that keep people from answering it."""
+    """A new request on the present dossier, with the duties that keep people from answering it. Raises PolicyError
+    where nobody could keep them: the author is not known."""
+    _require_known_author(spec, candidate)
     now, wanted = services.clock.now(), requirement(services.policy(), spec)
     return tx.approvals.open(
         ApprovalRequest(
@@ -265,6 +267,7 @@ def require_approval(
     _require_tier(spec, tx, candidate)
     if requirement(services.policy(), spec).quorum == 0:
         return None
+    _require_known_author(spec, candidate)
     if good := valid_approval(services, spec, tx, candidate, used_at):
         return good
     overtaken = _overtaken(services, spec, tx, candidate, used_at)
@@ -274,6 +277,16 @@ def require_approval(
         where=f"{spec.model}, tier {spec.risk_tier}",
         hint=f"an approval is given by people the policy allows, on the present evidence, in time; {ASK_AGAIN}",
     )
+
+
+def _require_known_author(spec: ModelSpec, candidate: ModelVersion) -> None:
+    """Whoever approves must be another than the author; who typed in a shell only that machine says."""
+    if candidate.author.startswith(FROM_A_SHELL):
+        raise PolicyError(
+            f"{candidate.ref} was trained from a shell by {candidate.author}, whom nobody has asked for a log-in",
+            where=f"{spec.model}, tier {spec.risk_tier}",
+            hint=f"have the pipeline train a candidate: `steward retrain {spec.model}`; its author has a log-in",
+        )
 
 
 def _require_tier(spec: ModelSpec, tx: Transaction, candidate: ModelVersion) -> None:

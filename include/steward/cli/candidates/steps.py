@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steward.cli import completion
-from steward.cli.arguments import FROM_A_SHELL, Model, caller, reason_of
+from steward.cli.arguments import Model, caller, reason_of
 from steward.cli.output import Reason, print_json
 from steward.types import JsonObject
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from steward.spec import ModelSpec
 
 WAYS_BACK = ("settle_rollout", "roll_back", "prove_rollback", "rehearse_rollback")
-RELEASES = ("request_approval", "start_rollout")
 FORM = "form"  # beside the answers in the file: what the run was begun with
 
 Run = Annotated[str, typer.Option("--run", metavar="ID", help="The run's name, the same for all its steps.")]
@@ -110,28 +109,9 @@ def _called(spec: ModelSpec, wanted: Step, run: ShellRun) -> JsonObject:
     from steward.plan import resolve
 
     given = {each: resolve(value, run) for each, value in wanted.arguments.items()}
-    if wanted.action in RELEASES:
-        _require_named_author(spec, given["version"])
     known = wiring.spec_to_go_back(spec.model) if wanted.action in WAYS_BACK else spec
     answer: JsonObject = getattr(actions, wanted.action)(wiring.services(), known, run=run.id, actor=caller(), **given)
     return answer
-
-
-def _require_named_author(spec: ModelSpec, version: int) -> None:
-    """Raises PolicyError where people must be others than the author, and who that is only this machine says."""
-    from steward import wiring
-    from steward.approval.policy import requirement
-    from steward.errors import PolicyError
-    from steward.types import VersionRef
-
-    if requirement(wiring.policy(), spec).quorum == 0:
-        return
-    with wiring.database().begin() as tx:
-        candidate = tx.versions.get(VersionRef(spec.model, version))
-    if candidate.author.startswith(FROM_A_SHELL):
-        hint = f"have the pipeline train a candidate: `steward retrain {spec.model}`; its author has a log-in"
-        said = f"{candidate.ref} was trained from a shell by {candidate.author}, whom nobody has asked for a log-in"
-        raise PolicyError(said, where=f"{spec.model}, tier {spec.risk_tier}", hint=hint)
 
 
 def refuse_what_is_no_step(wanted: Step) -> None:
