@@ -59,8 +59,10 @@ def _why(asked: AuditEvent, newest: dict[EventType, AuditEvent]) -> str:
 
 
 def _outcome(asked: AuditEvent, known: list[AuditEvent], newest: dict[EventType, AuditEvent], work: Work) -> str:
+    """A rollback of the champion that was to be replaced is none of the retraining."""
     after = [event for event in known if event.seq > asked.seq]
-    released = next((event for event in reversed(after) if event.type in _RELEASED), None)
+    before = asked.version or asked.body.get("champion")
+    released = next((e for e in reversed(after) if e.type in _RELEASED and e.version != before), None)
     if released is not None:
         return _RELEASED[released.type]
     if asked.type is EventType.RETRAINING_REQUESTED:

@@ -26,9 +26,9 @@ from tests.unit.reporting.model_lives import (
     standing,
 )
 
-from steward.gates import Finding, Outcome
+from steward.gates import Finding, Outcome, Verdict
 from steward.reporting.model_page.facts import ModelFacts
-from steward.reporting.model_page.pictures import drift_picture, metric_picture, metric_title
+from steward.reporting.model_page.pictures import drift_picture, life_picture, metric_picture, metric_title
 from steward.reporting.model_page.timeline import timeline_of
 from steward.reporting.model_page.view import model_view
 from steward.reporting.model_page.windows import THE_ANSWERS, drift_by_feature, metrics_over_time
@@ -308,6 +308,59 @@ def test_of_many_gates_those_that_did_not_pass_come_first_and_the_rest_is_counte
     assert judged["findings"][0]["slice"] == "carrier = HA"
     assert (len(judged["findings"]), judged["more"]) == (40, 20)
     assert "And 20 more that passed." in Tags(model_page(model_view(facts))).text
+
+
+def test_no_finding_that_did_not_pass_is_left_out() -> None:
+    failed = [Finding("metric.roc_auc", Outcome.FAILED, "low", 0.4, 0.7, f"carrier = {n}") for n in range(50)]
+    facts = nothing(
+        versions=[a_version(1, "rejected", NOW)],
+        evaluations={1: an_evaluation(*failed, Finding("metric.brier", Outcome.PASSED, "fine", 0.1, 0.2))},
+    )
+    (judged,) = model_view(facts)["gates"]
+    assert (len(judged["findings"]), judged["more"]) == (50, 1)
+
+
+def test_the_champion_is_on_the_page_however_many_were_refused_since() -> None:
+    life = rich()
+    refused = [a_version(number, "rejected", NOW - DAY) for number in range(4, 40)]
+    view = model_view(replace(life, versions=[*life.versions, *refused]))
+    assert [each["version"] for each in view["versions"]] == [*range(39, 19, -1), 2]
+    assert view["serving"]["back"] == [1]
+    assert "@2 served from" in life_picture(view)
+
+
+def test_the_way_back_without_a_number_is_the_version_that_the_champion_replaced() -> None:
+    """Not the one that served last: after a rollback further back, that is another."""
+    life = rich(running=False)
+    assert (model_view(life)["serving"]["before"], model_view(life)["serving"]["back"]) == (1, [1])
+    assert "the one it replaced (version 1)" in Tags(live(life, roll_back=True)).text
+    forgotten = [replace(event, body={**event.body, "replaced": None}) for event in life.served]
+    page = live(replace(life, served=forgotten), roll_back=True)
+    assert "the one it replaced" not in page
+    assert 'data-type="number" required' in page
+    nowhere = [replace(each, state="rejected") if each.number == 1 else each for each in life.versions]
+    assert "data-post" not in live(replace(life, versions=nowhere), roll_back=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "tone"),
+    [
+        ({"outcome": "PASSED"}, "@1 passed its gates", "good"),
+        ({"outcome": "INCONCLUSIVE"}, "@1 was registered; not every gate could be judged", "wait"),
+        ({"outcome": "FAILED", "waivers": [{"gate": "g"}]}, "@1 was registered under a waiver", "wait"),
+    ],
+)
+def test_a_version_passed_its_gates_only_if_it_did(body: dict[str, object], head: str, tone: str) -> None:
+    ledger = Ledger()
+    ledger.add("version.registered", NOW, 1, **body)
+    ((entry,),) = [day["entries"] for day in model_view(nothing(events=ledger.events))["timeline"]]
+    assert (entry["head"], entry["tone"]) == (head, tone)
+
+
+def test_a_metric_without_a_limit_is_not_said_to_pass() -> None:
+    free = [replace(w, body={**(w.body or {}), "verdict": Verdict.of([]).to_json()}) for w in rich().windows]
+    text = Tags(model_page(model_view(replace(rich(), windows=free)))).text
+    assert "measured, without a limit" in text
 
 
 def test_an_open_incident_comes_before_a_newer_one_that_is_over() -> None:

@@ -15,7 +15,7 @@ from steward.errors import NotFoundError, StewardError
 from steward.gates import Evidence
 from steward.ledger import SERVING_EVENTS, AuditEvent, EventType
 from steward.registry import ModelVersion, State
-from steward.reporting.model_page.decisions import MOST_VERSIONS, judged_versions
+from steward.reporting.model_page.decisions import judged_versions
 from steward.reporting.model_page.facts import KnownVersion, ModelFacts, SeenWindow
 from steward.reporting.model_page.releases import LOOKS
 from steward.reporting.model_page.timeline import TOLD
@@ -61,7 +61,7 @@ def gather(services: Services, model: str) -> ModelFacts:
             faults=faults,
             explained=explain(tx, model, Rules(spec, now, services.policy, services.stages, faults)),
             standing=standing(tx, model, now, spec.retirement.review_after if spec else None),
-            versions=[_known(each) for each in versions[-MOST_VERSIONS:]],
+            versions=[_known(each) for each in versions],
             windows=_windows(tx, model),
             incidents=[_incident(each) for each in tx.incidents.all(model)],
             told_since=told[0].at if len(told) == EVENTS_READ else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from steward.gates import OVERALL, Evidence, Outcome
-from steward.ledger import serving_periods
+from steward.ledger import EventType, serving_periods
 from steward.reporting.card import NORMAL_95
 from steward.reporting.model_page.facts import ModelFacts
 from steward.types import JsonObject
@@ -17,8 +17,9 @@ _ORDER = (Outcome.FAILED.value, Outcome.INCONCLUSIVE.value, Outcome.PASSED.value
 
 
 def versions_of(facts: ModelFacts) -> list[JsonObject]:
-    """Newest first, each with when it served."""
+    """Newest first, each with when it served. The champion is among them, however many were refused since."""
     periods = serving_periods(facts.served)
+    known_ones = sorted(facts.versions, key=lambda each: -each.number)
     return [
         {
             "version": known.number,
@@ -30,7 +31,8 @@ def versions_of(facts: ModelFacts) -> list[JsonObject]:
             "served": [{"since": p.since, "until": p.until} for p in periods if p.version == known.number],
             "evidence": known.evaluation,
         }
-        for known in sorted(facts.versions, key=lambda each: -each.number)[:MOST_VERSIONS]
+        for place, known in enumerate(known_ones)
+        if place < MOST_VERSIONS or known.number == facts.champion
     ]
 
 
@@ -51,10 +53,10 @@ def gates_of(facts: ModelFacts) -> list[JsonObject]:
 
 
 def findings_of(evaluation: Evidence) -> JsonObject:
-    """What failed first. `more`: findings that passed and are left out."""
+    """What failed first, and all of it. `more`: findings that passed and are left out."""
     body = evaluation.body
     found = sorted(body["verdict"]["findings"], key=lambda f: (_ORDER.index(f["outcome"]), f["slice"] != OVERALL))
-    shown = [finding for place, finding in enumerate(found) if place < MOST_FINDINGS]
+    shown = [f for place, f in enumerate(found) if place < MOST_FINDINGS or f["outcome"] != Outcome.PASSED]
     return {
         "outcome": evaluation.verdict.outcome,
         "evidence": evaluation.digest,
@@ -89,6 +91,13 @@ def waiting_for(facts: ModelFacts) -> list[JsonObject]:
 def _gates(facts: ModelFacts, number: int) -> JsonObject | None:
     found = facts.evaluations.get(number)
     return findings_of(found) if found else None
+
+
+def way_back(facts: ModelFacts) -> int | None:
+    """Where a rollback goes that names no version: to the one that the champion replaced, if that may serve again."""
+    promoted = [e for e in facts.served if e.type is EventType.VERSION_PROMOTED and e.version == facts.champion]
+    before = promoted[-1].body.get("replaced") if promoted else None
+    return next((each.number for each in facts.versions if (each.number, each.state) == (before, "superseded")), None)
 
 
 def ways_back(facts: ModelFacts) -> Iterator[int]:

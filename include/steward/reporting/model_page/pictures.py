@@ -54,7 +54,7 @@ def life_picture(view: JsonObject) -> str:
 
 
 def _version_lanes(view: JsonObject) -> Iterator[Lane]:
-    for known in view["versions"][:MOST_LANES]:
+    for known in _lanes_of(view["versions"], view["serving"]["champion"]):
         name = f"@{known['version']}"
         spans = [
             Span(
@@ -66,6 +66,12 @@ def _version_lanes(view: JsonObject) -> Iterator[Lane]:
         kind = "bad" if known["state"] == "rejected" else "wait" if known["state"] == "challenger" else "quiet"
         moments = [Moment(made, kind, f"{name} registered {made:%F}, now {known['state']}")] if made else []
         yield Lane(f"{name} {known['state']}", spans, moments)
+
+
+def _lanes_of(versions: Sequence[JsonObject], champion: int | None) -> list[JsonObject]:
+    """The newest, and the champion whatever came after it."""
+    newest, rest = versions[: MOST_LANES - 1], versions[MOST_LANES - 1 :]
+    return [*newest, *([each for each in rest if each["version"] == champion] or rest[:1])]
 
 
 def _incident_lanes(view: JsonObject) -> Iterator[Lane]:

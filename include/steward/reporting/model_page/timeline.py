@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from steward.gates import Outcome
@@ -52,7 +52,6 @@ TOLD = (
 """What a person would tell of a model's life; `window.judged` is read beside them."""
 
 _HEADS: dict[EventType, str] = {
-    EventType.VERSION_REGISTERED: "{v} passed its gates",
     EventType.VERSION_REJECTED: "{v} was refused",
     EventType.VERSION_PROMOTED: "{v} is the champion",
     EventType.APPROVAL_REQUESTED: "People were asked about {v}",
@@ -85,7 +84,7 @@ _HEADS: dict[EventType, str] = {
     EventType.MODEL_ARCHIVED: "Archived",
     EventType.MODEL_RETIRED: "Retired for good",
 }
-_GOOD = frozenset({EventType.VERSION_PROMOTED, EventType.INCIDENT_RESOLVED, EventType.VERSION_REGISTERED})
+_GOOD = frozenset({EventType.VERSION_PROMOTED, EventType.INCIDENT_RESOLVED})
 _BAD = frozenset(
     {
         EventType.VERSION_REJECTED,
@@ -158,18 +157,47 @@ def _head(run: Sequence[AuditEvent]) -> str:
     event, version = run[-1], f"@{run[-1].version}" if run[-1].version else "a version"
     if event.type is EventType.WINDOW_JUDGED:
         return _nights(run)
-    if event.type is EventType.APPROVAL_ANSWERED:
-        said = "approved" if event.body.get("approved") else "rejected"
-        return f"{person_of(event.actor)} {said} {version}"
-    if event.type is EventType.ROLLOUT_ADVANCED:
-        step = event.body.get("step", event.body.get("percent"))
-        return f"{version} has {step} % of traffic" if step else f"{version} answers copies, unseen"
-    if event.type is EventType.STAGE_ENTERED:
-        return f"Entered the stage {event.body.get('stage', '')}".replace("_", " ")
-    if event.type is EventType.DOCUMENT_FILED:
-        return f"Document filed: {event.body.get('kind', '')}".replace("_", " ")
+    if event.type in _TOLD_BY_BODY:
+        return _TOLD_BY_BODY[event.type](event, version)
     head = _HEADS.get(event.type, event.type.value.replace(".", " ").replace("_", " ")).format(v=version)
     return head if len(run) == 1 else f"{head} {len(run)} times"
+
+
+def _answered(event: AuditEvent, version: str) -> str:
+    return f"{person_of(event.actor)} {'approved' if event.body.get('approved') else 'rejected'} {version}"
+
+
+def _advanced(event: AuditEvent, version: str) -> str:
+    step = event.body.get("step", event.body.get("percent"))
+    return f"{version} has {step} % of traffic" if step else f"{version} answers copies, unseen"
+
+
+def _entered(event: AuditEvent, _version: str) -> str:
+    return f"Entered the stage {event.body.get('stage', '')}".replace("_", " ")
+
+
+def _filed(event: AuditEvent, _version: str) -> str:
+    return f"Document filed: {event.body.get('kind', '')}".replace("_", " ")
+
+
+def _registered(event: AuditEvent, version: str) -> str:
+    """A version may go on with gates that nobody could judge, where people decide, or under a waiver."""
+    if event.body.get("waivers"):
+        return f"{version} was registered under a waiver"
+    return f"{version} {'passed its gates' if _passed(event) else 'was registered; not every gate could be judged'}"
+
+
+def _passed(event: AuditEvent) -> bool:
+    return not event.body.get("waivers") and event.body.get("outcome", "PASSED") == Outcome.PASSED
+
+
+_TOLD_BY_BODY: dict[EventType, Callable[[AuditEvent, str], str]] = {
+    EventType.VERSION_REGISTERED: _registered,
+    EventType.APPROVAL_ANSWERED: _answered,
+    EventType.ROLLOUT_ADVANCED: _advanced,
+    EventType.STAGE_ENTERED: _entered,
+    EventType.DOCUMENT_FILED: _filed,
+}
 
 
 def _nights(run: Sequence[AuditEvent]) -> str:
@@ -186,6 +214,8 @@ def _tone(event: AuditEvent) -> str:
         return {Outcome.FAILED.value: "bad", Outcome.PASSED.value: "good"}.get(str(event.body.get("outcome")), "wait")
     if event.type is EventType.APPROVAL_ANSWERED:
         return "good" if event.body.get("approved") else "bad"
+    if event.type is EventType.VERSION_REGISTERED:
+        return "good" if _passed(event) else "wait"
     if event.type in _GOOD or event.type in _BAD:
         return "good" if event.type in _GOOD else "bad"
     return "wait" if event.type in (EventType.APPROVAL_REQUESTED, EventType.APPROVAL_VOIDED) else "quiet"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from steward.ledger import serving_periods
-from steward.reporting.model_page.decisions import gates_of, versions_of, waiting_for, ways_back
+from steward.reporting.model_page.decisions import gates_of, versions_of, waiting_for, way_back, ways_back
 from steward.reporting.model_page.facts import ModelFacts
 from steward.reporting.model_page.reasons import headline, reasons
 from steward.reporting.model_page.releases import rollouts_of
@@ -85,6 +85,7 @@ def _serving(facts: ModelFacts) -> JsonObject:
     return {
         **{key: now.get(key) for key in kept},
         "since": period.since if period else None,
+        "before": way_back(facts),
         "back": [*ways_back(facts)],
     }
 
