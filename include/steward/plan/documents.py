@@ -36,7 +36,7 @@ def _document(spec: ModelSpec, what: str, gates: str) -> str:
         f"# {spec.title}\n\n{spec.purpose}\n\n{what}\n\n"
         "| | |\n|---|---|\n"
         f"| Model | `{spec.model}` |\n| Owner | {owner} |\n| Risk tier | {spec.risk_tier} |\n"
-        f"| Spec | `{spec.digest}` |\n| Reports | [all](/steward/reports/{spec.model}) |\n\n"
+        f"| Spec | `{spec.digest}` |\n| Reports | [all](steward/reports/{spec.model}) |\n\n"
         f"## Gates\n\n{gates}"
     )
 
@@ -132,6 +132,7 @@ def _monitoring_gates(spec: ModelSpec) -> Iterator[str]:
             f"{words} {limit:g}"
             for words, limit in (
                 ("may fall by", rule.max_drop),
+                ("may rise by", rule.max_rise),
                 ("at most", rule.max),
                 ("at least", rule.min),
             )

@@ -200,6 +200,13 @@ def test_the_document_carries_the_digest_so_that_a_changed_spec_is_a_changed_dag
     assert SPEC.digest != other.digest
     for dag in compile_plan(other).dags:
         assert other.digest in dag.doc
+        # Relative to the page's own base: Airflow may be served below a path.
+        assert f"[all](steward/reports/{other.model})" in dag.doc
+
+
+def test_a_limit_on_a_metric_of_which_less_is_better_is_told() -> None:
+    spec = changed(monitoring={"performance": {"brier": {"max_rise": 0.02}}})
+    assert "**Performance**: brier may rise by 0.02" in compile_plan(spec).monitor.doc
 
 
 def test_every_step_calls_an_action_that_takes_its_arguments(plan: Plan) -> None:
