@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from steward.errors import NotFoundError
 from steward.reporting.measures.measured import Measured, Part, per, share, typical
-from steward.reporting.measures.record import Deployment, Record
+from steward.reporting.measures.record import Deployment, Fact, Record, Trouble
 from steward.types import JsonObject
 
 
@@ -97,7 +97,11 @@ def _change_failure(seen: Record) -> Measured:
     made = seen.deployments
     back, troubled = sum(d.back is not None for d in made), sum(bool(d.incidents) for d in made)
     failed = sum(each.failed for each in made)
-    return share(failed, made, NO_DEPLOYMENT, rolled_back=back, with_incident=troubled)
+    return share(failed, made, NO_DEPLOYMENT, _incidents(made), rolled_back=back, with_incident=troubled)
+
+
+def _incidents(made: Sequence[Deployment]) -> list[Trouble]:
+    return [incident for each in made for incident in each.incidents]
 
 
 def _time_to_roll_back(seen: Record) -> Measured:
@@ -109,7 +113,8 @@ def _time_to_roll_back(seen: Record) -> Measured:
 
 def _deployment_frequency(seen: Record) -> Measured:
     models = {each.whose.model for each in seen.in_service} | {each.whose.model for each in seen.deployments}
-    return per(len(seen.deployments), len(models), seen.deployments, "no model was in service in these days")
+    facts: list[Fact] = [*seen.deployments, *seen.in_service]
+    return per(len(seen.deployments), len(models), facts, "no model was in service in these days")
 
 
 def _time_to_detect(seen: Record) -> Measured:
@@ -154,8 +159,8 @@ def _drift_rate(seen: Record) -> Measured:
 
 
 def _incidents_per_deployment(seen: Record) -> Measured:
-    count = sum(len(each.incidents) for each in seen.deployments)
-    return per(count, len(seen.deployments), seen.deployments, NO_DEPLOYMENT)
+    made, found = seen.deployments, _incidents(seen.deployments)
+    return per(len(found), len(made), [*made, *found], NO_DEPLOYMENT)
 
 
 def _utilisation(seen: Record) -> Measured:

@@ -36,11 +36,11 @@ class Measured:
         return {"value": self.value, "sample": self.sample, "parts": self.parts, "why_not": self.why_not}
 
 
-def share(good: int, of: Sequence[Fact], why_not: str, **parts: Part) -> Measured:
-    """`good` of all `of`."""
+def share(good: int, of: Sequence[Fact], why_not: str, also: Sequence[Fact] = (), /, **parts: Part) -> Measured:
+    """`good` of all `of`; `also` are other facts that made them good or bad."""
     counted: dict[str, Part] = {"count": good, "of": len(of), **parts}
     value = good / len(of) if of else None
-    return Measured(value, len(of), counted, of, None if of else why_not)
+    return Measured(value, len(of), counted, [*of, *also], None if of else why_not)
 
 
 def typical(values: Sequence[float], of: Sequence[Fact], why_not: str, **parts: Part) -> Measured:

@@ -121,8 +121,6 @@ class Deployment:
     def seqs(self) -> Iterator[int]:
         known = (self.registered, self.approved, self.glass, self.started, self.began, self.complete, self.back)
         yield from (moment.seq for moment in known if moment)
-        for incident in self.incidents:
-            yield from incident.seqs()
 
 
 @dataclass

@@ -28,6 +28,7 @@ Tier and model agree here: credit is the only high one, churn the medium one, of
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
 
 import pytest
@@ -191,6 +192,28 @@ def test_a_number_leads_down_to_its_events() -> None:
     assert [kinds[seq] for seq in cited] == [("incident.opened", "churn"), ("rollout.rolled_back", "churn")]
     cited = measured(RECORD, BY_ID["drift_rate"], AT, 30, "team", "risk").events
     assert [(kinds[seq], EVENTS[seq - 1].body["outcome"]) for seq in cited] == [(("window.judged", "credit"), "FAILED")]
+
+
+@pytest.mark.parametrize("measure", ["pipeline_share", "lead_time", "deployment_success"])
+def test_a_release_does_not_cite_the_incidents_that_came_later(measure: str) -> None:
+    kinds = {event.seq: event.type.value for event in EVENTS}
+    cited = {kinds[seq] for seq in measured(RECORD, BY_ID[measure], AT, 90, "portfolio", None).events}
+    assert "version.promoted" in cited
+    assert not any(kind.startswith("incident.") for kind in cited)
+
+
+@pytest.mark.parametrize("measure", ["change_failure", "incidents_per_deployment"])
+def test_what_counts_incidents_cites_them(measure: str) -> None:
+    found = measured(RECORD, BY_ID[measure], AT, 90, "portfolio", None)
+    kinds = [EVENTS[seq - 1].type.value for seq in found.events]
+    counted = sum(len(each.incidents) for each in RECORD.within(AT - timedelta(days=90), AT).deployments)
+    assert kinds.count("incident.opened") == counted > 0
+
+
+def test_deployments_per_model_cite_since_when_each_model_serves() -> None:
+    """Of a model that released nothing in these days too: it is one of those that are divided by."""
+    found = measured(RECORD, BY_ID["deployment_frequency"], AT, 7, "portfolio", None)
+    assert len({EVENTS[seq - 1].model for seq in found.events}) == found.parts["of"]
 
 
 def test_the_days_before_stand_beside_each_figure() -> None:
