@@ -65,7 +65,13 @@ class AirflowClient:
         return list(self._json("GET", path, params={"limit": 100})["task_instances"])
 
     def dags(self) -> list[JsonObject]:
-        return list(self._json("GET", "/api/v2/dags", params={"limit": 500})["dags"])
+        """All of them: one answer holds no more than `[api] maximum_page_limit`, 100 unless somebody set it."""
+        found: list[JsonObject] = []
+        while True:
+            page = self._json("GET", "/api/v2/dags", params={"limit": 100, "offset": len(found)})
+            found += page["dags"]
+            if not page["dags"] or len(found) >= page["total_entries"]:
+                return found
 
     def waiting(self, dag: str = "~", run: str = "~") -> list[JsonObject]:
         """Unanswered requests under Required Actions."""

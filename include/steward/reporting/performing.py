@@ -197,6 +197,6 @@ def _waits(rows: Sequence[JsonObject], now: datetime) -> Iterator[JsonObject]:
 def _request_said(row: JsonObject, asked: JsonObject, now: datetime) -> JsonObject:
     ref, until = f"{row['model']}@{asked['version']}", f"{asked['expires_at']:%Y-%m-%d %H:%M}"
     if asked["expires_at"] <= now:
-        return {"what": f"nobody approved @{asked['version']} by {until}: that is a no", "do": "steward heal"}
+        return {"what": f"@{asked['version']} was not approved by {until}: that is a no", "do": "steward heal"}
     said = f"@{asked['version']} waits for approval until {until}; no answer is a no"
     return {"what": said, "do": f"steward approve {ref} --reason …, or steward reject"}

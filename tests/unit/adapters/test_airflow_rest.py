@@ -19,6 +19,18 @@ def airflow(answer: Callable[[httpx.Request], httpx.Response]) -> AirflowClient:
     return client
 
 
+def test_every_dag_is_asked_for_page_by_page() -> None:
+    """Airflow cuts an answer to a hundred, whatever was asked for."""
+    there = [{"dag_id": f"m{number:03}__train"} for number in range(240)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        start = int(request.url.params["offset"])
+        limit = min(100, int(request.url.params["limit"]))
+        return httpx.Response(200, json={"dags": there[start : start + limit], "total_entries": len(there)})
+
+    assert airflow(answer).dags() == there
+
+
 def test_a_decision_is_sent_as_the_user_and_says_through_which_door() -> None:
     seen: list[httpx.Request] = []
 

@@ -146,7 +146,7 @@ class TestTheAnswer:
         )
         assert [(one["model"], one["kind"], one["what"]) for one in told["waits"]] == [
             ("b", "approval", "@4 waits for approval until 2026-06-12 03:00; no answer is a no"),
-            ("b", "approval", "nobody approved @5 by 2026-06-11 03:00: that is a no"),
+            ("b", "approval", "@5 was not approved by 2026-06-11 03:00: that is a no"),
             ("a", "review", "its review was due on 2026-06-10"),
         ]
         assert told["waits"][0]["do"] == "steward approve b@4 --reason …, or steward reject"

@@ -262,7 +262,7 @@ def _waiting(tx: Transaction, model: str, rules: Rules) -> Iterator[JsonObject]:
     for request in tx.approvals.find(model, state=RequestState.OPEN):
         ref, events = f"{model}@{request.version}", [e for e in asked if e.body.get("request") == request.id]
         if request.expires_at <= rules.now:
-            said = f"nobody approved {ref} by {request.expires_at:%Y-%m-%d %H:%M}: that is a no, not recorded yet"
+            said = f"{ref} was not approved by {request.expires_at:%Y-%m-%d %H:%M}: that is a no, not recorded yet"
             advice = f"its run records it, or steward heal; to try again: steward retrain {model} --reason …"
             yield _block("approval", said, advice, events)
             continue

@@ -92,7 +92,8 @@ def _said(moment: datetime | None, differing: list[Difference]) -> str:
     if moment is not None:
         return f"the state of {moment:%Y-%m-%d %H:%M} UTC"
     if differing:
-        return f"{len(differing)} differences from the tables: somebody wrote past Steward"
+        count = f"{len(differing)} difference{'s' * (len(differing) != 1)}"
+        return f"{count} from the tables: somebody wrote past Steward"
     return "versions, routes, rollouts, approvals and incidents are what the events say"
 
 
