@@ -23,13 +23,16 @@ async function submit(form, submitter, page) {
     form.closest("details")?.removeAttribute("open");
     await page.reload(said);
   } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    tell(place, problem.message, problem.hint, problem.action);
+    if (!(problem instanceof Problem)) console.error(problem);
+    tell(place, problem.message, problem.hint, beside(problem.action));
     place.classList.add("bad");
   } finally {
     setBusy(form, false);
   }
 }
+
+// What was written stays on this page while somebody logs in.
+const beside = (action) => action && { href: action.href, text: `${action.text} in a new tab`, target: "_blank" };
 
 async function post(form, body) {
   const answer = await send(form.dataset.post, body);
@@ -85,7 +88,7 @@ export function tell(place, text, hint, action) {
   if (hint) place.append(" ", hint);
   if (action) {
     const link = document.createElement("a");
-    Object.assign(link, { href: action.href, textContent: action.text });
+    Object.assign(link, { href: action.href, textContent: action.text, target: action.target ?? "", rel: "noopener" });
     place.append(" ", link);
   }
 }

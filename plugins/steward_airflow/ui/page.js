@@ -30,6 +30,7 @@ class Page {
     Object.assign(this, { host, where, navigate });
     this.root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     this.leaving = new AbortController();
+    this.turn = 0;
     this.note = element("p", { className: "note", tabIndex: -1 });
     this.note.setAttribute("role", "status");
     this.content = element("div", { className: "page" });
@@ -62,19 +63,24 @@ class Page {
     this.note.focus();
   }
 
-  async load(words) {
+  // Of several loads the last counts; a `quiet` one, which nobody asked for, takes away nothing that is in use.
+  async load(words, quiet = false) {
+    const turn = ++this.turn;
+    const late = () => this.leaving.signal.aborted || turn !== this.turn;
     if (words) this.tell(words);
     this.content.setAttribute("aria-busy", "true");
     try {
       const [text] = await Promise.all([fetchText(this.where.address, this.leaving.signal), theLook()]);
-      if (this.leaving.signal.aborted) return;
+      if (late() || (quiet && this.inUse())) return;
       this.show(text);
       this.tell("");
     } catch (problem) {
-      if (!this.leaving.signal.aborted) this.fail(problem);
+      if (!late()) this.fail(problem);
     } finally {
-      this.content.setAttribute("aria-busy", "false");
-      this.wait();
+      if (!late()) {
+        this.content.setAttribute("aria-busy", "false");
+        this.wait();
+      }
     }
   }
 
@@ -156,13 +162,13 @@ class Page {
   // Never under the hands of somebody who writes a reason or is being asked.
   refresh() {
     if (document.visibilityState !== "visible" || this.inUse()) this.wait();
-    else this.load("");
+    else this.load("", true);
   }
 
   inUse() {
     if (this.root.querySelector("dialog[open], form[aria-busy=true]")) return true;
-    const fields = this.content.querySelectorAll("form :is(textarea, input:not([type=hidden]))");
-    return [...fields].some((field) => field.value !== field.defaultValue || field === this.root.activeElement);
+    const fields = this.content.querySelectorAll("form :is(textarea, select, input:not([type=hidden]))");
+    return [...fields].some((field) => isChanged(field) || field === this.root.activeElement);
   }
 
   tell(text, hint, action) {
@@ -217,6 +223,11 @@ function reach(wide) {
   if (!wider) return wide.removeAttribute("tabindex");
   wide.tabIndex = 0;
   if (wide.querySelector("table.heat")) wide.scrollLeft = wide.scrollWidth;
+}
+
+function isChanged(field) {
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+  return field.selectedIndex !== Math.max(0, [...field.options].findIndex((each) => each.defaultSelected));
 }
 
 const nameOf = (details) => details.id || details.querySelector("summary")?.textContent.trim();

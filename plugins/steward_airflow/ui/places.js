@@ -6,9 +6,9 @@ export const absolute = (address) => new URL(address, document.baseURI);
 
 // The page that a DAG's Model tab shows. DAG ids are `<model>__<what>`; `steward__…` belong to no single model.
 export function modelOf(dagId) {
-  const [model, what] = String(dagId).split(/__(?=[a-z_]+$)/);
+  const [, model] = String(dagId).match(/^([a-z][a-z0-9_]{0,62})__[a-z_]+$/) ?? [];
   if (model === "steward") return { address: "steward/ui/models" };
-  if (!what || !/^[a-z][a-z0-9_]{0,62}$/.test(model)) return { nothing: dagId };
+  if (!model) return { nothing: dagId };
   return { address: `steward/ui/models/${model}`, dagId };
 }
 
