@@ -7,7 +7,7 @@ from datetime import datetime
 
 from steward.inventory.external import ExternalModel
 from steward.inventory.record import InventoryRecord, ModelFacts, Places, Standing
-from steward.ledger import EventType, live_waivers, stage_of, tombstone_of
+from steward.ledger import Period, live_waivers, serving_periods, stage_of, tombstone_of
 from steward.ledger.governance import FiledDocument, documents_of, last_review, next_review
 from steward.spec import ModelSpec
 from steward.types import JsonObject, parse_instant, to_json
@@ -69,15 +69,16 @@ def standing_of(facts: ModelFacts) -> Standing:
 
 
 def champion_since(facts: ModelFacts) -> datetime | None:
-    """When the champion began to answer, by promotion or by coming back."""
-    champion = facts.champion
-    if champion is None:
-        return None
-    for event in reversed(facts.events):
-        came_back = event.type is EventType.ROLLOUT_ROLLED_BACK and event.body.get("to") == champion.number
-        if came_back or (event.type is EventType.VERSION_PROMOTED and event.version == champion.number):
-            return event.at
-    return None
+    """When the champion began to answer, by promotion or by coming back. A canary that was taken off beside it changes
+    nothing."""
+    period = reign_of(facts)
+    return period.since if period else None
+
+
+def reign_of(facts: ModelFacts) -> Period | None:
+    """The champion's present one."""
+    last = next(reversed(serving_periods(facts.events)), None)
+    return last if last and facts.champion and last.version == facts.champion.number else None
 
 
 def review_due(facts: ModelFacts) -> datetime | None:

@@ -21,6 +21,7 @@ from steward.types import JsonObject, to_json
 SERVING_EVENTS = (
     EventType.VERSION_PROMOTED,
     EventType.ROLLOUT_ROLLED_BACK,
+    EventType.ENDPOINT_CLOSED,
     EventType.APPROVAL_ANSWERED,
     EventType.VERSION_REGISTERED,
     EventType.MODEL_TRAINED,

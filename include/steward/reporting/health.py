@@ -16,6 +16,11 @@ LOST = "the evidence of its newest window is not on record"
 _SEVERITIES = ("high", "medium", "low")
 
 
+def not_since(version: int, since: datetime) -> str:
+    """Of a champion that came back: what was found in its former reign is no news."""
+    return f"no window judged since @{version} came back on {since:%Y-%m-%d %H:%M}"
+
+
 class Health(StrEnum):
     """Worst first. `state_of` says the five that windows and incidents tell; the others are said by the inventory."""
 

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.actions.test_life import serve_week
 from tests.unit.inventory.estate import PlantedEstate, plant_estate
 
+from steward import actions
 from steward.actions.incidents.attending import acknowledge_incident
 from steward.actions.telling.explaining import Rules, explain
 from steward.actions.telling.model_page import tell_model
@@ -151,6 +152,33 @@ def test_one_word_where_no_sound_spec_declares_what_serves(served: Any, text: st
     declared.unlink() if text is None else declared.write_text(text)
     assert row(served)["health"]["state"] == tell_model(served.services, "toy")["health"]["state"] == state
     assert answer(served)["hold"] == 0
+
+
+def test_a_champion_that_came_back_is_told_by_what_is_judged_since(served: Any) -> None:
+    """And one beside which a canary was taken off has never been away."""
+    serve_week(served, informative=True)
+    served.do("judge_window", "night")
+    began = row(served)["champion_since"]
+    for way in ("a canary", "a champion"):
+        served.clock.advance(timedelta(hours=1))
+        trained = served.train({"C": 0.5})
+        served.approve(trained)
+        if way == "a canary":
+            served.do("start_rollout", trained["run"], version=trained["version"])
+        else:
+            served.release(trained)
+        served.clock.advance(timedelta(hours=1))
+        actions.roll_back(served.services, served.spec, actor="person:ravi", reason="complaints of the desk")
+        found = row(served)
+        assert found["champion"] == 1
+        assert state_by_why(served) == found["health"]["state"]
+        if way == "a canary":
+            assert (found["champion_since"], found["back_at"], found["health"]["state"]) == (began, None, "green")
+    assert (found["champion_since"], found["back_at"]) == (served.clock.now(),) * 2
+    assert found["health"]["state"] == "not judged"
+    assert found["health"]["why"][0].startswith("no window judged since @1 came back on 2013-")
+    told = answer(served)
+    assert (told["hold"], told["untold"]) == (0, 1)
 
 
 def test_only_models_that_may_be_seen_are_told_and_counted(planted: PlantedEstate) -> None:

@@ -206,8 +206,24 @@ def test_good_news_of_long_ago_is_none(steward: Steward, store: FakeDatabase, on
     told = steward("why", MODEL).out
     assert told.startswith("flight_delays is not judged: @1 serves\n  the monitor of flight_delays was due at")
     assert "→ see why flight_delays__monitor does not run" in told
-    with store.begin() as tx:  # it serves again since now: its monitor has missed nothing
+    with store.begin() as tx:  # it serves again since now: its monitor has missed nothing, and has told nothing
         tx.events.append(a_draft(EventType.ROLLOUT_ROLLED_BACK, version=2, body={"to": 1, "epoch": 2, "rollout": None}))
+    told = steward("why", MODEL).out
+    assert told.startswith("flight_delays is not judged: @1 serves\n  no window judged since @1 came back on 2013-")
+    assert "was due at" not in told
+
+
+def test_a_canary_that_is_taken_off_makes_no_new_champion(
+    steward: Steward, store: FakeDatabase, on_time: FrozenClock
+) -> None:
+    a_sound_champion(store)
+    on_time.set(WEEK.start)
+    with store.begin() as tx:
+        tx.evidence.put(JUDGED)
+        tx.events.append(a_draft(EventType.VERSION_PROMOTED, version=1, body={"epoch": 1}))
+    on_time.set(WEEK.end + timedelta(hours=2))
+    with store.begin() as tx:
+        tx.events.append(a_draft(EventType.ROLLOUT_ROLLED_BACK, version=2, body={"to": 1, "epoch": 2, "rollout": "r"}))
     assert steward("why", MODEL).out.startswith("flight_delays is green: @1 serves")
 
 

@@ -155,6 +155,7 @@ def rich(*, features: int = 12, nights: int = 60, running: bool = True, waiting:
         "outcome": "FAILED", "outcomes": {"drift": "FAILED", "performance": "FAILED", "data": "PASSED"},
         "overdue": None,
         "unread": None,
+        "former": None,
     }  # fmt: skip
     block = {"what": "rollout", "sentence": "version 3 is being rolled out, at 25 % of traffic",
              "next": "wait until it is judged, or end it: steward rollback toy --reason …", "events": []}  # fmt: skip

@@ -339,7 +339,15 @@ def test_the_way_back_without_a_number_is_the_version_that_the_champion_replaced
     assert "the one it replaced" not in page
     assert 'data-type="number" required' in page
     nowhere = [replace(each, state="rejected") if each.number == 1 else each for each in life.versions]
-    assert "data-post" not in live(replace(life, versions=nowhere), roll_back=True)
+    page = live(replace(life, versions=nowhere), roll_back=True)
+    assert "data-post" not in page
+    assert "There is no champion to go back to" in page
+
+
+def test_the_way_back_names_the_version_that_must_go() -> None:
+    hidden = '<input type="hidden" name="version" data-type="number" value="{}">'
+    assert hidden.format(2) in live(rich(running=False), roll_back=True)
+    assert hidden.format(3) in live(rich(), roll_back=True)
 
 
 @pytest.mark.parametrize(

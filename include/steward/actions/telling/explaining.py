@@ -17,10 +17,10 @@ from steward.actions.state import Transaction
 from steward.approval import RequestState
 from steward.errors import IntegrityError, NotFoundError, StewardError
 from steward.gates import Finding, Verdict
-from steward.ledger import AuditEvent, EventType, tombstone_of
+from steward.ledger import AuditEvent, EventType, serving_periods, tombstone_of
 from steward.ledger.governance import TOMBSTONE_EVENTS
 from steward.monitoring.windows import Cause, Incident
-from steward.reporting.health import ALTERED, LOST, UNWATCHED, Health, Signs, Trouble, state_of
+from steward.reporting.health import ALTERED, LOST, UNWATCHED, Health, Signs, Trouble, not_since, state_of
 from steward.retraining import Trigger
 from steward.types import JsonObject, Stage
 
@@ -49,7 +49,7 @@ FOLLOW_UPS = (
     EventType.VERSION_PROMOTED,
     EventType.RUN_CLOSED,
 )
-NEW_CHAMPION = (EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK)
+NEW_CHAMPION = (EventType.VERSION_PROMOTED, EventType.ROLLOUT_ROLLED_BACK, EventType.ENDPOINT_CLOSED)
 INCIDENT_EVENTS = (EventType.INCIDENT_OPENED, EventType.INCIDENT_UPDATED, EventType.INCIDENT_ACKNOWLEDGED)
 FINDINGS_SHOWN = 5
 _TOLD = {
@@ -117,18 +117,20 @@ def _signs(serves: bool, red: Iterable[JsonObject], window: JsonObject | None, g
     troubles = [Trouble(each["cause"], each["severity"], each["since"]) for each in red]
     if window is None:
         return Signs(serves, troubles, overdue=gone)
-    return Signs(serves, troubles, window["outcomes"], window["overdue"] or gone, window["unread"])
+    return Signs(serves, troubles, window["outcomes"], window["overdue"] or gone or window["former"], window["unread"])
 
 
 def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> JsonObject | None:
-    """`overdue` says since when another should have been judged, `unread` why its evidence does not bear it out."""
+    """`overdue` says since when another should have been judged, `former` that it is of an earlier reign, `unread` why
+    its evidence does not bear it out."""
     from steward.monitoring.checks.watch import overdue
 
     judged = next(iter(tx.windows.recent(champion.model, 1, champion.number)), None)
     if judged is None:
         return None
-    changed = tx.events.read(model=champion.model, types=NEW_CHAMPION, limit=1)
-    since = max([judged.judged_at, *(event.at for event in changed)])
+    reign = next(reversed(serving_periods(tx.events.read(model=champion.model, types=NEW_CHAMPION))), None)
+    since = max(judged.judged_at, reign.since) if reign else judged.judged_at
+    came_back = reign is not None and reign.event.type is EventType.ROLLOUT_ROLLED_BACK
     return {
         "window": judged.window.to_json(),
         "judged_at": judged.judged_at,
@@ -136,6 +138,7 @@ def _latest_window(tx: Transaction, champion: ModelVersion, rules: Rules) -> Jso
         "outcome": judged.outcome,
         "outcomes": judged.told,
         "overdue": overdue(rules.spec, since, rules.now) if rules.spec else None,
+        "former": not_since(champion.number, since) if came_back and judged.judged_at < since else None,
         "unread": _unread(tx, judged.evidence),
     }
 

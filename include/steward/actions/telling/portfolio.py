@@ -14,13 +14,13 @@ from steward.actions.governance.facts import Declared, Tables, by_model, facts_o
 from steward.actions.state import Services, Transaction
 from steward.approval import ApprovalRequest, RequestState
 from steward.errors import IntegrityError, SpecError
-from steward.inventory.build import record_of
+from steward.inventory.build import record_of, reign_of
 from steward.inventory.external import ExternalModel
 from steward.inventory.record import RECORD_EVENTS, ModelFacts, Places, Standing
 from steward.ledger import AuditEvent, EventType
 from steward.monitoring.checks.watch import turn_missed
 from steward.monitoring.windows import Incident, JudgedWindow
-from steward.reporting.health import ALTERED, LOST, UNWATCHED, Signs, Trouble
+from steward.reporting.health import ALTERED, LOST, UNWATCHED, Signs, Trouble, not_since
 from steward.reporting.last_retraining import RETRAINING_EVENTS, Work, last_retraining
 from steward.reporting.newest_window import window_told
 from steward.reporting.portfolio import Known, portfolio_view
@@ -158,11 +158,13 @@ def _signs(
     last = max(filter(None, [judged.judged_at if judged else None, since]), default=None)
     due = turn_missed(facts.spec, last, now) if facts.spec and facts.champion else None
     gone = UNWATCHED if facts.spec is None and facts.fault is None else None
+    back = _back_at(facts)
+    former = not_since(judged.version, back) if judged and back and judged.judged_at < back else None
     return Signs(
         facts.champion is not None,
         [Trouble(each.cause, each.severity, each.first_bad.end) for each in incidents],
         judged.told if judged else None,
-        f"monitor overdue since {due:%Y-%m-%d %H:%M}" if due else gone,
+        f"monitor overdue since {due:%Y-%m-%d %H:%M}" if due else gone or former,
         unread,
     )
 
@@ -192,6 +194,5 @@ def _told_incident(incident: Incident) -> JsonObject:
 
 def _back_at(facts: ModelFacts) -> datetime | None:
     """When the present champion came back by a rollback, if it did."""
-    last = facts.last(EventType.ROLLOUT_ROLLED_BACK)
-    came_back = last is not None and facts.champion is not None and last.body.get("to") == facts.champion.number
-    return last.at if last and came_back else None
+    reign = reign_of(facts)
+    return reign.since if reign and reign.event.type is EventType.ROLLOUT_ROLLED_BACK else None

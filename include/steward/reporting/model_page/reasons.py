@@ -54,6 +54,8 @@ def _window(told: JsonObject) -> Iterator[JsonObject]:
         yield {**_reason(window["unread"], "steward audit verify"), "bad": True}
     if window["overdue"]:
         yield _reason(window["overdue"], f"see why {model}__monitor does not run; what it missed it catches up")
+    elif window["former"]:
+        yield _reason(window["former"], f"`steward drift {model} --now` judges what it answered since")
     known = {each["cause"] for each in told["red"]}
     for outcome, said in (("FAILED", "failed"), ("INCONCLUSIVE", "could not be judged")):
         causes = [cause for cause, each in window["outcomes"].items() if each == outcome]
