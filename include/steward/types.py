@@ -17,6 +17,7 @@ from steward.errors import NotFoundError
 JsonObject = dict[str, Any]
 
 ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+_LOG_IN = re.compile(r"(?<=://)[^/\s]*@")
 
 FROM_A_SHELL = "cli:"
 """Before the name of whoever typed a command: a machine vouches for it, and nobody has asked for a log-in."""
@@ -156,6 +157,11 @@ def _converted(value: Any) -> Any:
         if hasattr(value, method):
             return to_json(getattr(value, method)())
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def without_password(text: str) -> str:
+    """As people may read it: no address in it says who logs in, and with what."""
+    return _LOG_IN.sub("", text)
 
 
 def canonical(value: Any) -> bytes:

@@ -43,8 +43,8 @@ class TrackedRunLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         from steward.wiring import settings
 
-        run_id, url = _answer(operator).get("run_id"), settings().mlflow_url
-        return f"{url.rstrip('/')}/#/runs/{run_id}" if run_id and url else ""
+        run_id, url = _answer(operator).get("run_id"), settings().mlflow_page
+        return f"{url}/#/runs/{run_id}" if run_id and url else ""
 
 
 class ModelServerLink(BaseOperatorLink):

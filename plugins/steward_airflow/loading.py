@@ -58,8 +58,8 @@ def links_of(model: str) -> dict[str, str]:
     """Where else the model can be looked at, as far as this deployment says."""
     given = wiring.settings()
     links = {"model server": f"{given.first_server_url}/v2/models/{model}"}
-    if given.mlflow_url:
-        links["MLflow"] = f"{given.mlflow_url.rstrip('/')}/#/models/{model}"
+    if given.mlflow_page:
+        links["MLflow"] = f"{given.mlflow_page}/#/models/{model}"
     return links
 
 

@@ -86,7 +86,7 @@ def page_for(request: Request, model: str, user: BaseUser) -> JsonObject:
     from steward.actions.telling.model_page import tell_model
 
     given = wiring.settings()
-    links = {"mlflow": given.mlflow_url.rstrip("/") if given.mlflow_url else None, "server": given.first_server_url}
+    links = {"mlflow": given.mlflow_page, "server": given.first_server_url}
     return {**tell_model(wiring.services(), model), "may": what_user_may(request, model, user), "links": links}
 
 

@@ -84,3 +84,33 @@ def test_the_memory_of_a_server_is_given_in_bytes_or_units(given: str | None, si
 def test_a_memory_that_is_no_size_is_refused(given: str) -> None:
     with pytest.raises(SpecError, match="is no size"):
         _ = wiring.Settings(server_memory=given).server_memory_bytes
+
+
+SECRET = "s3cr3t-canary"
+ADDRESSES = {
+    "STEWARD_MLFLOW_URL": f"http://ann:{SECRET}@mlflow.test/base/",
+    "STEWARD_SERVER_URL": f"http://ann:{SECRET}@models.test,http://ben:{SECRET}@more.test",
+    "STEWARD_DASHBOARD_URL": f"https://ann:{SECRET}@x@boards.test/{{model}}",
+}
+
+
+def test_where_people_are_sent_says_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, address in ADDRESSES.items():
+        monkeypatch.setenv(name, address)
+    wiring.settings.cache_clear()
+    given, places = wiring.settings(), wiring.places()
+    wiring.settings.cache_clear()
+    assert given.mlflow_page == "http://mlflow.test/base"
+    assert given.first_server_url == "http://models.test"
+    assert SECRET not in str(places)
+    assert "https://boards.test/{model}" in str(places)
+
+
+@pytest.mark.parametrize("given", [f'["slack://{SECRET}", 5]', f'{{"a": "{SECRET}"}}', f"slack://{SECRET}"])
+def test_a_setting_that_is_refused_is_not_quoted(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEWARD_NOTIFY_URLS", given)
+    wiring.settings.cache_clear()
+    with pytest.raises(ValueError, match="notify_urls") as refused:
+        wiring.settings()
+    wiring.settings.cache_clear()
+    assert SECRET not in str(refused.value)

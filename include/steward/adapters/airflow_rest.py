@@ -10,7 +10,7 @@ import httpx
 
 from steward import errors
 from steward.errors import ConflictError, NotFoundError, PolicyError, RequestError, StewardError, UnavailableError
-from steward.types import JsonObject, format_instant
+from steward.types import JsonObject, format_instant, without_password
 
 _ERRORS = {401: PolicyError, 403: PolicyError, 404: NotFoundError, 409: ConflictError}
 _OVER = ("success", "failed")
@@ -23,8 +23,8 @@ class AirflowClient:
     def __init__(
         self, url: str, *, token: str | None = None, user: str | None = None, password: str | None = None
     ) -> None:
-        self.url, self.user = url.rstrip("/"), user
-        self._http = httpx.Client(base_url=self.url, timeout=30)
+        self.url, self.user = without_password(url.rstrip("/")), user
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=30)
         self._token, self._password = token, password
 
     def trigger(

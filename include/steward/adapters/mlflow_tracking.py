@@ -16,7 +16,7 @@ import httpx
 from steward.adapters.skops_models import TRUSTED_TYPES, folder_digest, load_model
 from steward.errors import IntegrityError, NotFoundError, UnavailableError
 from steward.training import LoggedModel, TrainingRecord
-from steward.types import JsonObject
+from steward.types import JsonObject, without_password
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,15 +210,17 @@ class MlflowTracker:
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"MLflow does not answer: {error}",
-                where=self.url,
+                where=without_password(self.url),
                 hint="start it, or correct STEWARD_MLFLOW_URL",
             ) from error
         if response.status_code >= 500:
             raise UnavailableError(
-                f"MLflow answered {response.status_code}", where=f"{self.url}{path}", hint="see its log"
+                f"MLflow answered {response.status_code}",
+                where=without_password(f"{self.url}{path}"),
+                hint="see its log",
             )
         if response.status_code not in accept:
-            raise NotFoundError(f"MLflow refused: {response.text[:300]}", where=f"{self.url}{path}")
+            raise NotFoundError(f"MLflow refused: {response.text[:300]}", where=without_password(f"{self.url}{path}"))
         return response
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from steward.clock import Clock, ReplayClock, SystemClock
+from steward.types import without_password
 from steward.wiring.environment import Settings
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def places() -> Places:
     """Where people look at a model: its model server, and its dashboard if there is one."""
     from steward.inventory.record import Places
 
-    return Places(f"{settings().first_server_url}/v2/models/{{model}}/infer", settings().dashboard_url)
+    given = settings()
+    dashboard = without_password(given.dashboard_url) if given.dashboard_url else None
+    return Places(f"{given.first_server_url}/v2/models/{{model}}/infer", dashboard)
 
 
 @lru_cache(maxsize=1)

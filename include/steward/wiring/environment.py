@@ -9,12 +9,13 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steward.errors import SpecError, UnavailableError
+from steward.types import without_password
 
 
 class Settings(BaseSettings):
     """Every setting, from `STEWARD_…` in the environment or from `$STEWARD_HOME/steward.env`."""
 
-    model_config = SettingsConfigDict(env_prefix="STEWARD_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="STEWARD_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(Path(".steward"), description="Folder of the local stack: data, logs, keys, `steward.env`")
     database_url: str | None = Field(
@@ -104,7 +105,12 @@ class Settings(BaseSettings):
     @property
     def first_server_url(self) -> str:
         """Where people are sent."""
-        return next(iter(self.server_urls), "")
+        return without_password(next(iter(self.server_urls), ""))
+
+    @property
+    def mlflow_page(self) -> str | None:
+        """Where people are sent."""
+        return without_password(self.mlflow_url).rstrip("/") if self.mlflow_url else None
 
     @property
     def ledger_key_path(self) -> Path:

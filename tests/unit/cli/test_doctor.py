@@ -377,3 +377,19 @@ def test_the_database_is_away(steward: Steward, monkeypatch: pytest.MonkeyPatch,
 def test_errors_of_steward_keep_their_place() -> None:
     said = checkup._of_error(StewardError("it broke", where="here"))
     assert (said.found, said.mend) == ("here: it broke", "run the command again with --debug")
+
+
+def test_no_secret_of_any_setting_is_shown(steward: Steward, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """One in each setting that may hold one; nothing answers at these addresses."""
+    planted = "s3cr3t-canary"
+    given = {f"STEWARD_{name}_URL": f"http://ann:{planted}@127.0.0.1:9" for name in ("MLFLOW", "AIRFLOW", "SERVER")}
+    given |= {f"STEWARD_{name}": planted for name in ("AIRFLOW_TOKEN", "AIRFLOW_PASSWORD", "SERVER_TOKEN")}
+    given |= {f"STEWARD_DATABASE_{name}": f"postgresql://ann:{planted}@127.0.0.1:9/x" for name in ("URL", "OWNER_URL")}
+    given |= {"STEWARD_STORAGE": f"s3://ann:{planted}@bucket/x", "STEWARD_NOTIFY_URLS": f'["slack://{planted}"]'}
+    for name, value in (given | {"STEWARD_HOME": str(home)}).items():
+        monkeypatch.setenv(name, value)
+    (home / "ledger.key").write_text(planted)
+    forget()
+    for arguments in (["doctor"], ["doctor", "--json"], ["status"], ["report", "portfolio"], ["kpi"]):
+        assert planted not in str(steward(*arguments)), arguments
+    forget()

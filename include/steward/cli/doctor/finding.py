@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from steward.types import JsonObject
+from steward.types import JsonObject, without_password
 
 
 class Level(StrEnum):
@@ -23,6 +23,12 @@ class Finding:
     found: str
     mend: str | None = None
     about: str | None = None
+
+    def __post_init__(self) -> None:
+        """What is found is sent to colleagues: no address in it keeps its password."""
+        for name in ("found", "mend", "about"):
+            if said := getattr(self, name):
+                object.__setattr__(self, name, without_password(said))
 
     def to_json(self) -> JsonObject:
         return dict(vars(self))
