@@ -16,22 +16,27 @@ def picture(title: str, height: float, parts: Sequence[str], width: float) -> st
 
 def text(x: float, y: float, words: str, anchor: str = "start", whole: str | None = None, kind: str = "") -> str:
     title = hint(whole) if whole is not None and whole != words else ""
-    named = f' class="{kind}"' if kind else ""
+    named = f' class="{escape(kind)}"' if kind else ""
     return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{title}{escape(words)}</text>'
 
 
 def line(kind: str, x1: float, y1: float, x2: float, y2: float, said: str = "") -> str:
     place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line class="{kind}" {place}>{hint(said)}</line>' if said else f'<line class="{kind}" {place}/>'
+    return _drawn("line", kind, place, said)
 
 
 def dot(kind: str, x: float, y: float, said: str, radius: float = 4.0) -> str:
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{hint(said)}</circle>'
+    return f'<circle class="{escape(kind)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{hint(said)}</circle>'
 
 
 def box(kind: str, x: float, y: float, width: float, height: float, said: str = "") -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
-    return f'<rect class="{kind}" {place}>{hint(said)}</rect>' if said else f'<rect class="{kind}" {place}/>'
+    return _drawn("rect", kind, place, said)
+
+
+def _drawn(shape: str, kind: str, place: str, said: str) -> str:
+    named = f'{shape} class="{escape(kind)}" {place}'
+    return f"<{named}>{hint(said)}</{shape}>" if said else f"<{named}/>"
 
 
 def hint(said: str) -> str:
