@@ -1,6 +1,7 @@
 """Steward's errors as answers over HTTP: the class decides the status, the words stay as they are."""
 
 import logging
+import re
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -33,13 +34,15 @@ STATUS: dict[type[BaseException], int] = {
     UnavailableError: 503,
 }
 TRY_AGAIN_SECONDS = "5"
+_MEANT = re.compile(r"did you mean `[^`]*`\? ")  # the nearest name may be of a model that the user may not see
 
 
 async def refused(_: Request, error: StewardError) -> JSONResponse:
     """`error` is the name of the class, from which a client raises the same again."""
     kind = next(each for each in type(error).__mro__ if each in STATUS)
     status = STATUS[kind]
-    body = {"status": status, "error": kind.__name__, "detail": error.what, "where": error.where, "hint": error.hint}
+    hint = _MEANT.sub("", error.hint) if error.hint and kind is NotFoundError else error.hint
+    body = {"status": status, "error": kind.__name__, "detail": error.what, "where": error.where, "hint": hint}
     headers = {"Retry-After": TRY_AGAIN_SECONDS} if kind is UnavailableError else None
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 

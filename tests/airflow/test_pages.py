@@ -202,6 +202,7 @@ def test_no_page_of_a_model_nobody_knows(get: Get) -> None:
     for path in ("/ui/models/toi", "/ui/models/toi/report", "/api/models/toi/page"):
         answer = get(path)
         assert (answer.status_code, answer.json()["error"]) == (404, "NotFoundError"), path
+        assert "toy" not in answer.text, "the nearest name may be of a model that the user may not see"
     assert get("/ui/models/Toy").status_code == 422
 
 
