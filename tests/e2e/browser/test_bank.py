@@ -142,7 +142,7 @@ def test_on_a_narrow_screen_nothing_runs_off_the_page(bank: Installation, visit:
 
 def test_a_heat_map_wider_than_the_page_begins_with_its_newest_window(bank: Installation, visit: Visit) -> None:
     page = visit(bank, "dana", width=1000).model(DRIFTED.model)
-    figure = page.locator(f"{HOST} figure", has=page.locator("table.heat"))
+    figure = page.locator(f"{HOST} figure .wide", has=page.locator("table.heat"))
     expect(figure).to_have_attribute("data-wider", "true")
     expect(figure).to_have_attribute("tabindex", "0")
     assert figure.evaluate("e => e.scrollWidth - e.clientWidth - e.scrollLeft") <= 1
