@@ -153,7 +153,10 @@ def test_a_database_without_tables_says_what_to_run(postgres, clock, ledger_key)
     name = postgres.new_database(template="template0")
     database = PostgresDatabase(postgres.url(name), clock, ledger_key)
     try:
-        with pytest.raises(UnavailableError, match=r"the tables are not there[\s\S]*`upgrade`"), database.begin() as tx:
+        with (
+            pytest.raises(UnavailableError, match=r"the tables are not there[\s\S]*`python -m steward.local.schema`"),
+            database.begin() as tx,
+        ):
             tx.versions.all(MODEL)
     finally:
         database.close()
