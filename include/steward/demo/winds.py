@@ -27,6 +27,7 @@ class Winds(Story):
         started = self._replay_until_asked_for()
         second = self._released(started, "retrained on the last weeks")
         self._compare(first, second)
+        self._live_on()
 
     def _train_on_winter(self) -> TrainingRun:
         form = {"as_of": WINTER_ENDS, "params": {}, "reason": "the winds of winter"}
@@ -68,3 +69,10 @@ class Winds(Story):
         self.narrator.say(f"the week from {monday:%d %B}, same flights: {', '.join(said)}")
         require(weeks[1]["mae"] < weeks[0]["mae"], f"retraining made it worse: {weeks}")
         self.facts["weeks"] = weeks
+
+    def _live_on(self) -> None:
+        """Until a window holds the retrained version's answers alone, with their outcomes."""
+        for _ in range(WEEK + 1):
+            with self.narrator.waiting(f"{self.desk.next_day:%d %B}: flights"):
+                self.desk.replay_day()
+        self._tell(self._monitor())
